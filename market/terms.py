@@ -1,0 +1,179 @@
+"""A job's terms, exactly as the contract knows them, and their EIP-712 hash: the job's id (P2.1)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, NewType
+
+from Crypto.Hash import keccak
+
+from heldout.market.money import BasisPoints, Ppm, Wei, escrow
+
+JobId = NewType("JobId", str)
+"""0x and 64 lower-case hex digits."""
+Address = NewType("Address", str)
+"""0x and 40 hex digits, checksummed when shown."""
+BlockNumber = NewType("BlockNumber", int)
+Timestamp = NewType("Timestamp", int)
+"""Unix seconds of a block: deadlines are in block time, never this machine's clock."""
+
+METRICS = {
+    "accuracy": 1,
+    "balanced_accuracy": 2,
+    "f1_macro": 3,
+    "auc": 4,
+    "rmse": 5,
+    "mae": 6,
+    "log_loss": 7,
+    "perplexity": 8,
+}
+"""Ids of the metrics in `JobTerms.metric`."""
+LOWER_IS_BETTER = frozenset({"rmse", "mae", "log_loss", "perplexity"})
+
+
+def keccak256(data: bytes) -> bytes:
+    """Ethereum's Keccak-256 (not SHA3-256), 32 bytes."""
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
+def scorer_id(name: str) -> bytes:
+    """`JobTerms.scorer` of a scorer such as `score-v0` (P9.3)."""
+    return keccak256(name.encode())
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An artifact the job builds on (P7.3)."""
+
+    artifact: bytes
+    payee: Address
+    bps: BasisPoints
+
+
+@dataclass(frozen=True)
+class JobTerms:
+    """Field for field the contract's struct, in its order. Units as in IMarket.sol."""
+
+    requester: Address
+    wrapKey: bytes
+    lanes: int
+    priceCap: Wei
+    floor: Ppm
+    target: Ppm
+    floorPay: Ppm
+    metric: int
+    scorer: bytes
+    operationCap: int
+    shardBytes: int
+    weightsBytes: int
+    taskHash: bytes
+    dataRoot: bytes
+    shards: int
+    heldOut: int
+    committee: int
+    fee: Wei
+    bond: Wei
+    collateral: Wei
+    bidWindow: int
+    workWindow: int
+    releaseWindow: int
+    commitWindow: int
+    revealWindow: int
+    challengeWindow: int
+    salt: bytes
+    parents: tuple[Parent, ...] = ()
+
+    @property
+    def escrow(self) -> Wei:
+        return escrow(self.lanes, self.priceCap, self.committee, self.fee, self.bond)
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.target < self.floor
+
+    @property
+    def metric_name(self) -> str:
+        return next(name for name, id_ in METRICS.items() if id_ == self.metric)
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """The argument web3 encodes: parents as a list of tuples."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        values[-1] = [(p.artifact, p.payee, p.bps) for p in self.parents]
+        return tuple(values)
+
+    @staticmethod
+    def from_values(values: dict[str, Any]) -> "JobTerms":
+        """From a decoded ABI struct (a mapping by field name), as in the `Posted` event."""
+        parents = tuple(Parent(bytes(p["artifact"]), p["payee"], p["bps"]) for p in values["parents"])
+        plain = {f.name: values[f.name] for f in fields(JobTerms) if f.name != "parents"}
+        return JobTerms(**{k: bytes(v) if isinstance(v, bytes) else v for k, v in plain.items()}, parents=parents)
+
+
+# ----------------------------------------------------------------------------------------------- EIP-712
+
+_SOLIDITY = {
+    "requester": "address",
+    "wrapKey": "bytes32",
+    "lanes": "uint8",
+    "priceCap": "uint96",
+    "floor": "uint32",
+    "target": "uint32",
+    "floorPay": "uint32",
+    "metric": "uint16",
+    "scorer": "bytes32",
+    "operationCap": "uint64",
+    "shardBytes": "uint32",
+    "weightsBytes": "uint64",
+    "taskHash": "bytes32",
+    "dataRoot": "bytes32",
+    "shards": "uint8",
+    "heldOut": "uint8",
+    "committee": "uint8",
+    "fee": "uint96",
+    "bond": "uint96",
+    "collateral": "uint96",
+    "bidWindow": "uint32",
+    "workWindow": "uint32",
+    "releaseWindow": "uint32",
+    "commitWindow": "uint32",
+    "revealWindow": "uint32",
+    "challengeWindow": "uint32",
+    "salt": "bytes32",
+}
+_PARENT_TYPE = b"Parent(bytes32 artifact,address payee,uint16 bps)"
+_TERMS_TYPE = (
+    b"JobTerms(" + ",".join(f"{t} {n}" for n, t in _SOLIDITY.items()).encode() + b",Parent[] parents)" + _PARENT_TYPE
+)
+_DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+
+
+def word(value: int | str | bytes) -> bytes:
+    """One 32-byte ABI word: unsigned integers and 0x-addresses right-aligned, bytes32 as they are."""
+    if isinstance(value, bytes):
+        if len(value) != 32:
+            raise ValueError("bytes32 must have 32 bytes")
+        return value
+    return (int(value, 16) if isinstance(value, str) else value).to_bytes(32, "big")
+
+
+def words(values: Iterable[int | str | bytes]) -> bytes:
+    return b"".join(word(value) for value in values)
+
+
+def domain_separator(chain_id: int, market: str) -> bytes:
+    """EIP-712 domain `Heldout`, version `1`."""
+    names = (keccak256(_DOMAIN_TYPE), keccak256(b"Heldout"), keccak256(b"1"))
+    return keccak256(words((*names, chain_id, market)))
+
+
+def typed_digest(chain_id: int, market: str, struct_hash: bytes) -> bytes:
+    """What is signed, and for terms what the job is called: keccak256(0x1901 ‖ domain ‖ struct)."""
+    return keccak256(b"\x19\x01" + domain_separator(chain_id, market) + struct_hash)
+
+
+def job_id(terms: JobTerms, chain_id: int, market: str) -> JobId:
+    """P2.1: a job is named by everything it promises, on one chain and one market."""
+    parents = keccak256(
+        b"".join(keccak256(words((keccak256(_PARENT_TYPE), p.artifact, p.payee, p.bps))) for p in terms.parents)
+    )
+    struct = keccak256(words((keccak256(_TERMS_TYPE), *(getattr(terms, name) for name in _SOLIDITY), parents)))
+    return JobId("0x" + typed_digest(chain_id, market, struct).hex())
