@@ -1,0 +1,51 @@
+"""What can go wrong between "run this job" and "here are its weights".
+
+    HeldoutError
+      └ SandboxError              sandbox_error
+          ├ SandboxUnavailable    sandbox_unavailable   no engine here, or the engine does not answer
+          ├ SandboxUnhealthy      sandbox_unhealthy     a kill did not finish: take no more work
+          ├ SandboxRefused        sandbox_refused       this runner must not run this (chain, limits, command)
+          ├ ImageRefused          image_refused         image absent, other than named, or with volumes of its own
+          └ OutputRefused         output_refused        no weights, not a plain file, or too big
+"""
+
+from __future__ import annotations
+
+from heldout.market.errors import HeldoutError
+
+
+class SandboxError(HeldoutError):
+    """Base of everything below; never raised itself."""
+
+    code = "sandbox_error"
+
+
+class SandboxUnavailable(SandboxError):
+    """There is no container engine, or it does not answer."""
+
+    code = "sandbox_unavailable"
+    retryable = True
+
+
+class SandboxUnhealthy(SandboxError):
+    """A stop or kill did not finish in its time. The node must bid for nothing until somebody has looked."""
+
+    code = "sandbox_unhealthy"
+
+
+class SandboxRefused(SandboxError):
+    """This runner must not run this job, whatever the job contains."""
+
+    code = "sandbox_refused"
+
+
+class ImageRefused(SandboxError):
+    """The image is not here, is not the one the job names, or carries settings that would weaken the profile."""
+
+    code = "image_refused"
+
+
+class OutputRefused(SandboxError):
+    """The job left no weights under the agreed name, or something that must not be read."""
+
+    code = "output_refused"
