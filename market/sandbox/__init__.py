@@ -28,7 +28,6 @@ from typing import Protocol
 from heldout.market.sandbox.errors import (
     ImageRefused,
     OutputRefused,
-    SandboxError,
     SandboxRefused,
     SandboxUnavailable,
     SandboxUnhealthy,
@@ -45,7 +44,6 @@ __all__ = [
     "RunReport",
     "RunSpec",
     "Runner",
-    "SandboxError",
     "SandboxRefused",
     "SandboxUnavailable",
     "SandboxUnhealthy",

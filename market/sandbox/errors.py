@@ -1,7 +1,7 @@
 """What can go wrong between "run this job" and "here are its weights".
 
     HeldoutError
-      └ SandboxError              sandbox_error
+      └ SandboxProblem (exit 11)
           ├ SandboxUnavailable    sandbox_unavailable   no engine here, or the engine does not answer
           ├ SandboxUnhealthy      sandbox_unhealthy     a kill did not finish: take no more work
           ├ SandboxRefused        sandbox_refused       this runner must not run this (chain, limits, command)
@@ -11,41 +11,35 @@
 
 from __future__ import annotations
 
-from heldout.market.errors import HeldoutError
+from heldout.market.errors import SandboxProblem
 
 
-class SandboxError(HeldoutError):
-    """Base of everything below; never raised itself."""
-
-    code = "sandbox_error"
-
-
-class SandboxUnavailable(SandboxError):
+class SandboxUnavailable(SandboxProblem):
     """There is no container engine, or it does not answer."""
 
     code = "sandbox_unavailable"
     retryable = True
 
 
-class SandboxUnhealthy(SandboxError):
+class SandboxUnhealthy(SandboxProblem):
     """A stop or kill did not finish in its time. The node must bid for nothing until somebody has looked."""
 
     code = "sandbox_unhealthy"
 
 
-class SandboxRefused(SandboxError):
+class SandboxRefused(SandboxProblem):
     """This runner must not run this job, whatever the job contains."""
 
     code = "sandbox_refused"
 
 
-class ImageRefused(SandboxError):
+class ImageRefused(SandboxProblem):
     """The image is not here, is not the one the job names, or carries settings that would weaken the profile."""
 
     code = "image_refused"
 
 
-class OutputRefused(SandboxError):
+class OutputRefused(SandboxProblem):
     """The job left no weights under the agreed name, or something that must not be read."""
 
     code = "output_refused"
