@@ -30,7 +30,8 @@ def _draws(seed: bytes, job: bytes) -> Iterator[int]:
 
 def _below(bound: int, draws: Iterator[int]) -> int:
     """A uniform integer in [0, bound), by rejection of the biased tail."""
-    limit = 2**256 - 2**256 % bound
+    top = 1 << 256
+    limit = top - top % bound
     return next(draw for draw in draws if draw < limit) % bound
 
 

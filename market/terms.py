@@ -32,7 +32,8 @@ LOWER_IS_BETTER = frozenset({"rmse", "mae", "log_loss", "perplexity"})
 
 def keccak256(data: bytes) -> bytes:
     """Ethereum's Keccak-256 (not SHA3-256), 32 bytes."""
-    return keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = keccak.new(digest_bits=256, data=data).digest()
+    return digest
 
 
 def scorer_id(name: str) -> bytes:
@@ -104,7 +105,7 @@ class JobTerms:
     def from_values(values: dict[str, Any]) -> "JobTerms":
         """From a decoded ABI struct (a mapping by field name), as in the `Posted` event."""
         parents = tuple(Parent(bytes(p["artifact"]), p["payee"], p["bps"]) for p in values["parents"])
-        plain = {f.name: values[f.name] for f in fields(JobTerms) if f.name != "parents"}
+        plain: dict[str, Any] = {f.name: values[f.name] for f in fields(JobTerms) if f.name != "parents"}
         return JobTerms(**{k: bytes(v) if isinstance(v, bytes) else v for k, v in plain.items()}, parents=parents)
 
 
