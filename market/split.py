@@ -30,8 +30,7 @@ def _draws(seed: bytes, job: bytes) -> Iterator[int]:
 
 def _below(bound: int, draws: Iterator[int]) -> int:
     """A uniform integer in [0, bound), by rejection of the biased tail."""
-    top = 1 << 256
-    limit = top - top % bound
+    limit = (1 << 256) - (1 << 256) % bound
     return next(draw for draw in draws if draw < limit) % bound
 
 

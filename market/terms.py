@@ -105,8 +105,11 @@ class JobTerms:
     def from_values(values: dict[str, Any]) -> "JobTerms":
         """From a decoded ABI struct (a mapping by field name), as in the `Posted` event."""
         parents = tuple(Parent(bytes(p["artifact"]), p["payee"], p["bps"]) for p in values["parents"])
-        plain: dict[str, Any] = {f.name: values[f.name] for f in fields(JobTerms) if f.name != "parents"}
-        return JobTerms(**{k: bytes(v) if isinstance(v, bytes) else v for k, v in plain.items()}, parents=parents)
+        plain: dict[str, Any] = {}
+        for name in (f.name for f in fields(JobTerms) if f.name != "parents"):
+            value = values[name]
+            plain[name] = bytes(value) if isinstance(value, bytes) else value
+        return JobTerms(**plain, parents=parents)
 
 
 # ----------------------------------------------------------------------------------------------- EIP-712

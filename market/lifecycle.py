@@ -1,0 +1,361 @@
+"""A job's life as a pure fold over chain events (P3): the same words as in the contract, API, CLI, pages and docs.
+
+     post      accept        submit (all lanes)   commit         reveal        challenge      settle
+    Open ───▶ Running ─────▶ Committing ──────▶ Revealing ─────▶ Scored ─────▶ Settled
+      │          │               │                  │               └ appeal, or no majority ─▶ Committing, next round
+      └ expire   └ close         └ close            └ close          every deadline move by anyone
+
+`transition(job, event)` returns the job after an event and never looks at a clock or a socket, so the service's index,
+`job watch --trustless` and a rebuild agree to the row. `deadline_move(job, now)` says which move anyone may make now.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any
+
+from heldout.market.messages import BAD, HIGHEST_SCORE, MISSING, unpack_vote
+from heldout.market.money import Ppm, Wei, payout_down
+from heldout.market.terms import Address, BlockNumber, JobId, JobTerms, Timestamp
+
+REQUESTER = 8
+"""The requester's number as a demanded party; lanes are 0 to 7."""
+VACANT = 0xFFFFFFFF
+"""A place of a committee for which no live seat was drawn."""
+ROUNDS = 3
+
+
+class State(IntEnum):
+    NONE = 0
+    OPEN = 1
+    RUNNING = 2
+    COMMITTING = 3
+    REVEALING = 4
+    SCORED = 5
+    SETTLED = 6
+
+
+class Outcome(IntEnum):
+    NONE = 0
+    MEASURED = 1
+    AGREED = 2
+    CANCELLED = 3
+    EXPIRED = 4
+    UNSUBMITTED = 5
+    TRAINING_KEYS_WITHHELD = 6
+    HELD_OUT_KEYS_WITHHELD = 7
+    VOID = 8
+
+
+class Purpose(IntEnum):
+    PAYOUT = 0
+    ROYALTY = 1
+    FEE = 2
+    REFUND = 3
+    BOND = 4
+    COLLATERAL = 5
+    APPEAL_BOND = 6
+    BURNED = 7
+
+
+@dataclass(frozen=True)
+class ChainEvent:
+    """One decoded log of the market contract, with where it stands in the chain."""
+
+    name: str
+    args: dict[str, Any]
+    """By ABI name; bytes32 and bytes as bytes, structs as dicts, addresses checksummed, enums as int."""
+    block: BlockNumber
+    block_hash: str
+    tx: str
+    log_index: int
+    timestamp: Timestamp
+
+    @property
+    def job(self) -> JobId | None:
+        job = self.args.get("job")
+        return JobId("0x" + job.hex()) if isinstance(job, bytes) else None
+
+    @property
+    def id(self) -> str:
+        """`block:logIndex`, the cursor of the event stream."""
+        return f"{self.block}:{self.log_index}"
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One row of a job's money table (P1.4). `incoming` is money that came into the job."""
+
+    incoming: bool
+    account: str
+    """An address, `seat N` for slashed stake, or the zero address for what was burned."""
+    purpose: Purpose | None
+    """None for slashed stake."""
+    amount: Wei
+    tx: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One provider's place in a job."""
+
+    provider: Address
+    price: Wei
+    wrap_key: bytes
+    word: bytes | None = None
+    score: int | None = None
+    """Final score or code, once settled."""
+    payout: Wei = Wei(0)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One committee's work. Places index `seats`."""
+
+    seats: tuple[int, ...] = ()
+    seed: bytes = b""
+    commits: dict[int, bytes] = field(default_factory=dict)
+    votes: dict[int, bytes] = field(default_factory=dict)
+    evidence: dict[int, bytes] = field(default_factory=dict)
+    result: bytes | None = None
+    appellant: Address | None = None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """Everything the chain says about a job."""
+
+    id: JobId
+    terms: JobTerms
+    posted: ChainEvent
+    state: State = State.OPEN
+    outcome: Outcome = Outcome.NONE
+    round: int = 0
+    deadline: Timestamp = Timestamp(0)
+    accept_block: BlockNumber | None = None
+    seat_count: int = 0
+    lanes: tuple[Lane, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    demanded: frozenset[int] = frozenset()
+    pending: frozenset[int] = frozenset()
+    answers: tuple[tuple[State, int, int, bytes], ...] = ()
+    """(stage, round, party, envelopes) of every answer."""
+    money: tuple[Movement, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        return self.state is State.SETTLED
+
+    @property
+    def money_in(self) -> Wei:
+        return Wei(sum(m.amount for m in self.money if m.incoming))
+
+    @property
+    def money_out(self) -> Wei:
+        return Wei(sum(m.amount for m in self.money if not m.incoming))
+
+    @property
+    def sums(self) -> bool:
+        """P1.4: a final job has paid out exactly what was put in."""
+        return self.money_in == self.money_out if self.final else self.money_in >= self.money_out
+
+    @property
+    def standing(self) -> tuple[int, ...] | None:
+        """The lanes' values of the latest round that has a result."""
+        decided = [r.result for r in self.rounds if r.result is not None]
+        return unpack_vote(decided[-1], len(self.lanes)) if decided else None
+
+    def lane_of(self, provider: str) -> int | None:
+        """The lane an address holds, if any."""
+        return next((i for i, lane in enumerate(self.lanes) if lane.provider.lower() == provider.lower()), None)
+
+
+def lane_pays(terms: JobTerms, price: Wei, score: int) -> Wei:
+    """What a standing score would pay its lane: nothing for a code that is the provider's fault (P3.3)."""
+    if score in (BAD, MISSING):
+        return Wei(0)
+    if score > HIGHEST_SCORE:  # NO_DATA: the lane is paid in full
+        return price
+    return payout_down(price, Ppm(score), terms.floor, terms.target, terms.floorPay)
+
+
+# ---------------------------------------------------------------------------------------------- transition
+
+
+def transition(job: JobState | None, event: ChainEvent) -> JobState | None:
+    """The job after `event`; None before `Posted`. Events of no concern to a job leave it as it is."""
+    if event.name == "Posted" and event.job is not None:
+        return JobState(event.job, JobTerms.from_values(event.args["terms"]), event)
+    if job is None or event.job != job.id:
+        return job
+    change = _CHANGES.get(event.name)
+    return change(job, event) if change else job
+
+
+def fold(events: Iterable[ChainEvent]) -> dict[JobId, JobState]:
+    """Every job that a run of events speaks of."""
+    jobs: dict[JobId, JobState] = {}
+    for event in events:
+        if event.job is None:
+            continue
+        after = transition(jobs.get(event.job), event)
+        if after is not None:
+            jobs[event.job] = after
+    return jobs
+
+
+def _accepted(job: JobState, event: ChainEvent) -> JobState:
+    lanes = tuple(Lane(bid["provider"], Wei(bid["price"]), bytes(bid["wrapKey"])) for bid in event.args["bids"])
+    return replace(job, lanes=lanes, accept_block=event.block, seat_count=event.args["seatCount"])
+
+
+def _moved(job: JobState, event: ChainEvent) -> JobState:
+    state, round_ = State(event.args["state"]), event.args["round"]
+    fresh = state is not job.state or round_ != job.round
+    rounds = job.rounds + tuple(Round() for _ in range(round_ - len(job.rounds)))
+    return replace(
+        job,
+        state=state,
+        round=round_,
+        rounds=rounds,
+        deadline=Timestamp(event.args["deadline"]),
+        demanded=frozenset() if fresh else job.demanded,
+        pending=frozenset(),
+    )
+
+
+def _with_lane(job: JobState, lane: int, **changes: Any) -> JobState:
+    lanes = list(job.lanes)
+    lanes[lane] = replace(lanes[lane], **changes)
+    return replace(job, lanes=tuple(lanes))
+
+
+def _with_round(job: JobState, round_: int, **changes: Any) -> JobState:
+    rounds = list(job.rounds) + [Round() for _ in range(round_ - len(job.rounds))]
+    rounds[round_ - 1] = replace(rounds[round_ - 1], **changes)
+    return replace(job, rounds=tuple(rounds))
+
+
+def _submitted(job: JobState, event: ChainEvent) -> JobState:
+    return _with_lane(job, event.args["lane"], word=bytes(event.args["word"]))
+
+
+def _drawn(job: JobState, event: ChainEvent) -> JobState:
+    return _with_round(job, event.args["round"], seed=bytes(event.args["seed"]), seats=tuple(event.args["seats"]))
+
+
+def _committed(job: JobState, event: ChainEvent) -> JobState:
+    round_, place = event.args["round"], event.args["place"]
+    commits = {**job.rounds[round_ - 1].commits, place: bytes(event.args["hash"])}
+    return _with_round(job, round_, commits=commits)
+
+
+def _revealed(job: JobState, event: ChainEvent) -> JobState:
+    round_, place = event.args["round"], event.args["place"]
+    before = job.rounds[round_ - 1]
+    return _with_round(
+        job,
+        round_,
+        votes={**before.votes, place: bytes(event.args["vote"])},
+        evidence={**before.evidence, place: bytes(event.args["evidence"])},
+    )
+
+
+def _round_scored(job: JobState, event: ChainEvent) -> JobState:
+    return _with_round(job, event.args["round"], result=bytes(event.args["result"]))
+
+
+def _appealed(job: JobState, event: ChainEvent) -> JobState:
+    return _with_round(job, event.args["round"], appellant=event.args["by"])
+
+
+def _demanded(job: JobState, event: ChainEvent) -> JobState:
+    party = event.args["party"]
+    deadline = Timestamp(event.args["deadline"])
+    return replace(job, demanded=job.demanded | {party}, pending=job.pending | {party}, deadline=deadline)
+
+
+def _answered(job: JobState, event: ChainEvent) -> JobState:
+    party = event.args["party"]
+    answer = (job.state, job.round, party, bytes(event.args["envelopes"]))
+    deadline = Timestamp(event.args["deadline"])
+    return replace(job, pending=job.pending - {party}, answers=(*job.answers, answer), deadline=deadline)
+
+
+def _unanswered(job: JobState, event: ChainEvent) -> JobState:
+    return replace(job, pending=job.pending - {event.args["party"]})
+
+
+def _money(job: JobState, event: ChainEvent) -> JobState:
+    args = event.args
+    if event.name == "Slashed":
+        row = Movement(True, f"seat {args['seat']}", None, Wei(args["amount"]), event.tx)
+    else:
+        incoming = event.name == "Locked"
+        account = args["from"] if incoming else args["to"]
+        row = Movement(incoming, account, Purpose(args["purpose"]), Wei(args["amount"]), event.tx)
+    return replace(job, money=(*job.money, row))
+
+
+def _lane_settled(job: JobState, event: ChainEvent) -> JobState:
+    return _with_lane(job, event.args["lane"], score=event.args["score"], payout=Wei(event.args["payout"]))
+
+
+def _settled(job: JobState, event: ChainEvent) -> JobState:
+    return replace(job, state=State.SETTLED, outcome=Outcome(event.args["outcome"]), pending=frozenset())
+
+
+_CHANGES = {
+    "Accepted": _accepted,
+    "Moved": _moved,
+    "Submitted": _submitted,
+    "Drawn": _drawn,
+    "Committed": _committed,
+    "Revealed": _revealed,
+    "RoundScored": _round_scored,
+    "Appealed": _appealed,
+    "Demanded": _demanded,
+    "Answered": _answered,
+    "Unanswered": _unanswered,
+    "Locked": _money,
+    "Paid": _money,
+    "Slashed": _money,
+    "LaneSettled": _lane_settled,
+    "Settled": _settled,
+}
+
+
+# ------------------------------------------------------------------------------------------ deadline moves
+
+_MOVES = {
+    State.OPEN: "expire",
+    State.RUNNING: "close",
+    State.COMMITTING: "close",
+    State.REVEALING: "close",
+    State.SCORED: "settle",
+}
+
+
+def deadline_move(job: JobState, now: Timestamp) -> str | None:
+    """The contract function anyone may call now because the stage's deadline has passed, if any (P1.1).
+
+    A pending demand of the challenge is closed before the job can be settled (P4.5).
+    """
+    if job.final or now < job.deadline:
+        return None
+    return "close" if job.pending else _MOVES[job.state]
+
+
+def if_nobody_acts(job: JobState) -> str:
+    """One sentence for people: what happens at the deadline of the present stage."""
+    sentences = {
+        State.OPEN: "the escrow goes back to the requester",
+        State.RUNNING: "absent providers lose their collateral to the requester; with no submission the rest is refunded",
+        State.COMMITTING: "with a majority of commits the reveal begins; otherwise a bigger committee is drawn",
+        State.REVEALING: "a majority of reveals decides; otherwise a bigger committee is drawn",
+        State.SCORED: "the job is settled and everybody is paid",
+    }
+    if job.pending:
+        who = ", ".join("the requester" if p == REQUESTER else f"lane {p}" for p in sorted(job.pending))
+        return f"{who} did not answer a demand and bears the cost"
+    return sentences.get(job.state, "nothing: the job is final")

@@ -1,0 +1,106 @@
+"""What a job runs, without names or URLs: the task manifest whose SHA-256 is on chain (P2.3)."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import Any
+
+from heldout.market.errors import BadManifest
+from heldout.market.messages import canonical_json
+
+VERSION = 1
+MAX_FILES = 256
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """One file of the task folder, an artifact of its own."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the container is given, and no more."""
+
+    cpus: int
+    memory_bytes: int
+    disk_bytes: int
+    gpus: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`image`: image id (`sha256:…`) by platform; `graph`: the ONNX model whose initialisers are the submitted tensors."""
+
+    files: tuple[TaskFile, ...]
+    image: dict[str, str]
+    command: tuple[str, ...]
+    resources: Resources
+    graph: TaskFile
+    metric: str
+    scorer: str
+
+    def encode(self) -> bytes:
+        """Canonical JSON; its SHA-256 is the task hash and its artifact id."""
+        return canonical_json({"version": VERSION, **asdict(self)})
+
+    @property
+    def task_hash(self) -> bytes:
+        return sha256(self.encode()).digest()
+
+    @staticmethod
+    def decode(data: bytes) -> "Manifest":
+        """Raises BadManifest unless `data` is exactly what `encode` makes of a sound manifest."""
+        try:
+            raw: dict[str, Any] = json.loads(data)
+            manifest = Manifest(
+                files=tuple(TaskFile(**f) for f in raw["files"]),
+                image=dict(raw["image"]),
+                command=tuple(raw["command"]),
+                resources=Resources(**raw["resources"]),
+                graph=TaskFile(**raw["graph"]),
+                metric=raw["metric"],
+                scorer=raw["scorer"],
+            )
+            manifest.check()
+            canonical = manifest.encode() == bytes(data)
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise BadManifest(f"not a task manifest: {problem}") from None
+        if not canonical:
+            raise BadManifest("a task manifest is not in canonical form")
+        return manifest
+
+    def check(self) -> None:
+        """Everything a stranger's manifest must satisfy before anybody acts on it. Raises BadManifest."""
+        files = (*self.files, self.graph)
+        problems = [
+            (len(self.files) > MAX_FILES, f"more than {MAX_FILES} files"),
+            (any(not _plain(f.path) for f in files), "a path that is not plain and relative"),
+            (len({f.path for f in self.files}) != len(self.files), "a path twice"),
+            (any(not _HASH.fullmatch(f.sha256) for f in files), "a hash that is not SHA-256"),
+            (any(not _natural(f.bytes) for f in files), "a size that is not a number"),
+            (not self.image or any(not i.startswith("sha256:") for i in self.image.values()), "no image id"),
+            (not self.command or any(not isinstance(w, str) or "\0" in w for w in self.command), "no command"),
+            (not all(_natural(value) for value in asdict(self.resources).values()), "a resource that is not a number"),
+        ]
+        for wrong, what in problems:
+            if wrong:
+                raise BadManifest(f"a task manifest has {what}")
+
+
+def _natural(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _plain(path: str) -> bool:
+    """A relative POSIX path of ordinary names: nothing that leaves the task folder or hides in a terminal."""
+    parts = PurePosixPath(path).parts
+    ordinary = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", part) for part in parts)
+    return bool(parts) and ordinary and path == "/".join(parts) and len(parts) <= 8
