@@ -1,6 +1,6 @@
 """Amounts, scores and the arithmetic that turns one into the other (P3.3, P3.6, P7.3). Rounding is in the names."""
 
-from decimal import Decimal, InvalidOperation
+import re
 from typing import NewType
 
 from heldout.market.errors import BadInput
@@ -14,18 +14,16 @@ BasisPoints = NewType("BasisPoints", int)
 DECIMALS = 18
 ONE_TOKEN = Wei(10**DECIMALS)
 MILLION = 1_000_000
+_AMOUNT = re.compile(rf"([0-9]{{1,29}})(?:\.([0-9]{{1,{DECIMALS}}}))?")
 
 
 def parse_tokens(text: str) -> Wei:
-    """`"12.5"` tokens as wei. Raises BadInput for anything negative, finer than one wei, or not a number."""
-    try:
-        amount = Decimal(text)
-        wei = amount * ONE_TOKEN if amount.is_finite() else Decimal(-1)
-    except InvalidOperation:
-        wei = Decimal(-1)
-    if wei < 0 or wei >= 2**96 or wei != wei.to_integral_value():
+    """`"12.5"` tokens as wei, exactly. Raises BadInput for anything negative, finer than one wei, or not a number."""
+    match = _AMOUNT.fullmatch(text)
+    wei = int(match[1]) * ONE_TOKEN + int((match[2] or "").ljust(DECIMALS, "0")) if match else 2**96
+    if wei >= 2**96:
         raise BadInput(f"{text!r} is not an amount of tokens", hint="write a decimal number such as 12.5")
-    return Wei(int(wei))
+    return Wei(wei)
 
 
 def format_tokens(wei: int, places: int = 4) -> str:

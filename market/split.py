@@ -49,7 +49,7 @@ def draw_split(seed: bytes, job: bytes, shards: int, held_out: int) -> Split:
 
 def round_size(committee: int, round_: int) -> int:
     """Seats of a round: n, then 2n + 1, then 4n + 3 (P3)."""
-    return (committee + 1) * 2 ** (round_ - 1) - 1
+    return ((committee + 1) << (round_ - 1)) - 1
 
 
 def draw_committee(
