@@ -1,7 +1,7 @@
 """Sealing shards and weights, and wrapping keys (P2.4, P4.2, P4.4).
 
-Everything here is ChaCha20-Poly1305 (RFC 8439), X25519 (RFC 7748), HKDF-SHA256 (RFC 5869) and SHA-256. Each symmetric
-key seals exactly one plaintext, so the nonce is zero.
+Everything here is AES-256-GCM (NIST SP 800-38D), X25519 (RFC 7748), HKDF-SHA256 (RFC 5869) and SHA-256: what a browser's
+WebCrypto has too. Each symmetric key seals exactly one plaintext, so the nonce is zero.
 
     shard plaintext   8-byte little-endian length ‖ file ‖ zeros, `shard_bytes` in all
     leaf              SHA-256(sealed) ‖ SHA-256(key ‖ plaintext)                                   64 bytes
@@ -17,7 +17,7 @@ from hmac import digest as hmac_digest
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -28,7 +28,7 @@ _SHARD_CONTEXT = b"heldout/shard/v1"
 _LENGTH = 8
 LEAF_BYTES = 64
 SEAL_OVERHEAD = 16
-"""Bytes a seal adds: the Poly1305 tag."""
+"""Bytes a seal adds: the GCM tag."""
 
 
 def derive(secret: bytes, label: str, *parts: bytes) -> bytes:
@@ -38,12 +38,12 @@ def derive(secret: bytes, label: str, *parts: bytes) -> bytes:
 
 
 def _seal(key: bytes, plaintext: bytes, context: bytes) -> bytes:
-    return ChaCha20Poly1305(key).encrypt(_NONCE, plaintext, context)
+    return AESGCM(key).encrypt(_NONCE, plaintext, context)
 
 
 def _open(key: bytes, sealed: bytes, context: bytes, what: str) -> bytes:
     try:
-        return ChaCha20Poly1305(key).decrypt(_NONCE, sealed, context)
+        return AESGCM(key).decrypt(_NONCE, sealed, context)
     except InvalidTag:
         raise BadEnvelope(f"{what} does not open with this key") from None
 
