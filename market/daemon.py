@@ -208,29 +208,7 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# --------------------------------------------------------------------------------------------- log, /metrics
-
-
-class PlainLines(logging.Formatter):
-    """One line a record, in UTC. Control characters of strangers' texts never reach a terminal (threat 74)."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in line)
-
-
-def log_to_stderr(*, verbose: bool = False) -> None:
-    """Sets up this process's log: the nodes' own words from INFO (or DEBUG), libraries' from WARNING."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(PlainLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("heldout").setLevel(logging.DEBUG if verbose else logging.INFO)
+# --------------------------------------------------------------------------------------------- -----, /metrics
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -14,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from heldout.market import daemon
 from heldout.market.alarm import Alarm
-from heldout.market.daemon import Isolation, Loop, Pace, PlainLines, parse_listen, stopping_on_signals
+from heldout.market.daemon import Isolation, Loop, Pace, parse_listen, stopping_on_signals
 from heldout.market.errors import BadEnvelope, BadInput, ChainProblem, Reverted, StoreProblem, WrongNetwork
 from heldout.market.terms import JobId
 
@@ -187,15 +186,7 @@ def test_what_concerns_every_job_is_not_one_jobs_trouble(world: World, alarm: Al
         Isolation(alarm, clock=world.clock).run(JOB, failing(problem))
 
 
-# --------------------------------------------------------------------------------------------- log, /metrics
-
-
-def test_a_strangers_text_cannot_steer_the_terminal() -> None:
-    """Threat 74."""
-    record = logging.LogRecord("heldout", logging.INFO, "", 0, "job says %s", ("\x1b[2Jfine\x07",), None)
-    line = PlainLines().format(record)
-    assert "\x1b" not in line and "\x07" not in line
-    assert "[2Jfine" in line
+# --------------------------------------------------------------------------------------------- -----, /metrics
 
 
 def test_an_address_to_listen_on_is_checked() -> None:
