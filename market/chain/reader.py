@@ -1,0 +1,255 @@
+"""Typed reads of one market at one named block.
+
+Every read takes `at`: a `Block` (asked for by hash, so that a reorganised chain answers with an error and never with
+another branch's state), a block number, or None for the newest block.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from heldout.market.chain.contracts import Contract, checksum
+from heldout.market.chain.logs import Cursor, Followed, follow, read_block, read_events, read_logs
+from heldout.market.chain.rpc import Endpoint, Rpc, RpcError
+from heldout.market.chain.signatures import MAGIC, recovers, wallet_question
+from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, RoundView, SeatView
+from heldout.market.errors import ChainProblem, WrongNetwork
+from heldout.market.lifecycle import ChainEvent
+from heldout.market.messages import hexed
+from heldout.market.money import Wei
+from heldout.market.settings import Network
+from heldout.market.terms import JobId, JobTerms, job_id, keccak256
+
+log = logging.getLogger(__name__)
+
+At = Block | int | None
+MARKET = "IMarket"
+TOKEN = "HeldToken"
+STALE_ANSWERS = 3
+"""Times in a row that a head further back than the confirmations is refused before it is believed."""
+_RESTARTED = "the chain was restarted, or the network file is of another one; ask for the file that belongs to this RPC"
+
+
+def connect(network: Network, *, timeout_s: float = 10) -> "Chain":
+    """The network's chain, its id, genesis, market code and token checked. Raises WrongNetwork, ChainProblem."""
+    chain = Chain(network, timeout_s=timeout_s)
+    chain.head()
+    return chain
+
+
+class Chain:
+    """One market on one chain. All methods raise ChainProblem if no RPC answers, Reverted if the contract refuses."""
+
+    def __init__(self, network: Network, *, timeout_s: float = 10) -> None:
+        self.network = network
+        self.market = Contract(MARKET, checksum(network.market))
+        self.token = Contract(TOKEN, checksum(network.token))
+        self.rpc = Rpc(network.rpc, timeout_s=timeout_s, check=self._check)
+        self._highest = 0
+        self._stale = 0
+        self._terms: dict[JobId, JobTerms] = {}
+
+    def close(self) -> None:
+        self.rpc.close()
+
+    # ------------------------------------------------------------------------------------------------ blocks
+
+    def head(self, confirmations: int = 0) -> Block:
+        """The newest block, or the one `confirmations` below it."""
+        newest = read_block(self.rpc, "latest")
+        if newest is None:
+            raise ChainProblem("the RPC has no latest block")
+        self._refuse_stale(newest)
+        return newest if confirmations == 0 else self.block(max(0, newest.number - confirmations))
+
+    def block(self, number: int) -> Block:
+        """Raises ChainProblem if the node does not have it (yet)."""
+        block = read_block(self.rpc, number)
+        if block is None:
+            raise ChainProblem(f"the RPC does not have block {number}", hint="it lags behind; try again")
+        return block
+
+    def _refuse_stale(self, newest: Block) -> None:
+        """A head that moves far back is a lagging node, until it insists: then it is a reorg, and said aloud."""
+        if newest.number >= self._highest - self.network.confirmations:
+            self._highest, self._stale = max(self._highest, newest.number), 0
+            return
+        self._stale += 1
+        text = f"the chain's head moved back from {self._highest} to {newest.number}"
+        if self._stale <= STALE_ANSWERS:
+            raise ChainProblem(text, hint="the RPC lags, or the chain was reorganised; trying again will tell")
+        log.warning("%s; believing it after %d answers", text, self._stale)
+        self._highest, self._stale = newest.number, 0
+
+    # ------------------------------------------------------------------------------------------------- calls
+
+    def call(self, function: str, *args: Any, at: At = None, on: Contract | None = None, sender: str = "") -> Any:
+        """A static call of any view (or a trial of any function), decoded."""
+        contract = on or self.market
+        request = {"to": contract.address, "data": hexed(contract.encode(function, args))}
+        if sender:
+            request["from"] = sender
+        return contract.decode(function, self._static(contract, request, at))
+
+    def calls(self, function: str, argument_lists: Iterable[Sequence[Any]], at: At = None) -> list[Any]:
+        """The same view of the market for many arguments, in one request."""
+        data = [hexed(self.market.encode(function, args)) for args in argument_lists]
+        to, tag = self.market.address, _tag(at)
+        answers = self.rpc.batch([("eth_call", [{"to": to, "data": each}, tag]) for each in data])
+        return [self.market.decode(function, bytes.fromhex(answer[2:])) for answer in answers]
+
+    def _static(self, contract: Contract, request: dict[str, Any], at: At) -> bytes:
+        try:
+            return bytes.fromhex(self.rpc.call("eth_call", request, _tag(at))[2:])
+        except RpcError as refused:
+            if refused.data or "revert" in refused.text.lower():
+                raise contract.error(refused.data) from None
+            raise
+
+    # ------------------------------------------------------------------------------------------------- reads
+
+    def job(self, job: JobId, at: At = None) -> JobView:
+        """State NONE if it was never posted."""
+        return JobView.from_abi(self.call("getJob", job, at=at))
+
+    def lane(self, job: JobId, lane: int, at: At = None) -> LaneView:
+        return LaneView(*self.call("getLane", job, lane, at=at))
+
+    def lanes(self, job: JobId, count: int, at: At = None) -> list[LaneView]:
+        return [LaneView(*values) for values in self.calls("getLane", [(job, i) for i in range(count)], at)]
+
+    def round(self, job: JobId, round_: int, at: At = None) -> RoundView:
+        return RoundView.from_abi(self.call("getRound", job, round_, at=at))
+
+    def vote(self, job: JobId, round_: int, place: int, at: At = None) -> bytes:
+        """The commit hash at a place, or its vote once revealed; zero if neither."""
+        vote: bytes = self.call("getVote", job, round_, place, at=at)
+        return vote
+
+    def committee(self, job: JobId, at: At = None) -> tuple[bytes, tuple[int, ...]]:
+        """Seed and drawn seats of the present round, pinned or not. Raises Reverted `SeedNotReady`, `SeedGone`."""
+        seed, seats = self.call("committee", job, at=at)
+        return seed, tuple(seats)
+
+    def seat(self, seat: int, at: At = None) -> SeatView:
+        return SeatView.from_abi(self.call("getSeat", seat, at=at))
+
+    def seats(self, seats: Iterable[int], at: At = None) -> list[SeatView]:
+        return [SeatView.from_abi(raw) for raw in self.calls("getSeat", [(seat,) for seat in seats], at)]
+
+    def seat_count(self, at: At = None) -> int:
+        return int(self.call("seatCount", at=at))
+
+    def live_seats(self, at: At = None) -> int:
+        return int(self.call("liveSeats", at=at))
+
+    def free(self, account: str, at: At = None) -> Wei:
+        """The account's free balance in the market's ledger."""
+        return Wei(self.call("free", account, at=at))
+
+    def token_balance(self, account: str, at: At = None) -> Wei:
+        return Wei(self.call("balanceOf", account, at=at, on=self.token))
+
+    def eth(self, account: str, at: At = None) -> Wei:
+        """Gas money."""
+        return Wei(int(self.rpc.call("eth_getBalance", account, _tag(at)), 16))
+
+    def parameters(self) -> Parameters:
+        """What was fixed at deployment (P1.5)."""
+        return Parameters(
+            self.call("token"),
+            self.call("beacon"),
+            Wei(self.call("seatStake")),
+            Wei(self.call("minimumFee")),
+            self.call("exitDelay"),
+            Limits.from_abi(self.call("limits")),
+        )
+
+    def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
+        """Whether `address` signed the 32-byte digest, as the market sees it: by code (ERC-1271) or by key."""
+        if self.rpc.call("eth_getCode", address, "latest") == "0x":
+            return recovers(address, digest, signature)
+        request = {"to": address, "data": hexed(wallet_question(digest, signature))}
+        try:
+            return self._static(self.market, request, None)[:4] == MAGIC
+        except ChainProblem as refused:
+            if refused.retryable:
+                raise
+            return False
+
+    # ------------------------------------------------------------------------------------------------ events
+
+    def events(
+        self, first: int, last: int, *, job: JobId | None = None, names: Sequence[str] | None = None
+    ) -> list[ChainEvent]:
+        """Events of blocks first to last, both included, in the chain's order."""
+        first = max(first, self.network.deploy_block)
+        return read_events(self.rpc, self.market, first, last, job=job, names=names)
+
+    def start(self) -> Cursor:
+        """The cursor before the market's first event."""
+        before = self.block(max(0, self.network.deploy_block - 1))
+        return Cursor(((before.number, before.hash),))
+
+    def follow(self, cursor: Cursor, *, confirmations: int = 0, most: int = 2_000) -> Followed:
+        """The next events after `cursor`; see `Followed`. `head() == cursor.block` means that it has caught up."""
+        return follow(self.rpc, self.market, self.start, cursor, self.head(confirmations), most)
+
+    def terms(self, job: JobId) -> JobTerms:
+        """A job's terms from its `Posted` event, checked against its id. Raises ChainProblem if there is none."""
+        if job not in self._terms:
+            found = self.events(self.network.deploy_block, self.head().number, job=job, names=["Posted"])
+            terms = [JobTerms.from_values(event.args["terms"]) for event in found]
+            genuine = [t for t in terms if job_id(t, self.network.chain_id, self.network.market) == job.lower()]
+            if not genuine:
+                raise ChainProblem(f"the chain has no job {job}", hint="check the id and the network file")
+            self._terms[job] = genuine[-1]
+        return self._terms[job]
+
+    def seat_wrap_keys(self, seats: Sequence[int]) -> dict[int, bytes]:
+        """The X25519 key each seat's envelopes are made to: of its last `Staked` or `Rotated`."""
+        topics = [self.market.topics(["Staked", "Rotated"]), [f"0x{seat:064x}" for seat in seats]]
+        first, last = self.network.deploy_block, self.head().number
+        logs = read_logs(self.rpc, self.market.address, [*topics], first, last)
+        decoded = [event for event in map(self.market.decode_log, logs) if event is not None]
+        return {args["seat"]: args["wrapKey"] for _, args in decoded}
+
+    def seat_wrap_key(self, seat: int) -> bytes:
+        """Raises ChainProblem if there is no such seat."""
+        try:
+            return self.seat_wrap_keys([seat])[seat]
+        except KeyError:
+            raise ChainProblem(f"nobody ever staked seat {seat}") from None
+
+    # ------------------------------------------------------------------------------------------------- trust
+
+    def _check(self, endpoint: Endpoint) -> None:
+        """Raises WrongNetwork unless this endpoint serves the chain and the market of the network file."""
+        network = self.network
+        asked: list[tuple[str, list[Any]]] = [
+            ("eth_chainId", []),
+            ("eth_getBlockByNumber", ["0x0", False]),
+            ("eth_getCode", [network.market, "latest"]),
+        ]
+        chain_id, genesis, code = endpoint.batch(asked)
+        facts = [
+            ("chain id", int(chain_id, 16), network.chain_id),
+            ("genesis", genesis and genesis["hash"], network.genesis),
+            ("code hash of the market", hexed(keccak256(bytes.fromhex(code[2:]))), network.code_hash),
+        ]
+        wrong = next((fact for fact in facts if fact[1] != fact[2]), None) or self._wrong_token(endpoint)
+        if wrong:
+            what, found, expected = wrong
+            text = f"{endpoint.url} is not network {network.name!r}: its {what} is {found}, not {expected}"
+            raise WrongNetwork(text, hint=_RESTARTED)
+
+    def _wrong_token(self, endpoint: Endpoint) -> tuple[str, object, object] | None:
+        request = {"to": self.market.address, "data": hexed(self.market.encode("token", ()))}
+        token = self.market.decode("token", bytes.fromhex(endpoint.call("eth_call", [request, "latest"])[2:]))
+        return None if token == self.token.address else ("token", token, self.token.address)
+
+
+def _tag(at: At) -> Any:
+    if at is None:
+        return "latest"
+    return {"blockHash": at.hash, "requireCanonical": True} if isinstance(at, Block) else hex(at)

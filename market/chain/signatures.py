@@ -1,0 +1,56 @@
+"""Signatures over 32-byte digests: made by an account, checked by key, by ERC-1271, or by a token's EIP-2612 permit."""
+
+from typing import NamedTuple
+
+from eth_abi.abi import encode as abi_encode
+from eth_account.signers.local import LocalAccount
+from eth_keys.datatypes import Signature
+from eth_keys.exceptions import BadSignature
+from eth_typing import Hash32
+from eth_utils.exceptions import ValidationError
+
+from heldout.market.terms import keccak256, words
+
+MAGIC = bytes.fromhex("1626ba7e")
+"""ERC-1271: selector of `isValidSignature(bytes32,bytes)`, and its answer if the signature is good."""
+_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+_PERMIT_TYPE = keccak256(b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
+
+
+class Permit(NamedTuple):
+    """The last arguments of `depositWithPermit`."""
+
+    deadline: int
+    v: int
+    r: bytes
+    s: bytes
+
+
+def sign_digest(account: LocalAccount, digest: bytes) -> bytes:
+    """r ‖ s ‖ v, 65 bytes, as OpenZeppelin's ECDSA reads it."""
+    return bytes(account.unsafe_sign_hash(Hash32(digest)).signature)
+
+
+def recovers(address: str, digest: bytes, signature: bytes) -> bool:
+    """Whether a key's signature is by `address`; like the contract, only 65 bytes with v 27 or 28 and the lower s."""
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        return False
+    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
+        return False
+    try:
+        plain = Signature(signature[:64] + bytes([signature[64] - 27]))
+        return plain.recover_public_key_from_msg_hash(digest).to_address() == address.lower()
+    except (BadSignature, ValidationError):
+        return False
+
+
+def wallet_question(digest: bytes, signature: bytes) -> bytes:
+    """The calldata that asks a contract wallet (ERC-1271)."""
+    return MAGIC + abi_encode(["bytes32", "bytes"], [digest, signature])
+
+
+def sign_permit(account: LocalAccount, domain: bytes, spender: str, amount: int, nonce: int, deadline: int) -> Permit:
+    """EIP-2612: `spender` may take `amount` of the account's tokens until `deadline` (unix seconds)."""
+    struct = keccak256(words((_PERMIT_TYPE, account.address, spender, amount, nonce, deadline)))
+    signature = sign_digest(account, keccak256(b"\x19\x01" + domain + struct))
+    return Permit(deadline, signature[64], signature[:32], signature[32:64])
