@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from heldout.market.errors import BadInput, Declined, HeldoutError, KeyProblem
+from heldout.market.errors import BadInput, Declined, HeldoutError
 from heldout.market.money import format_tokens
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from heldout.market.settings import Network
 
 INTERRUPTED = 130
-_PASSWORD_TRIES = 3
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 # ------------------------------------------------------------------------------------------ commands and errors
@@ -44,9 +43,12 @@ class Command(NamedTuple):
     """One line of a command table: what it does, and the function that does it, named so that it is imported on use."""
 
     summary: str
-    target: str
-    """`package.module:function`. A function called `main` gets the rest of the line (a list of words); any other gets
-    parsed arguments, of which those from `function_arguments(parser)` of the same module are its own."""
+    target: "str | Mapping[str, Command]"
+    """`package.module:function`, or a table of further commands. A function called `main` gets the rest of the line, a
+    list of words; any other gets parsed arguments, its own being those that `function_arguments(parser)` of the same
+    module adds to the common ones."""
+    extra: str = ""
+    """The optional part of the distribution that it needs."""
 
 
 def run_table(prog: str, about: str, commands: Mapping[str, Command], argv: Sequence[str]) -> int:
@@ -59,21 +61,35 @@ def run_table(prog: str, about: str, commands: Mapping[str, Command], argv: Sequ
         close = get_close_matches(name, commands, 1)
         hint = f"did you mean `{prog} {close[0]}`?" if close else f"see `{prog} --help`"
         raise BadInput(f"there is no command {prog} {clean(name)}", hint=hint, code="usage")
-    module_name, _, function_name = commands[name].target.partition(":")
-    module = import_module(module_name)
+    command, prog = commands[name], f"{prog} {name}"
+    if not isinstance(command.target, str):
+        return run_table(prog, command.summary, command.target, rest)
+    return _run_function(prog, command.target, command.extra, rest)
+
+
+def _run_function(prog: str, target: str, extra: str, words: list[str]) -> int:
+    module_name, _, function_name = target.partition(":")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as absent:
+        if not extra or (absent.name or "").startswith("heldout"):
+            raise
+        hint = f"pip install 'heldout[{extra}]'"
+        raise HeldoutError(f"{prog} needs {absent.name}", hint=hint, code="missing_extra") from None
     function: Callable[[Any], int] = getattr(module, function_name)
     if function_name == "main":
-        return function(rest)
-    parser = Parser(prog=f"{prog} {name}", description=function.__doc__)
+        return function(words)
+    parser = Parser(prog=prog, description=function.__doc__)
     getattr(module, f"{function_name}_arguments", lambda _: None)(parser)
     add_common(parser)
-    return function(parser.parse_args(rest))
+    return function(parser.parse_args(words))
 
 
 def _table_help(prog: str, about: str, commands: Mapping[str, Command]) -> str:
     width = max(map(len, commands))
     rows = [f"  {name.ljust(width)}  {command.summary}" for name, command in commands.items()]
-    return "\n".join([f"usage: {prog} COMMAND …", "", about, "", "commands:", *rows, "", f"`{prog} COMMAND --help`"])
+    more = f"Each command explains itself: {prog} COMMAND --help"
+    return "\n".join([f"usage: {prog} COMMAND …", "", about, "", "commands:", *rows, "", more])
 
 
 def run_command(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
@@ -231,45 +247,16 @@ def home_path(args: argparse.Namespace) -> Path:
 
 
 def open_keys(args: argparse.Namespace) -> "KeyRing":
-    """The key ring in the home directory. Raises KeyProblem; a person at a terminal may mistype twice."""
-    from heldout.market.keys import KeyRing
+    """The key ring in the home directory, opened by descriptor, file or terminal. Raises KeyProblem, Declined."""
+    from heldout.market.keys import open_ring
 
-    home = home_path(args)
-    given = given_password(args)
-    if given is not None:
-        return KeyRing.open(home, given)
-    for attempt in range(_PASSWORD_TRIES):
-        try:
-            return KeyRing.open(home, ask_password(f"Password of {home}: "))
-        except KeyProblem as problem:
-            if attempt == _PASSWORD_TRIES - 1 or problem.code != "wrong_password":
-                raise
-            say("that is not the password, try again")
-    raise AssertionError("unreachable")
+    return open_ring(home_path(args), password_file=password_path(args), password_fd=args.password_fd)
 
 
-def given_password(args: argparse.Namespace) -> str | None:
-    """The password by descriptor, flag, environment, or of the devnet's play-money keys; None if there is none.
-
-    Never an argument: the process list shows those to everybody. Raises KeyProblem if a file is open to others.
-    """
-    if args.password_fd is not None:
-        with os.fdopen(args.password_fd) as stream:
-            return stream.readline().rstrip("\n")
-    named = args.password_file or os.environ.get("HELDOUT_PASSWORD_FILE")
-    path = Path(named) if named else network_path(args).parent / "password"
-    if not named and not (path.exists() and home_path(args).is_relative_to(path.parent)):
-        return None
-    if path.stat().st_mode & 0o077:
-        raise KeyProblem(f"{path} can be read by others", hint=f"chmod 600 {path}", code="loose_mode")
-    return path.read_text().partition("\n")[0]
-
-
-def ask_password(question: str) -> str:
-    """Typed unseen. Raises KeyProblem without a terminal."""
-    if not sys.stdin.isatty():
-        hint = "give --password-file FILE, --password-fd FD or $HELDOUT_PASSWORD_FILE"
-        raise KeyProblem("nobody is here to type a password", hint=hint, code="no_password")
-    from getpass import getpass
-
-    return getpass(question, sys.stderr)
+def password_path(args: argparse.Namespace) -> Path | None:
+    """The password's file: flag, then environment, then that of the devnet's play-money keys if one of them is used."""
+    if named := args.password_file or os.environ.get("HELDOUT_PASSWORD_FILE"):
+        return Path(named)
+    path = network_path(args).parent / "password"
+    is_devnet_key = path.is_file() and home_path(args).resolve().is_relative_to(path.parent.resolve())
+    return path if is_devnet_key and args.password_fd is None else None

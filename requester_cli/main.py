@@ -1,0 +1,64 @@
+"""The table of all commands: modules are named as strings and imported on use, so `--help` costs next to nothing."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from heldout import __doc__ as ABOUT
+from heldout import __version__
+from heldout.market.console import Command, run_command, run_table
+
+_HERE: Final = "heldout.requester_cli"
+
+DATA: Final = {
+    "seal": Command("shuffle the rows into shards, seal each under its own key, upload them", f"{_HERE}.data:seal"),
+}
+JOB: Final = {
+    "check": Command("run baseline and scorer twice, before money moves", f"{_HERE}.check:check"),
+    "post": Command("escrow the price and offer the job; --dry-run shows the whole plan", f"{_HERE}.post:post"),
+    "list": Command("jobs on this market", f"{_HERE}.jobs:list_jobs"),
+    "show": Command("one job: stage, deadline, bids, scores, and the money table", f"{_HERE}.jobs:show"),
+    "watch": Command("follow one of your jobs to its end, releasing keys when they are due", f"{_HERE}.watch:watch"),
+    "accept": Command("accept bids now instead of waiting", f"{_HERE}.jobs:accept"),
+    "cancel": Command("take an open job back, whole", f"{_HERE}.jobs:cancel"),
+    "fetch": Command("download and open the weights you paid for", f"{_HERE}.fetch:fetch"),
+}
+REQUESTER: Final = {
+    "run": Command("do what is due for all your jobs until stopped", f"{_HERE}.watch:run"),
+}
+KEY: Final = {
+    "create": Command("make a key ring", f"{_HERE}.keys:create"),
+    "backup": Command("write all keys of a ring into one encrypted file", f"{_HERE}.keys:backup"),
+    "restore": Command("make a ring from a backup", f"{_HERE}.keys:restore"),
+}
+COMMANDS: Final = {
+    "init": Command("make a job folder from a template", f"{_HERE}.scaffold:init"),
+    "data": Command("prepare data for a job", DATA),
+    "job": Command("check, post and follow jobs", JOB),
+    "requester": Command("the requester as a daemon", REQUESTER),
+    "verify": Command("score a settled job again, here, and compare with the chain", f"{_HERE}.verify:verify"),
+    "wallet": Command("your address and balances", f"{_HERE}.wallet:wallet"),
+    "deposit": Command("move tokens into your free balance on the market", f"{_HERE}.wallet:deposit"),
+    "withdraw": Command("move free balance back to your address, or to another", f"{_HERE}.wallet:withdraw"),
+    "key": Command("key rings", KEY),
+    "provider": Command("train for others", "heldout.provider.cli:main", "provider"),
+    "validator": Command("score for others", "heldout.validator.cli:main", "validator"),
+    "market": Command(
+        "the market service: index, bid board, mailboxes, pages", "heldout.market.service.cli:main", "market"
+    ),
+    "store": Command("an artifact store", "heldout.market.artifacts.cli:main", "market"),
+    "devnet": Command("a whole market on this machine", "heldout.devnet.cli:main"),
+}
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    """Run one command line. Raises HeldoutError."""
+    if list(argv) == ["--version"]:
+        print(f"heldout {__version__}")
+        return 0
+    return run_table("heldout", ABOUT or "", COMMANDS, argv)
+
+
+def main() -> int:
+    """The `heldout` command."""
+    return run_command(dispatch, sys.argv[1:])

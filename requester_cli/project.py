@@ -1,0 +1,160 @@
+"""A job folder on disk: `job.toml`, what it names, and what was made from it under `.heldout/`.
+
+.heldout/data/data.json      salt, root and sizes of the sealed data
+.heldout/data/leaves         the list whose SHA-256 is the data root
+.heldout/data/NN.sealed      one sealed shard
+.heldout/check.json          what `job check` found, and for which task and data
+.heldout/jobs/ID.json        what was posted from here
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from heldout.market.errors import BadInput
+from heldout.market.manifest import TaskFile
+from heldout.market.terms import JobId
+from heldout.requester_cli import jobfile
+from heldout.requester_cli.dataset import SealedData, Shards, fingerprint
+
+STATE = ".heldout"
+_SKIPPED = {STATE, "__pycache__", ".git", jobfile.FILE_NAME}
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """A passed `job check`. `subject` names exactly what was checked (see `Offer.subject`)."""
+
+    subject: str
+    baseline: int
+    """Score or code of the baseline, as in a vote."""
+    evidence: str
+    operations: int
+
+
+class Project:
+    """Reads and writes one job folder. Files appear whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job = jobfile.load(folder)
+        self._state = self.job.path.parent / STATE
+
+    # -------------------------------------------------------------------------------------------------- task
+
+    def task_files(self) -> dict[str, bytes]:
+        """What the provider gets as /in/task, by path: the task folder without the data and without hidden files.
+
+        Raises BadInput for a link or anything else that is not a plain file.
+        """
+        root, data = self.job.task_dir, self.job.data.resolve()
+        if not root.is_dir():
+            raise self.job.error("task", "dir", f"there is no folder {root}")
+        found = {}
+        for path in sorted(root.rglob("*")):
+            parts = path.relative_to(root).parts
+            if any(part in _SKIPPED or part.startswith(".") for part in parts) or path.resolve().is_relative_to(data):
+                continue
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise BadInput(
+                    f"{path} is not a plain file", hint="put a copy into the task folder", code="bad_task_file"
+                )
+            if path.is_file():
+                found["/".join(parts)] = path.read_bytes()
+        return found
+
+    def graph(self) -> bytes:
+        try:
+            return self.job.graph.read_bytes()
+        except FileNotFoundError:
+            hint = "an ONNX file; the digits template makes one with make_graph.py"
+            raise self.job.error("task", "graph", f"there is no graph at {self.job.graph}", hint=hint) from None
+
+    # -------------------------------------------------------------------------------------------------- data
+
+    def data_files(self) -> list[bytes]:
+        """The data folder's safetensors files, by name."""
+        files = [path.read_bytes() for path in sorted(self.job.data.glob("*.safetensors"))]
+        if not files:
+            what = f"there is no .safetensors file in {self.job.data}"
+            raise self.job.error("data", "path", what, hint="each holds x and y, rows first")
+        return files
+
+    def save_shards(self, shards: Shards) -> None:
+        folder = self._state / "data"
+        for index, sealed in enumerate(shards.sealed):
+            _write(folder / f"{index:02}.sealed", sealed)
+        _write(folder / "leaves", shards.leaves)
+        about = asdict(shards.about) | {"salt": shards.about.salt.hex(), "root": shards.about.root.hex()}
+        _write(folder / "data.json", json.dumps(about, indent=2).encode())
+
+    def sealed_data(self) -> SealedData:
+        """What was sealed last. Raises BadInput if nothing was, or the job file or the data changed since."""
+        hint = "run `heldout data seal`"
+        raw = _read_json(self._state / "data" / "data.json", lambda: BadInput("the data is not sealed yet", hint=hint))
+        about = SealedData(
+            salt=bytes.fromhex(raw["salt"]),
+            root=bytes.fromhex(raw["root"]),
+            shards=raw["shards"],
+            shard_bytes=raw["shard_bytes"],
+            rows=tuple(raw["rows"]),
+            source=raw["source"],
+        )
+        if about.shards != self.job.shards:
+            raise self.job.error("data", "shards", f"the data is sealed into {about.shards} shards", hint=hint)
+        if about.source != fingerprint(self.data_files()):
+            raise BadInput("the data has changed since it was sealed", hint=hint, code="data_changed")
+        return about
+
+    def shards(self) -> Shards:
+        """As `sealed_data`, with the bytes."""
+        about, folder = self.sealed_data(), self._state / "data"
+        sealed = tuple((folder / f"{index:02}.sealed").read_bytes() for index in range(about.shards))
+        return Shards(about, sealed, (folder / "leaves").read_bytes())
+
+    # ----------------------------------------------------------------------------------------------- records
+
+    def save_check(self, record: CheckRecord) -> None:
+        _write(self._state / "check.json", json.dumps(asdict(record), indent=2).encode())
+
+    def check_record(self, subject: str) -> CheckRecord | None:
+        """The last check, if it was of exactly this task and data."""
+        try:
+            record = CheckRecord(**json.loads((self._state / "check.json").read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return record if record.subject == subject else None
+
+    def save_job(self, job: JobId, about: dict[str, Any]) -> None:
+        _write(self._state / "jobs" / f"{job}.json", json.dumps(about, indent=2).encode())
+
+    def latest_job(self) -> JobId | None:
+        """The job posted last from this folder."""
+        posted = sorted((self._state / "jobs").glob("0x*.json"), key=lambda path: path.stat().st_mtime_ns)
+        return JobId(posted[-1].stem) if posted else None
+
+
+def describe_file(path: str, data: bytes, digest: str) -> TaskFile:
+    return TaskFile(path, digest, len(data))
+
+
+def _read_json(path: Path, absent: Callable[[], BadInput]) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise absent() from None
+    except ValueError:
+        raise BadInput(f"{path} is damaged", hint="run `heldout data seal` again", code="damaged_file") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
