@@ -133,13 +133,28 @@ def _envelope_key(shared: bytes, ephemeral: bytes, receiver: bytes) -> bytes:
 def make_envelope(seed: bytes, receiver_key: bytes, plaintext: bytes, context: bytes) -> bytes:
     """Wrap `plaintext` to an X25519 public key. The same seed makes the same envelope, so whoever is later shown the
     seed can check what was sent without anybody's private key (P4.2). Raises BadEnvelope for a low-order public key."""
+    ephemeral, key = _sender_keys(seed, receiver_key)
+    return ephemeral + _seal(key, plaintext, context)
+
+
+def reopen_envelope(seed: bytes, receiver_key: bytes, envelope: bytes, context: bytes) -> bytes:
+    """What the receiver finds in an envelope, for whoever was shown its seed (P4.2). Raises BadEnvelope if the seed is not
+    the one it was made with, or if the receiver cannot open it either."""
+    ephemeral, key = _sender_keys(seed, receiver_key)
+    if envelope[:32] != ephemeral:
+        raise BadEnvelope("the envelope was not made with this seed")
+    return _open(key, envelope[32:], context, "an envelope")
+
+
+def _sender_keys(seed: bytes, receiver_key: bytes) -> tuple[bytes, bytes]:
+    """The ephemeral public key of a seed, and the key it seals with for a receiver."""
     private = X25519PrivateKey.from_private_bytes(derive(seed, "heldout/envelope/ephemeral"))
     ephemeral = private.public_key().public_bytes_raw()
     try:
         shared = private.exchange(X25519PublicKey.from_public_bytes(receiver_key))
     except ValueError:
         raise BadEnvelope("the receiver's wrapping key is not a usable X25519 key") from None
-    return ephemeral + _seal(_envelope_key(shared, ephemeral, receiver_key), plaintext, context)
+    return ephemeral, _envelope_key(shared, ephemeral, receiver_key)
 
 
 def open_envelope(private_key: bytes, envelope: bytes, context: bytes) -> bytes:

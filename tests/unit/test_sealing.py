@@ -18,6 +18,7 @@ from heldout.market.sealing import (
     open_shard,
     open_weights,
     pad_shard,
+    reopen_envelope,
     seal_shard,
     seal_weights,
     shard_key,
@@ -142,3 +143,18 @@ def test_weights_are_bound_to_job_and_provider() -> None:
 def test_derived_secrets_do_not_collide_over_part_boundaries() -> None:
     assert derive(KEY, "x", b"ab", b"c") != derive(KEY, "x", b"a", b"bc")
     assert weights_key(KEY, SEED) == sha256(KEY + SEED).digest()
+
+
+def test_whoever_is_shown_the_seed_finds_what_the_receiver_finds() -> None:
+    """P4.2: a wrong envelope can be proved without giving away any private key."""
+    envelope = make_envelope(SEED, wrap_public_key(PRIVATE), b"keys", CONTEXT)
+    assert reopen_envelope(SEED, wrap_public_key(PRIVATE), envelope, CONTEXT) == b"keys"
+
+
+@pytest.mark.parametrize("seed, sent", [(KEY, 0), (SEED, 1)])
+def test_a_seed_that_did_not_make_the_envelope_proves_nothing(seed: bytes, sent: int) -> None:
+    """P4.2: neither another seed nor a broken envelope opens."""
+    envelope = bytearray(make_envelope(SEED, wrap_public_key(PRIVATE), b"keys", CONTEXT))
+    envelope[-1] ^= sent
+    with pytest.raises(BadEnvelope):
+        reopen_envelope(seed, wrap_public_key(PRIVATE), bytes(envelope), CONTEXT)
