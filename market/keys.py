@@ -1,0 +1,236 @@
+"""A party's secrets: one Ethereum key and one 32-byte root, in two V3 keystores that one password opens.
+
+    account.json   signs transactions, bids and votes
+    secret.json    the root of everything else: wrapping key, vote salts, shard keys, envelope seeds
+
+Both files are enough to go on after a lost disk, so a backup is the two of them. Files are 0600 and a looser mode is
+refused; passwords come from a terminal, a file or a descriptor, never from the command line.
+"""
+
+import getpass
+import json
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
+from eth_utils.address import to_checksum_address
+
+from heldout.market.errors import Declined, KeyProblem
+from heldout.market.sealing import derive, wrap_public_key
+from heldout.market.terms import Address
+
+ACCOUNT = "account.json"
+SECRET = "secret.json"
+BACKUP_FORMAT = "heldout-keys-v1"
+TRIES = 3
+LEAST_PASSWORD = 8
+_LIGHT_SCRYPT = 2**12
+"""Cost for play money and tests; the standard cost is 2^18 (256 MiB, about a second)."""
+
+
+class KeyRing:
+    """An open key ring. `open` and `create` raise KeyProblem."""
+
+    def __init__(self, account: LocalAccount, root: bytes) -> None:
+        self.account = account
+        self._root = root
+
+    def __repr__(self) -> str:
+        return f"KeyRing({self.address})"
+
+    @property
+    def address(self) -> Address:
+        return Address(self.account.address)
+
+    @cached_property
+    def wrap_private(self) -> bytes:
+        """X25519: envelopes to this party open with it."""
+        return derive(self._root, "heldout/wrap-key/v1")
+
+    @cached_property
+    def wrap_public(self) -> bytes:
+        return wrap_public_key(self.wrap_private)
+
+    @cached_property
+    def vote_secret(self) -> bytes:
+        """Salts of commits are derived from it, so that a lost disk can still reveal."""
+        return derive(self._root, "heldout/vote/v1")
+
+    @cached_property
+    def data_secret(self) -> bytes:
+        """Shard keys are derived from it."""
+        return derive(self._root, "heldout/data/v1")
+
+    def seed(self, *parts: bytes) -> bytes:
+        """The 32-byte seed of one envelope, named by what it is for: the same parts give the same seed (P4.2)."""
+        return derive(self._root, "heldout/envelope-seed/v1", *parts)
+
+    @staticmethod
+    def create(directory: Path, password: str, *, account_key: bytes | None = None, light: bool = False) -> "KeyRing":
+        """A new key ring in an empty place. `light` lowers the scrypt cost, for the devnet. Never overwrites a key."""
+        if len(password) < LEAST_PASSWORD:
+            raise KeyProblem(f"a password needs at least {LEAST_PASSWORD} characters")
+        ring = KeyRing(Account.from_key(account_key or secrets.token_bytes(32)), secrets.token_bytes(32))
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys = {ACCOUNT: bytes(ring.account.key), SECRET: ring._root}
+        _refuse_existing(directory)
+        for name, key in keys.items():
+            _write(directory / name, _locked(key, password, light))
+        return ring
+
+    @staticmethod
+    def open(directory: Path, password: str) -> "KeyRing":
+        """Raises KeyProblem (`wrong_password`, `no_keys`, `key_mode`, `key_damaged`)."""
+        account, root = (_unlocked(_read(directory / name), password) for name in (ACCOUNT, SECRET))
+        return KeyRing(Account.from_key(account), root)
+
+    @staticmethod
+    def address_of(directory: Path) -> Address:
+        """Whose ring this is, without the password."""
+        return Address(to_checksum_address("0x" + str(_read(directory / ACCOUNT).get("address"))))
+
+
+def backup(directory: Path, file: Path) -> None:
+    """Both keystores in one file, still under their password. Never overwrites."""
+    stores = {name: _read(directory / name) for name in (ACCOUNT, SECRET)}
+    _write(file, {"format": BACKUP_FORMAT, **stores})
+
+
+def restore(file: Path, directory: Path, password: str) -> KeyRing:
+    """A key ring from a backup, opened once to be sure. Never overwrites a key."""
+    stores = _read(file)
+    if stores.get("format") != BACKUP_FORMAT:
+        raise KeyProblem(f"{file} is not a backup of a key ring", hint="make one with `heldout key backup`")
+    for name in (ACCOUNT, SECRET):
+        _unlocked(stores[name], password)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _refuse_existing(directory)
+    for name in (ACCOUNT, SECRET):
+        _write(directory / name, stores[name])
+    return KeyRing.open(directory, password)
+
+
+# ------------------------------------------------------------------------------------------------ passwords
+
+
+def open_ring(directory: Path, *, password_file: Path | None = None, password_fd: int | None = None) -> KeyRing:
+    """Open with a password from a file, a descriptor, or the terminal (three tries). Raises KeyProblem, Declined."""
+    if password_file is not None or password_fd is not None:
+        return KeyRing.open(directory, given_password(password_file, password_fd))
+    _read(directory / ACCOUNT)
+    for left in reversed(range(TRIES)):
+        try:
+            return KeyRing.open(directory, _ask(f"Password of {directory}: "))
+        except KeyProblem as problem:
+            if problem.code != "wrong_password" or not left:
+                raise
+            print(f"{problem.message}; {left} more", file=sys.stderr)
+    raise AssertionError("unreachable")
+
+
+def new_password(*, password_file: Path | None = None, password_fd: int | None = None) -> str:
+    """The password of a key ring to be made: as `open_ring` finds it, but a terminal is asked twice."""
+    if password_file is not None or password_fd is not None:
+        return given_password(password_file, password_fd)
+    first = _ask("New password: ")
+    if first != _ask("Again: "):
+        raise KeyProblem("the two passwords differ", hint="try again")
+    return first
+
+
+def given_password(file: Path | None, fd: int | None) -> str:
+    """The first line of a file that only its owner may read, or of an open descriptor. Raises KeyProblem."""
+    if fd is not None:
+        return _first_line(lambda: os.fdopen(os.dup(fd)).readline(), f"descriptor {fd}")
+    assert file is not None
+    _refuse_loose(file)
+    return _first_line(lambda: file.read_text().partition("\n")[0], str(file))
+
+
+def _first_line(read: Callable[[], str], what: str) -> str:
+    try:
+        password = read().rstrip("\r\n")
+    except (OSError, ValueError) as problem:
+        raise KeyProblem(f"no password in {what}: {problem}") from None
+    if not password:
+        raise KeyProblem(f"no password in {what}: it is empty")
+    return password
+
+
+def _ask(prompt: str) -> str:
+    if not sys.stdin.isatty():
+        raise Declined("a password is needed and there is no terminal", hint="use --password-file or --password-fd")
+    return getpass.getpass(prompt)
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+def _locked(key: bytes, password: str, light: bool) -> dict[str, Any]:
+    cost = _LIGHT_SCRYPT if light else None
+    return dict(create_keyfile_json(key, password.encode(), kdf="scrypt", iterations=cost))
+
+
+def _unlocked(store: dict[str, Any], password: str) -> bytes:
+    try:
+        return bytes(decode_keyfile_json(store, password.encode()))
+    except ValueError:
+        hint = "the password of `heldout key` is asked for, not the wallet's"
+        raise KeyProblem("wrong password", hint=hint, code="wrong_password") from None
+    except (KeyError, TypeError, NotImplementedError) as problem:
+        raise KeyProblem(f"a key file is damaged: {problem}", hint="restore your backup", code="key_damaged") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    _refuse_loose(path)
+    try:
+        store = json.loads(path.read_text())
+    except ValueError:
+        store = None
+    if not isinstance(store, dict):
+        raise KeyProblem(f"{path} is damaged", hint="restore your backup", code="key_damaged")
+    return store
+
+
+def _refuse_loose(path: Path) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        raise KeyProblem(f"there is no {path}", hint="make one with `heldout key create`", code="no_keys") from None
+    if mode & 0o077:
+        hint = f"chmod 600 {path}; if others could read it, make a new one"
+        raise KeyProblem(f"{path} may be read by others (mode {mode:04o})", hint=hint, code="key_mode")
+
+
+def _refuse_existing(directory: Path) -> None:
+    existing = [name for name in (ACCOUNT, SECRET) if (directory / name).exists()]
+    if existing:
+        hint = "name an empty directory; a key is never overwritten"
+        raise KeyProblem(f"{directory} has {existing[0]} already", hint=hint, code="keys_exist")
+
+
+def _write(path: Path, store: dict[str, Any]) -> None:
+    """On disk under its name, whole or not at all. Raises KeyProblem if the name is taken."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(store, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(scratch, path)
+    except FileExistsError:
+        raise KeyProblem(f"{path} exists", hint="a key is never overwritten", code="keys_exist") from None
+    finally:
+        scratch.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
