@@ -5,7 +5,7 @@ KernelError
 │   └── Unsupported        an operator, or a use of one, that `score-v0` does not define
 ├── BadData                the requester's shards: not rows of x and y, or labels the metric cannot read
 ├── TooManyOperations      more than the terms' operation cap; found before anything runs
-├── Overflow               the submitted weights leave the range of numbers `score-v0` defines: a BAD submission
+├── OutOfRange             the submitted weights leave the range of numbers `score-v0` defines: a BAD submission
 ├── SelfTestFailed         this machine does not reproduce the known answers, so it must not vote (P9.4)
 ├── OutOfMemory            the memory limit was too small for this graph
 ├── TimedOut               the time limit ran out (wall clock decides nothing but that this machine gave up)
@@ -39,8 +39,8 @@ class TooManyOperations(KernelError):
     code = "operation_cap"
 
 
-class Overflow(KernelError):
-    code = "overflow"
+class OutOfRange(KernelError):
+    code = "out_of_range"
 
 
 class SelfTestFailed(KernelError):

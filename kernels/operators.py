@@ -1,7 +1,7 @@
 """What a scored graph is made of: one record per operator, with the shapes it gives and the operations it costs.
 
-Nothing here computes. A device (`heldout.kernels.device`) gives each record its one exact meaning, which docs/score-v0.md
-states. Shapes are those of one row: the batch is not part of the graph.
+Nothing here computes. A device (`heldout.kernels.device`) gives each record its one exact meaning, as docs/score-v0.md
+states it. Shapes are those of one row: the batch is not part of the graph.
 """
 
 import math
@@ -12,13 +12,15 @@ from heldout.kernels.errors import BadGraph
 
 Shape = tuple[int, ...]
 
+_MOST_ACTIVATION_BITS = {24: 16, 53: 24}
+
 
 @dataclass(frozen=True)
 class Widths:
     """How many bits an exact sum may use, and how many of them are the activations'.
 
     An activation is an integer of at most 2**activation; the weights that meet in one sum get the largest power-of-two
-    scale at which the sum of their magnitudes is at most 2**(total - activation). So every partial sum, in any order, is an
+    scale at which their magnitudes sum to at most 2**(total - activation). So every partial sum, in any order, is an
     integer of at most 2**total: exact in binary32 for 24 bits, in binary64 for 53.
     """
 
@@ -26,7 +28,7 @@ class Widths:
     total: int = 24
 
     def __post_init__(self) -> None:
-        if not (self.total, self.activation) >= (24, 4) or self.activation > {24: 16, 53: 24}.get(self.total, 0):
+        if not 4 <= self.activation <= _MOST_ACTIVATION_BITS.get(self.total, 0):
             raise BadGraph(f"widths [{self.activation}, {self.total}]: allowed are [4 to 16, 24] and [4 to 24, 53]")
 
 
@@ -73,7 +75,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Linear:
-    """Gemm, or MatMul with a matrix of weights: the last axis of the input against `weight`, [in, out] or transposed."""
+    """Gemm, or MatMul with a matrix of weights: the input's last axis against `weight`, [in, out] or transposed."""
 
     weight: str
     bias: str | None
@@ -106,6 +108,10 @@ class Convolution:
     @property
     def terms(self) -> int:
         return self.channels // self.groups * math.prod(self.window.kernel)
+
+    def unfolded(self, output: Shape) -> int:
+        """Elements of the input once every window is written out, for an output of this shape."""
+        return self.terms * self.groups * math.prod(output[1:])
 
     def output(self, size: Shape) -> Shape:
         if len(size) != 3 or size[0] != self.channels:
@@ -190,7 +196,9 @@ class AddConstant:
 
     def output(self, size: Shape) -> Shape:
         tail = size[len(size) - len(self.shape) :]
-        if len(self.shape) > len(size) or any(mine not in (1, other) for mine, other in zip(self.shape, tail, strict=True)):
+        if len(self.shape) > len(size) or any(
+            mine not in (1, other) for mine, other in zip(self.shape, tail, strict=True)
+        ):
             raise BadGraph(f"a weight of shape {list(self.shape)} cannot be added to a shape of {list(size)}")
         return size
 

@@ -3,10 +3,10 @@
     file     8-byte little-endian length N ‖ N bytes of JSON ‖ tensors, back to back
     JSON     {"name": {"dtype": "F32", "shape": [64, 10], "data_offsets": [begin, end]}, …}, padded with spaces
 
-The format is https://github.com/huggingface/safetensors#format; this reader takes less than that page allows, and what it
-takes it takes in one way only, so that no two validators can come to different verdicts about the same bytes. It is
-written on the standard library alone and reads tensors by the offsets it has checked itself; nothing else ever parses
-the file. There is no pickle here: a pickle or a zip fails at its first byte.
+The format is https://github.com/huggingface/safetensors#format; this reader takes less than that page allows, and in
+one way only, so that no two validators can come to different verdicts about the same bytes. It is written on the
+standard library alone and finds tensors by offsets it has checked itself; nothing else ever parses the file. There is
+no pickle here: a pickle or a zip fails at its first byte.
 """
 
 import json
@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from mmap import mmap
 from typing import Any, NamedTuple
 
@@ -200,8 +201,8 @@ def decode(data: Readable) -> dict[str, Tensor]:
 def read_rows(files: Sequence[Readable]) -> dict[str, Tensor]:
     """The rows of `x` and `y` of several data files, one after the other (the job file's `[data] path`).
 
-    Raises BadWeights unless each file holds exactly `x` (F32) and `y` (I64 or F32) with the same number of rows, and all
-    files agree about the shape of a row and the type of `y`.
+    Raises BadWeights unless each file holds exactly `x` (F32) and `y` (I64 or F32) with the same number of rows, and
+    all files agree about the shape of a row and the type of `y`.
     """
     tables = [decode(file) for file in files]
     if not tables:
@@ -221,7 +222,7 @@ def split_rows(table: Mapping[str, Tensor], parts: int, order: Sequence[int]) ->
     bounds = [len(order) * part // parts for part in range(parts + 1)]
     return [
         encode({name: _taken(tensor, order[begin:end]) for name, tensor in table.items()})
-        for begin, end in zip(bounds, bounds[1:], strict=False)
+        for begin, end in pairwise(bounds)
     ]
 
 

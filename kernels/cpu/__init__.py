@@ -1,0 +1,1 @@
+"""The reference device: NumPy, on any CPU."""

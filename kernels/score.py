@@ -1,0 +1,122 @@
+"""One lane, from files to a vote (P9). Runs inside the scoring process.
+
+This is the one module here that knows the market, and only its strict reader of safetensors: what a validator checks
+and what it computes with must be the same bytes at the same offsets.
+"""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.kernels.child import BAD, ScoreRequest, ScoreResult
+from heldout.kernels.cpu.device import NumpyDevice
+from heldout.kernels.device import Array, Device, Model
+from heldout.kernels.errors import BadData, BadGraph, ChildFailed, OutOfRange
+from heldout.kernels.graph import Graph, operations
+from heldout.kernels.loader import load
+from heldout.kernels.logarithms import Integers
+from heldout.kernels.metrics import METRICS, Metric, score_ppm
+from heldout.market.errors import BadWeights
+from heldout.market.weights import Entry, TensorSpec, check, parse
+
+_EVIDENCE_CONTEXT = b"heldout/evidence/v0"
+_BATCH_ELEMENTS = 1 << 20
+_MOST_ROWS = 256
+_LARGEST_INPUT = 2.0**100
+
+
+def score(request: ScoreRequest, device: Device | None = None) -> ScoreResult:
+    """The result of one lane; a submission that fails the strict check or leaves the range of numbers is BAD.
+
+    Raises BadGraph, BadData, TooManyOperations (the requester's) or ChildFailed (a file or metric that is not there).
+    """
+    graph = load(_read(request.graph))
+    metric = METRICS.get(request.metric)
+    if metric is None:
+        raise ChildFailed(f"{request.metric!r} is not a metric of {SCORABLE}")
+    if graph.softmax and request.metric in ("rmse", "mae"):
+        raise BadGraph(f"{request.metric} cannot read a graph that ends in Softmax")
+    shards = [_read_shard(_read(path), graph) for path in request.shards]
+    labels = [metric.read(y, graph.outputs) for _, y in shards]
+    rows = sum(map(len, labels))
+    cost = operations(graph, rows, request.operation_cap)
+    try:
+        model = (device or NumpyDevice()).load(graph, _read_weights(request, graph))
+        predictions = predict(graph, model, metric, [x for x, _ in shards], labels)
+    except (BadWeights, OutOfRange) as problem:
+        return ScoreResult(None, BAD, problem.message, bytes(32), rows, cost)
+    ppm = score_ppm(metric, predictions, np.concatenate(labels))
+    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost)
+
+
+def predict(
+    graph: Graph, model: Model, metric: Metric, inputs: Sequence[Array], labels: Sequence[Integers]
+) -> Integers:
+    """The metric's integer for each row of all shards, in order."""
+    parts = [
+        metric.predict(model(x[begin:end]), y[begin:end])
+        for x, y in zip(inputs, labels, strict=True)
+        for begin, end in _batches(graph, len(x))
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def evidence(metric: Metric, predictions: Integers) -> bytes:
+    """SHA-256 of context ‖ metric id (2 bytes) ‖ rows (8 bytes) ‖ each row's int64, all little-endian (P9.5)."""
+    head = _EVIDENCE_CONTEXT + metric.id.to_bytes(2, "little") + len(predictions).to_bytes(8, "little")
+    return sha256(head + predictions.astype("<i8").tobytes()).digest()
+
+
+SCORABLE = ", ".join(METRICS)
+
+
+def read_tensors(data: bytes) -> dict[str, Array]:
+    """All tensors of a safetensors file. Raises BadWeights."""
+    return {name: _array(data, entry) for name, entry in parse(data).items()}
+
+
+def _batches(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
+    """Batches whose buffers stay in a cache. Their size cannot change a bit."""
+    size = max(1, min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest))
+    for begin in range(0, rows, size):
+        yield begin, min(begin + size, rows)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise ChildFailed(f"cannot read an input file: {problem.strerror}") from None
+
+
+def _read_weights(request: ScoreRequest, graph: Graph) -> dict[str, Array]:
+    """The submitted tensors, checked. Raises BadWeights, before reading if the file is too long."""
+    spec = {name: TensorSpec(shape) for name, shape in graph.weights.items()}
+    with Path(request.weights).open("rb") as file:
+        data = file.read(request.weights_bytes + 1)
+    return {name: _array(data, entry) for name, entry in check(data, spec, request.weights_bytes).items()}
+
+
+def _read_shard(data: bytes, graph: Graph) -> tuple[Array, NDArray[np.int64] | Array]:
+    """The rows of a held-out shard. Raises BadData unless they fit the graph."""
+    try:
+        entries = parse(data)
+    except BadWeights as problem:
+        raise BadData(f"a shard is not a safetensors file of rows: {problem.message}") from None
+    if entries.keys() != {"x", "y"}:
+        raise BadData("a shard must hold exactly x and y")
+    x, y = _array(data, entries["x"]), _array(data, entries["y"])
+    if entries["x"].dtype != "F32" or x.shape[1:] != graph.input_shape or y.shape[:1] != x.shape[:1]:
+        raise BadData(f"x must be float32 of shape [rows, {', '.join(map(str, graph.input_shape))}], y as long")
+    if x.size and not np.abs(x).max() <= _LARGEST_INPUT:
+        raise BadData("x holds a value that is not finite, or beyond 2**100")
+    return x, y
+
+
+def _array(data: bytes, entry: Entry) -> Array:
+    kind = {"F32": "<f4", "I64": "<i8"}[entry.dtype]
+    values = np.frombuffer(data[entry.start : entry.end], kind).reshape(entry.shape)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
