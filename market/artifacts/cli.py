@@ -1,0 +1,67 @@
+"""`heldout store serve`."""
+
+import argparse
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from heldout.market.console import Command, run_table, say, start_logging
+from heldout.market.errors import BadInput
+
+DEFAULT_PORT = 8460
+_SIZE = re.compile(r"(\d+)\s*([KMGT]?)i?B?", re.IGNORECASE)
+_POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def main(argv: Sequence[str]) -> int:
+    """A store of artifacts."""
+    commands = {"serve": Command("keep artifacts for others", "heldout.market.artifacts.cli:serve")}
+    return run_table(
+        "heldout store", "A store keeps artifacts under their SHA-256. Anyone may run one.", commands, argv
+    )
+
+
+def parse_bytes(text: str) -> int:
+    """`2 GiB` in bytes; K, M, G and T are powers of 1024. Raises BadInput."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise BadInput(f"{text!r} is not a size", hint="write for example 512 MiB or 20 GiB")
+    return int(match[1]) << _POWERS[match[2].upper()]
+
+
+def serve_arguments(parser: argparse.ArgumentParser) -> None:
+    from heldout.market.artifacts.serving import add_serving_arguments
+
+    parser.add_argument("--dir", required=True, type=Path, help="folder of the artifacts")
+    parser.add_argument("--quota", default="20 GiB", help="most bytes in all (%(default)s)")
+    parser.add_argument("--max-blob", default="2 GiB", help="most bytes of one artifact (%(default)s)")
+    parser.add_argument("--daily", default="5 GiB", help="most bytes an address may upload in a day (%(default)s)")
+    parser.add_argument(
+        "--s3", metavar="URL", help="keep artifacts in s3://bucket/prefix; --dir holds what is arriving"
+    )
+    add_serving_arguments(parser, DEFAULT_PORT)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve a folder of artifacts, or a bucket, until stopped."""
+    from heldout.market.artifacts.allowance import Allowance
+    from heldout.market.artifacts.disk import DiskStore
+    from heldout.market.artifacts.gate import known_hosts
+    from heldout.market.artifacts.s3 import open_bucket
+    from heldout.market.artifacts.server import StoreSettings, create_app
+    from heldout.market.artifacts.serving import listen, public_url
+    from heldout.market.artifacts.serving import serve as run
+
+    start_logging(args)
+    quota, max_blob = parse_bytes(args.quota), parse_bytes(args.max_blob)
+    with DiskStore(args.dir, quota=quota, max_blob=max_blob) as disk:
+        store = open_bucket(args.s3, args.dir / "incoming") if args.s3 else disk
+        bound = listen(args.listen)
+        url = public_url(args, bound)
+        hosts = known_hosts(url, bound.getsockname()[1])
+        allowance = Allowance(args.dir / "uploads.db", parse_bytes(args.daily), time.time)
+        settings = StoreSettings(url, hosts, args.rate, time.time, time.monotonic)
+        say(f"store of {store.name} at {url}")
+        run(create_app(store, store, allowance, settings), bound, trust_proxy=args.trust_proxy)
+    return 0

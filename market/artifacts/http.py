@@ -1,0 +1,136 @@
+"""A store on another machine, as its client sees it: bounded in time, no redirects, and believed in nothing."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx2
+
+from heldout.market.artifacts.blob import (
+    ArtifactId,
+    ArtifactStore,
+    Source,
+    chunks,
+    identify,
+    missing,
+    parse_id,
+    too_large,
+)
+from heldout.market.artifacts.permit import HEADER, LIFETIME, write_permit
+from heldout.market.errors import BadInput, HeldoutError, Refused, StoreProblem
+from heldout.market.signatures import Signer
+
+SILENCE: Final = httpx2.Timeout(10.0, connect=3.0, write=30.0)
+"""Seconds without a byte after which a store counts as down."""
+PATIENCE: Final = 30.0
+SLOWEST: Final = 64 << 10
+"""A transfer may take PATIENCE seconds and one more for every SLOWEST bytes."""
+
+
+class HttpStore(ArtifactStore):
+    """`account` signs uploads; without one the store can only be read. Raises BadInput for anything but http(s)."""
+
+    def __init__(self, url: str, account: Signer | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise BadInput(f"{url!r} is not the address of a store", hint="write it as http(s)://host[:port]")
+        self.name = url.rstrip("/")
+        self._account, self._clock = account, clock
+        self._client = httpx2.Client(timeout=SILENCE, follow_redirects=False, trust_env=False)
+
+    def put(self, source: Source) -> ArtifactId:
+        """Raises Refused without an account, or if the store does not take this upload."""
+        artifact, size = identify(source)
+        if self.size(artifact) == size:
+            return artifact
+        if self._account is None:
+            raise Refused(f"no account to sign an upload to {self.name}", code="upload_refused")
+        expires = int(self._clock()) + LIFETIME // 2
+        headers = {
+            HEADER: write_permit(self._account, self.name, artifact, size, expires),
+            "Content-Length": str(size),
+            "Content-Type": "application/octet-stream",
+        }
+        with self._asked(artifact):
+            answer = self._client.put(self._url(artifact), content=self._timely(chunks(source), size), headers=headers)
+            self._expect(answer, artifact, 200, 201)
+        return artifact
+
+    def size(self, artifact: ArtifactId) -> int | None:
+        with self._asked(artifact):
+            answer = self._client.head(self._url(artifact))
+            if answer.status_code == 404:
+                return None
+            self._expect(answer, artifact, 200)
+            return _length(answer)
+
+    def open(self, artifact: ArtifactId, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        if end is not None and end <= start:
+            return
+        headers = {"Accept-Encoding": "identity"}
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        with self._asked(artifact), self._client.stream("GET", self._url(artifact), headers=headers) as answer:
+            self._expect(answer, artifact, 206 if "Range" in headers else 200)
+            expected = _length(answer)
+            received = 0
+            for piece in self._timely(answer.iter_raw(), expected):
+                received += len(piece)
+                if received > expected:
+                    raise too_large(f"the answer of {self.name}", expected)
+                yield piece
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _url(self, artifact: ArtifactId) -> str:
+        return f"{self.name}/v1/blobs/{parse_id(artifact)}"
+
+    def _timely(self, pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+        end = self._clock() + PATIENCE + size / SLOWEST
+        for piece in pieces:
+            if self._clock() > end:
+                raise StoreProblem(f"{self.name} is too slow", hint="another store may be faster")
+            yield piece
+
+    @contextmanager
+    def _asked(self, artifact: ArtifactId) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.HTTPError as problem:
+            raise StoreProblem(
+                f"{self.name} did not answer about {artifact}: {problem!r}", hint="retry, or use another store"
+            ) from None
+
+    def _expect(self, answer: httpx2.Response, artifact: ArtifactId, *statuses: int) -> None:
+        """Raises what the store's refusal means here."""
+        status = answer.status_code
+        if status in statuses:
+            return
+        if status == 404:
+            raise missing(artifact, self.name)
+        said = _problem(answer)
+        message = f"{self.name} refused {artifact}: {said.get('detail') or f'status {status}'}"
+        kind: type[HeldoutError] = Refused if status in (401, 403) else StoreProblem
+        raise kind(message, hint=said.get("hint", ""), code=said.get("code", "") or kind.code)
+
+
+def _length(answer: httpx2.Response) -> int:
+    """The announced size. Raises StoreProblem without one: a body of unknown length is not waited for."""
+    try:
+        return int(answer.headers["Content-Length"])
+    except (KeyError, ValueError):
+        raise StoreProblem("a store's answer has no length") from None
+
+
+def _problem(answer: httpx2.Response) -> dict[str, str]:
+    """The problem+json of a refusal, as far as it is one."""
+    if int(answer.headers.get("Content-Length", "-1")) not in range(1, 1 << 16):
+        return {}
+    try:
+        said = answer.json() if answer.is_closed else (answer.read(), answer.json())[1]
+    except ValueError:
+        return {}
+    return {key: value[:500] for key, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}

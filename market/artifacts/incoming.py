@@ -1,0 +1,71 @@
+"""One artifact on its way in: hashed and limited while it is written, seen by nobody before it is whole."""
+
+import os
+import secrets
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from heldout.market.artifacts.blob import ArtifactId, too_large
+from heldout.market.errors import HashMismatch, HeldoutError, StoreProblem
+
+Keep = Callable[[Path, ArtifactId], None]
+"""Takes a finished file over, under its id."""
+Charge = Callable[[int], None]
+"""Counts bytes against a quota, or gives them back if negative. Raises StoreProblem `store_full`."""
+
+
+class Incoming:
+    """A context: leaving it without `finish` removes every trace.
+
+    with store.receive() as incoming:
+        incoming.write(piece)
+        artifact = incoming.finish()
+    """
+
+    def __init__(self, folder: Path, limit: int, keep: Keep, charge: Charge) -> None:
+        self._path = folder / f"{secrets.token_hex(16)}.part"
+        self._file = self._path.open("xb", buffering=0)
+        self._limit, self._keep, self._charge = limit, keep, charge
+        self._digest = sha256()
+        self._size = 0
+        self._kept = False
+
+    def write(self, piece: bytes) -> None:
+        """Raises StoreProblem `artifact_too_large` or `store_full` before the piece reaches the disk."""
+        if self._size + len(piece) > self._limit:
+            raise too_large("an artifact", self._limit)
+        self._charge(len(piece))
+        self._size += len(piece)
+        self._digest.update(piece)
+        rest = memoryview(piece)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as problem:
+            raise StoreProblem(f"cannot write: {problem.strerror}", hint="free some space", code="store_full") from None
+
+    def finish(self, expected: ArtifactId | None = None) -> ArtifactId:
+        """Bring the bytes to the disk and hand them over. Raises HashMismatch if they are not `expected`."""
+        artifact = ArtifactId(self._digest.hexdigest())
+        if expected is not None and artifact != expected:
+            raise HashMismatch(f"these bytes are {artifact}, not {expected}", hint="send them under their own SHA-256")
+        os.fsync(self._file.fileno())
+        self._keep(self._path, artifact)
+        self._kept = True
+        return artifact
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+        if not self._kept:
+            self._path.unlink(missing_ok=True)
+            self._charge(-self._size)
+
+
+def refuse_full(quota: int) -> HeldoutError:
+    return StoreProblem(f"the store's quota of {quota} bytes is used up", hint="use another store", code="store_full")

@@ -1,0 +1,158 @@
+"""`heldout store serve`: a process of its own, so that a market service that dies loses no artifact.
+
+PUT  /v1/blobs/{sha256}    with Content-Length and a Heldout-Upload permit; hashed and limited while written
+GET  /v1/blobs/{sha256}    whole or one range; HEAD for the size
+GET  /healthz /readyz /metrics
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from prometheus_client import CollectorRegistry, Counter
+from starlette.concurrency import run_in_threadpool
+
+from heldout.market.artifacts import problems
+from heldout.market.artifacts.allowance import Allowance
+from heldout.market.artifacts.blob import ArtifactId, ArtifactStore, missing, parse_id, too_large
+from heldout.market.artifacts.gate import Gate
+from heldout.market.artifacts.health import add_health
+from heldout.market.artifacts.http import PATIENCE, SLOWEST
+from heldout.market.artifacts.incoming import Incoming
+from heldout.market.artifacts.permit import HEADER, check_permit
+from heldout.market.artifacts.throttle import Throttle
+from heldout.market.errors import BadInput, HeldoutError
+
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
+
+
+class Vault(Protocol):
+    """The store behind the server: one that can also take an artifact in piece by piece."""
+
+    max_blob: int
+
+    def receive(self, announced: int = 0) -> Incoming: ...
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """`public_url` is what uploaders sign for; `clock` is unix time, `ticks` seconds that never go back."""
+
+    public_url: str
+    hosts: Collection[str]
+    rate: float
+    clock: Callable[[], float]
+    ticks: Callable[[], float]
+
+
+def create_app(store: ArtifactStore, vault: Vault, allowance: Allowance, settings: StoreSettings) -> FastAPI:
+    """The app over one store, given once as what it keeps and once as what it takes in."""
+    app = FastAPI(title="Heldout store", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    app.add_middleware(Gate, hosts=settings.hosts, throttle=Throttle(settings.rate, 5 * settings.rate, settings.ticks))
+    problems.install(app)
+    registry = CollectorRegistry()
+    moved = Counter("heldout_store_bytes", "Bytes of artifacts moved", ["direction"], registry=registry)
+
+    @app.put("/v1/blobs/{artifact}", status_code=201)
+    async def put(
+        artifact: str,
+        request: Request,
+        permit: Annotated[str, Header(alias=HEADER)],
+        content_length: Annotated[int, Header()],
+    ) -> JSONResponse:
+        """Keep an artifact. 201 if it is new, 200 if it was here."""
+        name = parse_id(artifact)
+        if content_length > vault.max_blob:
+            raise too_large(name, vault.max_blob)
+        uploader = check_permit(permit, settings.public_url, name, content_length, settings.clock())
+        if await run_in_threadpool(store.size, name) == content_length:
+            return JSONResponse({"id": name, "bytes": content_length}, 200)
+        await run_in_threadpool(allowance.charge, uploader, content_length)
+        try:
+            await _take_in(vault, request, name, content_length)
+        except BaseException:
+            await asyncio.shield(run_in_threadpool(allowance.charge, uploader, -content_length))
+            raise
+        moved.labels("in").inc(content_length)
+        return JSONResponse({"id": name, "bytes": content_length}, 201)
+
+    @app.get("/v1/blobs/{artifact}", response_class=Response)
+    def get(artifact: str, range: Annotated[str | None, Header()] = None) -> StreamingResponse:
+        """The bytes, or one range of them."""
+        name = parse_id(artifact)
+        size = _size(store, name)
+        if range is None:
+            moved.labels("out").inc(size)
+            return _stream(store, name, 0, None, size, 200, {})
+        start, end = _parse_range(range, size)
+        moved.labels("out").inc(end - start)
+        about = {"Content-Range": f"bytes {start}-{end - 1}/{size}"}
+        return _stream(store, name, start, end, end - start, 206, about)
+
+    @app.head("/v1/blobs/{artifact}")
+    def head(artifact: str) -> Response:
+        """The size, without the bytes."""
+        name = parse_id(artifact)
+        return Response(headers={"Content-Length": str(_size(store, name)), "ETag": f'"{name}"', **_IMMUTABLE})
+
+    def ready() -> None:
+        """There is room for one more artifact."""
+        with vault.receive(1) as incoming:
+            incoming.write(b"\0")
+
+    add_health(app, registry, ready)
+    return app
+
+
+async def _take_in(vault: Vault, request: Request, name: ArtifactId, size: int) -> None:
+    """Raises StoreProblem or HashMismatch; 408 if the client is slower than a store can afford."""
+    try:
+        async with asyncio.timeout(PATIENCE + size / SLOWEST), _receiving(vault, size) as incoming:
+            async for piece in request.stream():
+                await run_in_threadpool(incoming.write, piece)
+            await run_in_threadpool(incoming.finish, name)
+    except TimeoutError:
+        raise BadInput("the upload is too slow", hint="use a faster line, or another store", code="too_slow") from None
+
+
+@asynccontextmanager
+async def _receiving(vault: Vault, size: int) -> AsyncIterator[Incoming]:
+    with await run_in_threadpool(vault.receive, size) as incoming:
+        yield incoming
+
+
+def _size(store: ArtifactStore, name: ArtifactId) -> int:
+    size = store.size(name)
+    if size is None:
+        raise missing(name, "this store")
+    return size
+
+
+def _stream(
+    store: ArtifactStore, name: ArtifactId, start: int, end: int | None, length: int, status: int, about: dict[str, str]
+) -> StreamingResponse:
+    headers = {"Content-Length": str(length), "ETag": f'"{name}"', **_IMMUTABLE, **about}
+    return StreamingResponse(store.open(name, start, end), status, headers, "application/octet-stream")
+
+
+def _parse_range(header: str, size: int) -> tuple[int, int]:
+    """Start and end (exclusive) of `bytes=a-b`, `bytes=a-` or `bytes=-n` (RFC 9110, 14.1.2); one range only."""
+    match = _RANGE.fullmatch(header)
+    first, last = match.groups() if match else ("", "")
+    if first:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+    else:
+        start, end = (max(0, size - int(last)), size) if last else (size, size)
+    if start >= end:
+        raise _unsatisfiable(size)
+    return start, end
+
+
+def _unsatisfiable(size: int) -> HeldoutError:
+    return BadInput(f"no such range: the artifact has {size} bytes", code="unsatisfiable_range")

@@ -1,0 +1,44 @@
+"""Token buckets: so much at once, so much a second, for each key (an address, a client)."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+
+from heldout.market.errors import HeldoutError
+
+MAX_KEYS = 10_000
+"""Keys remembered; beyond it the longest idle ones are forgotten, whose buckets are the fullest."""
+
+
+class Throttled(HeldoutError):
+    """Too much, too fast. `retry_after` is in seconds."""
+
+    code = "rate_limited"
+    exit_code = 4
+    retryable = True
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"too fast: try again in {retry_after:.0f} s", hint="slow down")
+        self.retry_after = retry_after
+
+
+class Throttle:
+    """Safe for threads. `clock` gives seconds that never go back."""
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = Lock()
+
+    def take(self, key: str, amount: float = 1) -> None:
+        """Raises Throttled if the key's bucket does not hold `amount`; a whole burst is the most it can ever hold."""
+        with self._lock:
+            now = self._clock()
+            level, at = self._buckets.pop(key, (self._burst, now))
+            level = min(self._burst, level + (now - at) * self._rate)
+            enough = level >= amount
+            self._buckets[key] = (level - amount if enough else level, now)
+            if len(self._buckets) > MAX_KEYS:
+                self._buckets.popitem(last=False)
+        if not enough:
+            raise Throttled(max(1.0, (amount - level) / self._rate))
