@@ -1,4 +1,4 @@
-"""The network guard, for every test: unit tests open no socket, all others talk to loopback only.
+"""The network guard, for every test: unit tests open no socket, all others talk to loopback only. And the job image.
 
 An audit hook sees each connect, bind and name look-up of this process, whatever library makes it.
 """
@@ -6,6 +6,10 @@ An audit hook sees each connect, bind and name look-up of this process, whatever
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
+import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,3 +58,28 @@ def network_guard(request: pytest.FixtureRequest) -> Iterator[None]:
     _allowed = "none" if any(request.path.is_relative_to(folder) for folder in _SOCKETLESS) else "loopback"
     yield
     _allowed = "loopback"
+
+
+_ROOT = _TESTS.parent
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@pytest.fixture(scope="session")
+def job_image() -> str:
+    """Id of the job image that `./run` built. Without an engine the test is skipped, unless `./run` promised one."""
+    listed = _ROOT / ".cache" / "job-image.json"
+    images = json.loads(listed.read_text()) if listed.exists() else {}
+    image = images.get(_ARCHITECTURES.get(platform.machine(), ""), "")
+    if image and _engine_has(image):
+        return str(image)
+    message = "no container engine with the job image; ./run test sets both up"
+    if os.environ.get("HELDOUT_REQUIRE_DOCKER"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def _engine_has(image: str) -> bool:
+    try:
+        return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False

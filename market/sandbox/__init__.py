@@ -7,12 +7,12 @@ A job is a stranger's program. It sees three folders and nothing else:
     /out       read-write  quota `limits.disk_bytes`; weights.safetensors is collected by name, checkpoint/ survives
     /tmp, /scratch         memory-backed, gone with the container
 
-and these variables: HELDOUT_SEED and HELDOUT_THREADS from the caller; HELDOUT_IN and HELDOUT_OUT, the roots of the above
-(`/in` and `/out` except under the process runner, which cannot mount).
+and these variables: HELDOUT_SEED and HELDOUT_THREADS from the caller; HELDOUT_IN and HELDOUT_OUT, the roots of the
+above (`/in` and `/out` except under the process runner, which cannot mount).
 
     start ──▶ logs ──▶ wait ──▶ collect ──▶ discard
       ▲                 │
-      └── next attempt ─┘   the job's /out is kept between attempts, so a checkpoint written before a crash is found again
+      └── next attempt ─┘   the job's /out is kept between attempts: a checkpoint written before a crash is found again
 
 Backends: `docker` (the full profile, see `profile.py`) and `process` (a devnet's own chain only; isolates nothing).
 """
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Protocol
 
 from heldout.market.sandbox.errors import (
+    AttemptLost,
     ImageRefused,
     OutputRefused,
     SandboxRefused,
@@ -36,6 +37,7 @@ from heldout.market.sandbox.errors import (
 __all__ = [
     "DEVNET_CHAIN_ID",
     "WEIGHTS_NAME",
+    "AttemptLost",
     "Collected",
     "Handle",
     "ImageRefused",
@@ -72,8 +74,6 @@ class Limits:
     disk_files: int = 4096
     scratch_bytes: int = 64 * MIB
     seconds: float = 3600.0
-    log_bytes: int = MIB
-    log_line_bytes: int = 4096
 
     def __post_init__(self) -> None:
         wrong = [name for name in self.__slots__ if getattr(self, name) <= 0]
@@ -107,10 +107,26 @@ class RunSpec:
         if not self.command or not all(self.command):
             raise SandboxRefused("the job has no command", hint="set [task] command in job.toml")
 
+    def variables(self, *, inputs: str, out: str, scratch: str, tmp: str) -> dict[str, str]:
+        """The job's whole environment, but for PATH."""
+        threads = str(max(1, int(self.limits.cpus)))
+        return {
+            "HOME": scratch,
+            "TMPDIR": tmp,
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": threads,
+            "HELDOUT_THREADS": threads,
+            **self.env,
+            "HELDOUT_IN": inputs,
+            "HELDOUT_OUT": out,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A started attempt, also after it has ended and across restarts of the node. `ref` is the backend's own name for it."""
+    """A started attempt, also once it has ended and after a restart of the node. `ref` is the backend's name for it."""
 
     job: str
     attempt: str
@@ -124,8 +140,8 @@ class Handle:
 class RunReport:
     """How an attempt ended, for the provenance record (the idea of isolate's meta file).
 
-    `killed_by` is None, "deadline", "memory", "disk", "stopped" or "signal". Times in seconds; `peak_memory` and
-    `bytes_out` in bytes (`bytes_out` counts what lies in /out). `log_sha256` covers the cleaned lines, each ended by \\n.
+    `killed_by` is None, "deadline", "memory", "disk", "stopped" or "signal". Times in seconds, sizes in bytes;
+    `bytes_out` counts what lies in /out. `log_sha256` covers the cleaned lines, each ended by a newline.
     """
 
     exit_code: int
@@ -166,13 +182,13 @@ class Runner(Protocol):
         """Whether `image` (id or digest) can be run without fetching anything."""
 
     async def load_image(self, archive: Path, image: str) -> None:
-        """Load an image archive out of the artifact store. Raises ImageRefused if it does not contain exactly `image`."""
+        """Load an image archive out of the artifact store. Raises ImageRefused if it contains anything but `image`."""
 
     async def save_image(self, image: str, archive: Path) -> None:
         """Write `image` as an archive that `load_image` takes."""
 
     async def start(self, spec: RunSpec) -> Handle:
-        """Start an attempt. Raises SandboxRefused if another attempt of this job runs, ImageRefused, SandboxUnavailable."""
+        """Start an attempt. Raises ImageRefused, SandboxUnavailable, or SandboxRefused while one of this job runs."""
 
     async def running(self) -> list[Handle]:
         """Attempts of this node that run now, found by label, whoever started them."""
@@ -186,10 +202,12 @@ class Runner(Protocol):
 
     def logs(self, handle: Handle) -> AsyncIterator[str]:
         """Lines of stdout and stderr from the first one kept, until the job ends. Control characters are stripped,
-        lines and total are cut to the limits."""
+        lines and total are cut (`logs.py`). A job may print anything: never act on what stands here."""
 
     async def wait(self, handle: Handle) -> RunReport:
-        """Wait for the end, enforcing the deadline; can be called again, also after a restart of the node."""
+        """Wait for the end, enforcing the deadline; can be called again, also after a restart of the node.
+
+        Raises AttemptLost if somebody removed the attempt."""
 
     async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
         """TERM, then KILL after `grace_s`. No error if it has ended. Raises SandboxUnhealthy if it cannot be killed."""
@@ -204,7 +222,7 @@ class Runner(Protocol):
 def open_runner(kind: str, state: Path, *, chain_id: int) -> Runner:
     """The runner of this node. `kind` is "docker" or "process"; everything it writes lies under `state`.
 
-    Raises SandboxUnavailable if the Docker SDK is missing, SandboxRefused for "process" on a chain that is not a devnet.
+    Raises SandboxUnavailable without the Docker SDK, SandboxRefused for "process" on a chain that is not a devnet.
     """
     if kind == "process":
         from heldout.market.sandbox.process import ProcessRunner

@@ -1,0 +1,150 @@
+"""Blocking calls to the container engine, with its many exceptions turned into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from heldout.market.sandbox.archive import check_archive
+from heldout.market.sandbox.errors import (
+    AttemptLost,
+    ImageRefused,
+    SandboxRefused,
+    SandboxUnavailable,
+    SandboxUnhealthy,
+)
+from heldout.market.sandbox.profile import LABEL_JOB, LABEL_NODE
+
+MAX_IMAGE_BYTES = 8 << 30
+_CALL_TIMEOUT_S = 30
+_IMAGE_TIMEOUT_S = 900
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """What the SDK raises, as one of ours. A refusal by the engine (4xx) is final, its absence is not."""
+    try:
+        yield
+    except docker.errors.ImageNotFound as error:
+        raise ImageRefused(f"no such image here: {error.explanation}", hint="load its archive first") from None
+    except docker.errors.NotFound as error:
+        raise AttemptLost(f"the engine has lost it: {error.explanation}", hint="start the next attempt") from None
+    except docker.errors.APIError as error:
+        if error.is_client_error():
+            raise SandboxRefused(f"the engine refuses: {error.explanation}", hint="see command and limits") from None
+        raise SandboxUnavailable(f"the engine failed: {error.explanation}", hint="see the engine's log") from None
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise SandboxUnavailable(
+            f"no container engine answers: {error}", hint="start Docker; `docker info` must work for this user"
+        ) from None
+
+
+class Engine:
+    """The local engine, seen by one node: it lists and touches only containers with that node's label."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+
+    @cached_property
+    def _client(self) -> Any:
+        return docker.from_env(timeout=_CALL_TIMEOUT_S)
+
+    @cached_property
+    def _patient(self) -> Any:
+        """For whole images: gigabytes pass before the engine answers."""
+        return docker.from_env(timeout=_IMAGE_TIMEOUT_S)
+
+    def ping(self) -> None:
+        with engine_errors():
+            self._client.ping()
+
+    def image(self, image: str) -> dict[str, Any]:
+        """The engine's description of exactly this image, fit to be run. Raises ImageRefused."""
+        if "sha256:" not in image:
+            raise ImageRefused(f"{image!r} is a name that can be moved", hint="name the image by its id: sha256:…")
+        with engine_errors():
+            found: dict[str, Any] = self._client.images.get(image).attrs
+        if image != found["Id"] and image not in (found.get("RepoDigests") or ()):
+            raise ImageRefused(f"asked for {image}, the engine has {found['Id']}")
+        if found["Config"].get("Volumes"):
+            raise ImageRefused("the image declares VOLUME: room outside every quota", hint="build it without")
+        if found["Size"] > MAX_IMAGE_BYTES:
+            raise ImageRefused(f"the image has {found['Size']} bytes, this node takes {MAX_IMAGE_BYTES}")
+        return found
+
+    def load(self, archive: Path, image: str) -> None:
+        check_archive(archive, image, MAX_IMAGE_BYTES)
+        with engine_errors(), archive.open("rb") as file:
+            self._patient.images.load(file)
+        self.image(image)
+
+    def save(self, image: str, archive: Path) -> None:
+        draft = archive.with_name(f"{archive.name}.part")
+        with engine_errors(), draft.open("wb") as file:
+            for chunk in self._patient.api.get_image(image, chunk_size=_CHUNK):
+                file.write(chunk)
+        draft.rename(archive)
+
+    def containers(self, job: str = "") -> list[Any]:
+        """This node's containers in every state, of one job or of all."""
+        wanted = [f"{LABEL_NODE}={self._node}"] + ([f"{LABEL_JOB}={job}"] if job else [])
+        with engine_errors():
+            found: list[Any] = self._client.containers.list(all=True, ignore_removed=True, filters={"label": wanted})
+        return found
+
+    def find(self, ref: str) -> Any:
+        """The container, freshly looked at. Raises AttemptLost."""
+        with engine_errors():
+            return self._client.containers.get(ref)
+
+    def run(self, options: dict[str, Any]) -> Any:
+        """Create and start; what cannot be started is removed again."""
+        with engine_errors():
+            container = self._client.containers.create(**options)
+            try:
+                container.start()
+            except docker.errors.APIError:
+                container.remove(force=True)
+                raise
+            container.reload()
+        return container
+
+    def stats(self, container: Any) -> dict[str, Any]:
+        with engine_errors():
+            found: dict[str, Any] = container.stats(stream=False, one_shot=True)
+        return found
+
+    def log(self, container: Any, *, follow: bool) -> Any:
+        """Chunks of stdout and stderr; `close()` ends a follower."""
+        with engine_errors():
+            return container.logs(stream=True, follow=follow)
+
+    def stop(self, ref: str, grace_s: float) -> None:
+        """Raises SandboxUnhealthy if the container still runs after TERM, KILL and a bounded wait."""
+        container = self.find(ref)
+        if container.status not in ("running", "paused", "restarting"):
+            return
+        unhealthy = SandboxUnhealthy(f"{container.name} cannot be killed", hint="look at the engine; bid for nothing")
+        with engine_errors():
+            try:
+                container.stop(timeout=round(grace_s))
+                container.reload()
+            except requests.exceptions.ReadTimeout:
+                raise unhealthy from None
+        if container.status == "running":
+            raise unhealthy
+
+    def remove(self, container: Any) -> None:
+        with engine_errors():
+            try:
+                container.remove(force=True, v=True)
+            except docker.errors.NotFound:
+                return

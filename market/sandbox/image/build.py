@@ -1,0 +1,182 @@
+"""Make the job image, or find it made: `python -m heldout.market.sandbox.image.build [--with torch] [--base IMAGE]`.
+
+    base      the image named by --base or $HELDOUT_JOB_BASE; else python:3.11-slim-bookworm if a registry answers;
+              else debootstrap from this machine's own suite and mirror
+    wheels    fetched by pip before the build, for the base's Python
+    image     docker build --network none
+
+Every image is labelled with a hash of what went into it, so a second call only looks it up. The id of the image, by
+architecture, is printed and written to .cache/job-image.json: {"amd64": "sha256:…"}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from heldout.market.sandbox.errors import SandboxUnavailable
+from heldout.market.sandbox.image.apt import AptSource, own_source
+
+HERE = Path(__file__).resolve().parent
+PUBLISHED_BASE = "python:3.11-slim-bookworm"
+LABEL = "heldout.image.inputs"
+BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+PULL_TIMEOUT_S = 300
+
+
+def build(extra: Sequence[str] = (), base: str = "", output: Path | None = None) -> dict[str, str]:
+    """The job image with `extra` packages besides requirements.txt. Returns {architecture: image id}.
+
+    Raises SandboxUnavailable if no engine answers or no base can be had.
+    """
+    _require_engine()
+    requirements = (HERE / "requirements.txt").read_text() + "".join(f"{name}\n" for name in extra)
+    inputs = _digest((HERE / "Dockerfile").read_text(), requirements, base, _release())
+    image = _find(inputs)
+    if not image:
+        image = _build(base or _base(), requirements, inputs)
+    images = {_docker("image", "inspect", "--format", "{{.Architecture}}", image): image}
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(images, indent=1) + "\n")
+    return images
+
+
+def _build(base: str, requirements: str, inputs: str) -> str:
+    version = _docker(
+        "run", "--rm", "--network", "none", base, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"
+    )
+    with tempfile.TemporaryDirectory(prefix="heldout-image-") as folder:
+        context = Path(folder)
+        shutil.copy(HERE / "Dockerfile", context)
+        (context / "requirements.txt").write_text(requirements)
+        _say(f"fetching wheels for Python {version}")
+        _run(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--only-binary=:all:", "--python-version", version, "--dest", str(context / "wheels")),
+            *("--requirement", str(context / "requirements.txt")),
+        )
+        _say("building the job image, without network")
+        _docker(
+            *("build", "--quiet", "--network", "none", "--build-arg", f"BASE_IMAGE={base}"),
+            *("--label", f"{LABEL}={inputs}", "--tag", f"heldout/job:{inputs[:12]}", str(context)),
+        )
+    return _find(inputs)
+
+
+def _base() -> str:
+    """A base image: pulled if a registry answers, made by debootstrap if not."""
+    if named := os.environ.get("HELDOUT_JOB_BASE"):
+        return named
+    source = own_source()
+    made = _find(_digest("base", source.suite, BASE_PACKAGES)) if source else ""
+    if made:
+        return made
+    _say(f"asking the registry for {PUBLISHED_BASE}")
+    if _answers("docker", "pull", "--quiet", PUBLISHED_BASE, timeout=PULL_TIMEOUT_S):
+        return PUBLISHED_BASE
+    if source is None or not shutil.which("debootstrap"):
+        raise SandboxUnavailable(
+            "no base for the job image: no registry answers, and there is no debootstrap",
+            hint="name an image that has python3 and venv in HELDOUT_JOB_BASE",
+        )
+    return _debootstrap(source)
+
+
+def _debootstrap(source: AptSource) -> str:
+    _say(f"no registry; making a {source.suite} base from this machine's own mirror (about a minute, 280 MB)")
+    inputs = _digest("base", source.suite, BASE_PACKAGES)
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    keyring = [f"--keyring={source.keyring}"] if source.keyring.startswith("/") else []
+    components = ",".join(part for part in source.components if part in ("main", "universe"))
+    folder = Path(tempfile.mkdtemp(prefix="heldout-base-", dir="/var/tmp"))  # /tmp may be a nodev tmpfs
+    try:
+        _run(
+            *(*root, "debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", f"--components={components}"),
+            *(*keyring, source.suite, str(folder), source.uri),
+        )
+        change = ["--change", f"LABEL {LABEL}={inputs}"]
+        with subprocess.Popen(
+            [*root, "tar", "-C", str(folder), "--exclude=./etc/apt/sources.list*", "-c", "."], stdout=subprocess.PIPE
+        ) as tar:
+            _run("docker", "import", *change, "-", f"heldout/base:{source.suite}", stdin=tar.stdout)
+        if tar.returncode:
+            raise SandboxUnavailable("tar could not read the new base", hint="see its message above")
+    finally:
+        subprocess.run([*root, "rm", "-rf", "--one-file-system", str(folder)], check=False)
+    return _find(inputs)
+
+
+def _find(inputs: str) -> str:
+    """The id of the image with that label, or nothing."""
+    found = _docker("image", "ls", "--quiet", "--no-trunc", "--filter", f"label={LABEL}={inputs}").split()
+    return found[0] if found else ""
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _release() -> str:
+    source = own_source()
+    return source.suite if source else ""
+
+
+def _require_engine() -> None:
+    if not _answers("docker", "version", timeout=30):
+        raise SandboxUnavailable(
+            "no container engine answers", hint="install docker.io and start it, or type ./run demo"
+        )
+
+
+def _answers(*command: str, timeout: float) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=timeout, check=False).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
+def _docker(*arguments: str) -> str:
+    return _run("docker", *arguments)
+
+
+def _run(*command: str, stdin: IO[bytes] | None = None) -> str:
+    """The command's output, stripped. Its words are shown when it fails."""
+    done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(done.stdout[-4000:] + done.stderr[-4000:])
+        raise SandboxUnavailable(f"{command[0]} failed with {done.returncode}", hint="its last words are above")
+    return done.stdout.strip()
+
+
+def _say(line: str) -> None:
+    print(f"image: {line}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m heldout.market.sandbox.image.build", description=__doc__)
+    parser.add_argument("--with", dest="extra", action="append", default=[], metavar="PACKAGE", help="such as torch")
+    parser.add_argument("--base", default="", help="an image that has python3 and venv")
+    parser.add_argument("--output", type=Path, default=Path(".cache/job-image.json"))
+    options = parser.parse_args(arguments)
+    try:
+        images = build(options.extra, options.base, options.output)
+    except SandboxUnavailable as error:
+        print(f"image: {error.message}\n  hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    for architecture, image in images.items():
+        print(f"{architecture} {image}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,229 @@
+"""Jobs as plain processes, for a devnet on a machine without containers. Isolates nothing, and says so.
+
+<state>/process/<job>/<attempt>/record.json   who, what, until when, and the supervisor's pid
+                                result.json   how it ended, written by `supervise`
+                                log           stdout and stderr
+<state>/in/<job>/task, data                   links to the inputs
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from heldout.market.sandbox import DEVNET_CHAIN_ID, MIB, WEIGHTS_NAME, Collected, Handle, RunReport, RunSpec
+from heldout.market.sandbox.disk import FolderDisks, copy_out
+from heldout.market.sandbox.errors import AttemptLost, SandboxRefused, SandboxUnhealthy
+from heldout.market.sandbox.logs import LineCutter, log_hash
+
+_POLL_S = 0.1
+_STOP_TIMEOUT_S = 10.0
+_KILLED = (137, 143)
+
+log = logging.getLogger(__name__)
+
+
+class ProcessRunner:
+    """One node's attempts as children of this machine's own user."""
+
+    isolates = False
+
+    def __init__(self, state: Path, *, chain_id: int, clock: Callable[[], float] = time.time) -> None:
+        if chain_id != DEVNET_CHAIN_ID:
+            raise SandboxRefused(
+                f"the process runner isolates nothing and chain {chain_id} is not a devnet", hint="use Docker"
+            )
+        log.warning("process runner: isolates nothing, a job can do whatever this user can")
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._state = state.resolve()
+        self._disks = FolderDisks(self._state)
+        self._clock = clock
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._reasons: dict[str, str] = {}
+
+    async def check(self) -> None:
+        """Processes can always be started."""
+
+    async def has_image(self, image: str) -> bool:
+        """Images count for nothing here: the job finds this interpreter and its packages."""
+        return True
+
+    async def load_image(self, archive: Path, image: str) -> None:
+        """See `has_image`."""
+
+    async def save_image(self, image: str, archive: Path) -> None:
+        raise SandboxRefused("the process runner has no images", hint="use Docker")
+
+    async def start(self, spec: RunSpec) -> Handle:
+        for earlier in self._attempts(spec.job):
+            if self._alive(earlier):
+                raise SandboxRefused(f"attempt {earlier.attempt} is still at work", hint="stop it, or wait for its end")
+        folder = self._state / "process" / spec.job / spec.attempt
+        shutil.rmtree(folder, ignore_errors=True)
+        scratch, inputs = folder / "scratch", self._state / "in" / spec.job
+        for path in (scratch, inputs):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, target in (("task", spec.task_dir), ("data", spec.data_dir)):
+            (inputs / name).unlink(missing_ok=True)
+            (inputs / name).symlink_to(target.resolve())
+        out = self._disks.open(spec.job, spec.limits.disk_bytes, spec.limits.disk_files)
+        now = self._clock()
+        deadline = min(spec.deadline, now + spec.limits.seconds)
+        supervisor = [sys.executable, "-m", "heldout.market.sandbox.supervise"]
+        arguments = [str(folder / "result.json"), repr(deadline), str(spec.limits.disk_bytes), "--"]
+        with (folder / "log").open("wb") as output:
+            child = subprocess.Popen(
+                [*supervisor, *arguments, *(_here(word, inputs, out) for word in spec.command)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=scratch,
+                env={
+                    "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+                    **spec.variables(inputs=str(inputs), out=str(out), scratch=str(scratch), tmp=str(scratch)),
+                },
+                start_new_session=True,
+            )
+        handle = Handle(spec.job, spec.attempt, f"{child.pid}-{_birth(child.pid)}", spec.image, now, deadline)
+        record = {**asdict(handle), "disk": spec.limits.disk_bytes}
+        (folder / "record.json").write_text(json.dumps(record))
+        self._children[handle.ref] = child
+        return handle
+
+    async def running(self) -> list[Handle]:
+        return [handle for handle in self._attempts() if self._alive(handle)]
+
+    async def reconcile(self, jobs: Collection[str]) -> list[Handle]:
+        for handle in self._attempts():
+            if handle.job not in jobs or self._clock() >= handle.deadline:
+                await self.stop(handle)
+        for job in (self._disks.known() | {handle.job for handle in self._attempts()}) - set(jobs):
+            await self.discard(job)
+        return list(self._attempts())
+
+    async def logs(self, handle: Handle) -> AsyncIterator[str]:
+        cutter = LineCutter()
+        with self._file(handle, "log").open("rb") as file:
+            over = False
+            while not cutter.full:
+                if chunk := file.read(1 << 16):
+                    for line in cutter.feed(chunk):
+                        yield line
+                elif over:
+                    break
+                else:
+                    over = not self._alive(handle)  # read once more: it may have spoken since
+                    await asyncio.sleep(0 if over else _POLL_S)
+        for line in cutter.end():
+            yield line
+
+    async def wait(self, handle: Handle) -> RunReport:
+        limit = json.loads(self._file(handle, "record.json").read_text())["disk"]
+        while self._alive(handle):
+            if self._disks.used(handle.job) > limit:
+                self._reasons[handle.ref] = "disk"
+                await self.stop(handle)
+            await asyncio.sleep(_POLL_S)
+        result = self._result(handle)
+        code = result["exit_code"]
+        late = result["late"] or result["ended"] >= handle.deadline
+        reason = self._reasons.get(handle.ref) or ("signal" if code in _KILLED else None)
+        with self._file(handle, "log").open("rb") as file:
+            log_sha256 = log_hash(iter(lambda: file.read(1 << 16), b""))
+        return RunReport(
+            exit_code=code,
+            killed_by="deadline" if late else reason,
+            wall_s=result["ended"] - handle.started,
+            cpu_s=result["cpu_s"],
+            peak_memory=result["peak_memory"],
+            bytes_out=self._disks.used(handle.job),
+            image=handle.image,
+            log_sha256=log_sha256,
+        )
+
+    async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
+        if not self._alive(handle):
+            return
+        self._reasons.setdefault(handle.ref, "stopped")
+        for patience in (grace_s, _STOP_TIMEOUT_S):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(_pid(handle), signal.SIGTERM)
+            until = self._clock() + patience
+            while self._clock() < until:
+                if not self._alive(handle):
+                    return
+                await asyncio.sleep(_POLL_S / 2)
+        raise SandboxUnhealthy(f"process {handle.ref} cannot be killed", hint="look at it; bid for nothing")
+
+    async def collect(self, handle: Handle, name: str = WEIGHTS_NAME, max_bytes: int = 64 * MIB) -> Collected:
+        if self._alive(handle):
+            raise SandboxRefused(f"job {handle.job} is still at work", hint="wait for its end before collecting")
+        target = self._state / "collected" / handle.job / f"{handle.attempt}.{name}"
+        return Collected(target, *copy_out(self._disks.seal(handle.job), name, target, max_bytes))
+
+    async def discard(self, job: str) -> None:
+        for handle in self._attempts(job):
+            await self.stop(handle, 0.0)
+        self._disks.remove(job)
+        for room in ("process", "in", "collected"):
+            shutil.rmtree(self._state / room / job, ignore_errors=True)
+
+    def _attempts(self, job: str = "*") -> Iterator[Handle]:
+        for path in sorted(self._state.glob(f"process/{job}/*/record.json")):
+            record = json.loads(path.read_text())
+            del record["disk"]
+            yield Handle(**record)
+
+    def _file(self, handle: Handle, name: str) -> Path:
+        path = self._state / "process" / handle.job / handle.attempt / name
+        if not path.exists():
+            raise AttemptLost(f"attempt {handle.attempt} of {handle.job} has left no {name}", hint="start the next")
+        return path
+
+    def _result(self, handle: Handle) -> dict[str, Any]:
+        """The supervisor's note; without one it was killed itself."""
+        try:
+            note: dict[str, Any] = json.loads(self._file(handle, "result.json").read_text())
+        except AttemptLost:
+            return {"exit_code": 137, "late": False, "ended": self._clock(), "cpu_s": 0.0, "peak_memory": 0}
+        return note
+
+    def _alive(self, handle: Handle) -> bool:
+        if child := self._children.get(handle.ref):
+            return child.poll() is None
+        return f"{_pid(handle)}-{_birth(_pid(handle))}" == handle.ref
+
+
+def _here(word: str, inputs: Path, out: Path) -> str:
+    """A word of the command with container paths turned into this machine's, and python into this interpreter."""
+    if word in ("python", "python3"):
+        return sys.executable
+    for root, place in (("/in", inputs), ("/out", out)):
+        if word == root or word.startswith(f"{root}/"):
+            return f"{place}{word.removeprefix(root)}"
+    return word
+
+
+def _pid(handle: Handle) -> int:
+    return int(handle.ref.split("-")[0])
+
+
+def _birth(pid: int) -> str:
+    """Start time in clock ticks since boot: with the pid, a process's name across reuse. Empty if gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

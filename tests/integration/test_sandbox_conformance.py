@@ -1,0 +1,237 @@
+"""What every runner promises, whatever it runs on: the words of `heldout.market.sandbox.Runner`, one test each."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from heldout.market.sandbox import (
+    DEVNET_CHAIN_ID,
+    Handle,
+    Limits,
+    OutputRefused,
+    RunReport,
+    SandboxRefused,
+    open_runner,
+)
+from sandbox_jobs import MIB, SMALL, Bench
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    image = request.getfixturevalue("job_image") if request.param == "docker" else "sha256:" + "0" * 64
+    runner = open_runner(request.param, tmp_path / "state", chain_id=DEVNET_CHAIN_ID)
+    bench = Bench(runner, image, tmp_path / "work")
+    yield bench
+    asyncio.run(bench.clear())
+
+
+def test_a_job_reads_its_inputs_and_leaves_weights(bench: Bench) -> None:
+    spec = bench.spec("""
+        import os, pathlib
+        inputs, out = pathlib.Path(os.environ["HELDOUT_IN"]), pathlib.Path(os.environ["HELDOUT_OUT"])
+        print(sorted(path.name for path in (inputs / "data").iterdir()), os.environ["HELDOUT_SEED"])
+        (out / "weights.safetensors").write_bytes(b"w" * 1000)
+    """)
+
+    async def life() -> None:
+        handle = await bench.runner.start(spec)
+        report = await bench.runner.wait(handle)
+        assert (report.ok, report.exit_code, report.killed_by) == (True, 0, None)
+        assert report.image == bench.image and report.bytes_out >= 1000 and 0 < report.wall_s < 60
+        assert [line async for line in bench.runner.logs(handle)] == ["['shard-00.safetensors'] 7"]
+        assert report.log_sha256 == hashlib.sha256(b"['shard-00.safetensors'] 7\n").digest()
+        weights = await bench.runner.collect(handle)
+        assert weights.sha256 == hashlib.sha256(b"w" * 1000).digest()
+        assert weights.path.read_bytes() == b"w" * 1000 and weights.size == 1000
+
+    asyncio.run(life())
+
+
+def test_the_exit_code_and_the_last_words_of_a_failed_job_are_kept(bench: Bench) -> None:
+    report, log = asyncio.run(bench.run(bench.spec("import sys; print('no rows', file=sys.stderr); sys.exit(3)")))
+    assert (report.exit_code, report.killed_by, report.ok) == (3, None, False)
+    assert log == ["no rows"]
+
+
+def test_metrics_arrive_while_the_job_still_runs(bench: Bench) -> None:
+    spec = bench.spec("import time\nprint('{\"loss\": 1.0}', flush=True)\ntime.sleep(60)")
+
+    async def first_line() -> str:
+        handle = await bench.runner.start(spec)
+        lines = bench.runner.logs(handle)
+        line = await asyncio.wait_for(anext(lines), 20)
+        assert [found.ref for found in await bench.runner.running()] == [handle.ref]
+        await bench.runner.stop(handle, 0)
+        return line
+
+    assert asyncio.run(first_line()) == '{"loss": 1.0}'
+
+
+def test_a_job_that_ignores_term_is_killed_at_its_deadline(bench: Bench) -> None:
+    """Threat row 60."""
+    spec = bench.spec(
+        """
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True: time.sleep(1)
+    """,
+        deadline=time.time() + 3,
+    )
+    report, _ = asyncio.run(bench.run(spec))
+    assert report.killed_by == "deadline" and not report.ok
+    assert report.wall_s < 15
+
+
+def test_the_wall_limit_of_an_attempt_holds_even_if_the_deadline_is_far(bench: Bench) -> None:
+    limits = Limits(memory_bytes=256 * MIB, disk_bytes=16 * MIB, seconds=2)
+    report, _ = asyncio.run(bench.run(bench.spec("while True: pass", limits=limits)))
+    assert report.killed_by == "deadline"
+
+
+def test_a_stopped_job_says_so(bench: Bench) -> None:
+    async def life() -> RunReport:
+        handle = await bench.runner.start(bench.spec("import time; time.sleep(60)"))
+        await bench.runner.stop(handle)
+        await bench.runner.stop(handle)
+        assert await bench.runner.running() == []
+        return await bench.runner.wait(handle)
+
+    report = asyncio.run(life())
+    assert report.killed_by == "stopped" and report.exit_code in (137, 143)
+
+
+def test_one_job_never_runs_twice_at_once(bench: Bench) -> None:
+    async def twice() -> None:
+        handle = await bench.runner.start(bench.spec("import time; time.sleep(60)"))
+        with pytest.raises(SandboxRefused, match="still at work"):
+            await bench.runner.start(bench.spec("pass", attempt="2"))
+        with pytest.raises(SandboxRefused, match="still at work"):
+            await bench.runner.collect(handle)
+
+    asyncio.run(twice())
+
+
+CHECKPOINTING = """
+    import os, pathlib, sys
+    folder = pathlib.Path(os.environ["HELDOUT_OUT"]) / "checkpoint"
+    folder.mkdir(exist_ok=True)
+    step = folder / "step"
+    if not step.exists():
+        step.write_text("40")
+        sys.exit(9)
+    print("resumed at", step.read_text())
+"""
+
+
+def test_the_next_attempt_finds_the_checkpoint(bench: Bench) -> None:
+    """Threat row 40: resume from /out/checkpoint."""
+    report, _ = asyncio.run(bench.run(bench.spec(CHECKPOINTING, attempt="1")))
+    assert report.exit_code == 9
+    report, log = asyncio.run(bench.run(bench.spec(CHECKPOINTING, attempt="2")))
+    assert report.ok and log == ["resumed at 40"]
+
+
+def test_a_discarded_job_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
+    """P11d."""
+    first = "import os; open(os.environ['HELDOUT_OUT'] + '/weights.safetensors', 'w').write('x')"
+
+    async def life() -> None:
+        handle = await bench.runner.start(bench.spec(first))
+        await bench.runner.wait(handle)
+        await bench.runner.collect(handle)
+        await bench.runner.discard("job-1")
+        await bench.runner.discard("job-1")
+        assert await bench.runner.reconcile(["job-1"]) == []
+
+    asyncio.run(life())
+    assert [path for path in (tmp_path / "state").rglob("*") if "job-1" in str(path)] == []
+
+
+def test_reconcile_adopts_what_is_wanted_and_removes_the_rest(bench: Bench, tmp_path: Path) -> None:
+    """Threat rows 40 and 60: a new runner over the same state stands for a node that was killed."""
+
+    async def start() -> Handle:
+        await bench.runner.start(bench.spec("import time; time.sleep(60)", job="stray"))
+        return await bench.runner.start(bench.spec("import time; time.sleep(2); print('through')", job="wanted"))
+
+    async def restart() -> tuple[RunReport, list[str]]:
+        bench.runner = reborn
+        adopted = await reborn.reconcile(["wanted", "never-started"])
+        assert [(found.job, found.attempt) for found in adopted] == [("wanted", "1")]
+        assert [found.job for found in await reborn.running()] == ["wanted"]
+        log = [line async for line in reborn.logs(adopted[0])]
+        return await reborn.wait(adopted[0]), log
+
+    before = asyncio.run(start())
+    kind = "docker" if bench.runner.isolates else "process"
+    reborn = open_runner(kind, tmp_path / "state", chain_id=DEVNET_CHAIN_ID)
+    report, log = asyncio.run(restart())
+    assert report.ok and log == ["through"] and before.job == "wanted"
+    assert [path for path in (tmp_path / "state").rglob("*") if "stray" in str(path)] == []
+
+
+def test_reconcile_ends_what_outlived_its_deadline(bench: Bench, tmp_path: Path) -> None:
+    async def life() -> RunReport:
+        handle = await bench.runner.start(bench.spec("import time; time.sleep(60)", deadline=time.time() + 1))
+        await asyncio.sleep(1.2)
+        (found,) = await bench.runner.reconcile(["job-1"])
+        assert found.ref == handle.ref and await bench.runner.running() == []
+        return await bench.runner.wait(found)
+
+    assert asyncio.run(life()).killed_by == "deadline"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "os.symlink('/etc/passwd', path)",
+        "os.mkdir(path)",
+        "open(path, 'wb').write(b'x' * 5000)",
+        "pass",
+    ],
+    ids=["symlink", "folder", "too big", "missing"],
+)
+def test_only_a_regular_file_of_bounded_size_is_collected(bench: Bench, program: str) -> None:
+    """Hostile cases 38 to 40; threat row 66."""
+    setup = "import os; path = os.environ['HELDOUT_OUT'] + '/weights.safetensors'\n"
+
+    async def life() -> None:
+        handle = await bench.runner.start(bench.spec(setup + program))
+        await bench.runner.wait(handle)
+        with pytest.raises(OutputRefused):
+            await bench.runner.collect(handle, max_bytes=4096)
+
+    asyncio.run(life())
+
+
+def test_output_above_the_quota_never_arrives(bench: Bench) -> None:
+    """Threat row 58."""
+    program = """
+        import os, time
+        for number in range(64):
+            with open(os.environ["HELDOUT_OUT"] + f"/part-{number}", "wb") as file:
+                file.write(bytes(1 << 20))
+            time.sleep(0.05)
+        time.sleep(1)
+    """
+    report, _ = asyncio.run(bench.run(bench.spec(program, limits=SMALL)))
+    assert not report.ok
+    assert report.bytes_out <= 24 * MIB  # the exact quota is 16 MiB; where it is watched, not enforced, a little passes
+
+
+def test_a_flood_of_output_is_cut(bench: Bench) -> None:
+    """Hostile case 14; threat row 74."""
+    program = "import sys\nsys.stdout.write('\\x1b[2J' + 'y' * 20000 + '\\n')\nsys.stdout.write(('line ' * 20 + '\\n') * 90000)"
+    report, log = asyncio.run(bench.run(bench.spec(program)))
+    assert report.exit_code == 0
+    assert sum(len(line) for line in log) < 1.1 * MIB and max(len(line) for line in log) <= 4096
+    assert "\x1b" not in "".join(log)
+    assert log[-1] == "[the rest of the log is not kept]"
