@@ -1,0 +1,156 @@
+"""`provider.toml`: what this machine asks, what it offers, and whom it calls. Parsing only; no disk, no environment."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from heldout.market.errors import BadInput
+from heldout.market.money import Wei, format_tokens, parse_tokens
+from heldout.provider.bidding import Offer
+
+FILE_NAME = "provider.toml"
+RUNNERS = ("docker", "process")
+_KEYS = {
+    "pay": {"price", "minimum"},
+    "offer": {"cpus", "memory", "disk", "gpus", "jobs"},
+    "run": {"runner", "metrics", "gas_reserve"},
+    "alarm": {"command", "webhook"},
+}
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)")
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+_TEMPLATE = """\
+# What this machine asks and what it offers. Check it with `heldout provider doctor`.
+[pay]
+{price}
+minimum = "{minimum}"   # tokens: never bid less for a whole job
+
+[offer]
+cpus = {cpus}
+memory = "{memory}"
+disk = "{disk}"
+gpus = {gpus}
+jobs = 1                # at the same time
+
+[run]
+runner = "{runner}"     # "process" isolates nothing and runs on a devnet only
+metrics = "127.0.0.1:0" # /metrics, /healthz, /readyz; port 0 lets the system choose
+gas_reserve = "0.01"    # of the chain's own coin: below it no new work is taken
+
+[alarm]
+command = []            # words; gets one JSON object on stdin
+webhook = ""            # URL; gets the same object by POST
+"""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A parsed provider.toml."""
+
+    offer: Offer
+    gas_reserve: Wei
+    """Of the chain's own coin."""
+    runner: str = "docker"
+    metrics: str = "127.0.0.1:0"
+    alarm_command: tuple[str, ...] = ()
+    alarm_webhook: str = ""
+
+
+def parse(text: str) -> Config:
+    """Raises BadInput with code `price_unset` if no price is given, `bad_config` for everything else."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise _bad(f"{FILE_NAME}: {problem}") from None
+    _refuse_unknown(raw, _KEYS, "")
+    for section, keys in _KEYS.items():
+        if not isinstance(raw.setdefault(section, {}), dict):
+            raise _bad(f"{FILE_NAME}: {section} must be a section, [{section}]")
+        _refuse_unknown(raw[section], dict.fromkeys(keys), f"[{section}] ")
+    pay, offer, run, alarm = (raw[section] for section in _KEYS)
+    if not pay.get("price"):
+        hint = 'write price = "1.40" (tokens per job-hour) under [pay], or use `heldout provider init --price 1.40`'
+        raise BadInput("no price is set: a node that works for nothing is a mistake", hint=hint, code="price_unset")
+    runner = _text(run, "runner", "docker")
+    if runner not in RUNNERS:
+        raise _bad(f'[run] runner = "{runner}": use "docker", or "process" on a devnet')
+    command = alarm.get("command", [])
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise _bad('[alarm] command must be a list of words, such as ["notify-send", "heldout"]')
+    return Config(
+        offer=Offer(
+            price=_positive(pay, "price"),
+            minimum=parse_tokens(_text(pay, "minimum", "0")),
+            cpus=_count(offer, "cpus", 1, least=1),
+            memory_bytes=_size(offer, "memory", "1 GiB"),
+            disk_bytes=_size(offer, "disk", "1 GiB"),
+            gpus=_count(offer, "gpus", 0, least=0),
+            jobs=_count(offer, "jobs", 1, least=1),
+        ),
+        runner=runner,
+        metrics=_text(run, "metrics", "127.0.0.1:0"),
+        gas_reserve=parse_tokens(_text(run, "gas_reserve", "0.01")),
+        alarm_command=tuple(command),
+        alarm_webhook=_text(alarm, "webhook", ""),
+    )
+
+
+def render(offer: Offer | None, *, cpus: int, memory_bytes: int, disk_bytes: int, gpus: int, runner: str) -> str:
+    """A provider.toml for a machine. Without an offer the price is left out, and the file refuses to be used."""
+    price = f'price = "{_plain(offer.price)}"' if offer else '# price = "…"          # not set'
+    return _TEMPLATE.format(
+        price=f"{price.ljust(23)} # tokens per job-hour; there is no default",
+        minimum=_plain(offer.minimum) if offer else "0.0",
+        cpus=cpus,
+        memory=f"{max(1, memory_bytes >> 20)} MiB",
+        disk=f"{max(1, disk_bytes >> 20)} MiB",
+        gpus=gpus,
+        runner=runner,
+    )
+
+
+def _plain(wei: Wei) -> str:
+    return format_tokens(wei, places=1).replace(",", "")
+
+
+def _bad(message: str) -> BadInput:
+    return BadInput(message, hint="`heldout provider init` writes a sound file", code="bad_config")
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            raise _bad(f"{where}{name} is not known" + (f": did you mean {close[0]}?" if close else ""))
+
+
+def _text(section: Mapping[str, Any], key: str, default: str) -> str:
+    value = section.get(key, default)
+    if not isinstance(value, str):
+        raise _bad(f'{key} must be text in quotes: write {key} = "{value}"')
+    return value
+
+
+def _positive(section: Mapping[str, Any], key: str) -> Wei:
+    value = parse_tokens(_text(section, key, "0"))
+    if value == 0:
+        raise BadInput(f"{key} is zero: a node that works for nothing is a mistake", code="price_unset")
+    return value
+
+
+def _count(section: Mapping[str, Any], key: str, default: int, *, least: int) -> int:
+    value = section.get(key, default)
+    if type(value) is not int or value < least:
+        raise _bad(f"{key} must be a whole number of at least {least}")
+    return value
+
+
+def _size(section: Mapping[str, Any], key: str, default: str) -> int:
+    text = _text(section, key, default)
+    match = _SIZE.fullmatch(text.strip())
+    if not match or int(match[1]) == 0:
+        raise _bad(f'{key} = "{text}" is not a size: write for example "4 GiB" or "512 MiB"')
+    return int(match[1]) * _UNITS[match[2]]

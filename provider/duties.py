@@ -1,0 +1,191 @@
+"""What a provider must do next for one job: pure, from the chain at one block and its own record (P3, P4).
+
+     seen ─▶ bid ─▶ accepted ─▶ keys ─▶ data ─▶ trained ─▶ sealed ─▶ uploaded ─▶ submitted
+              │                 │                                                │
+              └ lost            ├ late: demand                                   ├ each round: letters to its seats
+                                └ bad: NO_KEYS                                   ├ a paid lane: half b to the requester
+                                                                                 └ settled ─▶ done
+
+Every step is safe to take twice, so a node that died between taking a step and noting it takes it again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from heldout.market.alarm import at_risk
+from heldout.market.lifecycle import REQUESTER, JobState, Lane, State, deadline_move, lane_pays
+from heldout.market.split import SEED_DELAY
+from heldout.market.terms import Address, BlockNumber, Timestamp
+from heldout.provider.record import Record
+
+MOST_ATTEMPTS = 3
+PATIENCE = 4
+"""Keys are demanded when one part in this many of the work window has gone by without them: a demand costs gas."""
+STAGGER_S = 4
+"""Lane i leaves a deadline move i times this long to the lanes before it, so that they do not pay for it twice."""
+
+
+class Step(StrEnum):
+    """One thing to do. `work.py` has a method for each."""
+
+    JUDGE = "judge"
+    SEND_BID = "send_bid"
+    TAKE_KEYS = "take_keys"
+    DEMAND_KEYS = "demand_keys"
+    SUBMIT_NO_KEYS = "submit_no_keys"
+    FETCH_DATA = "fetch_data"
+    TRAIN = "train"
+    WATCH = "watch"
+    SEAL = "seal"
+    UPLOAD = "upload"
+    SUBMIT = "submit"
+    TELL_REQUESTER = "tell_requester"
+    DELIVER = "deliver"
+    ANSWER = "answer"
+    GIVE_HALF = "give_half"
+    CLOSE = "close"
+    SETTLE = "settle"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True)
+class View:
+    """All a decision may depend on besides the record."""
+
+    job: JobState
+    me: Address
+    now: Timestamp
+    """Of the block that is read."""
+    head: BlockNumber
+    changed: BlockNumber
+    """Block of the job's latest event."""
+    confirmations: int
+    training: bool = False
+    """Whether an attempt is in the sandbox, running or ended."""
+
+    @property
+    def deep(self) -> bool:
+        """Whether the job's latest event is so deep that secrets may depend on it (P4.1)."""
+        return self.head >= self.changed + self.confirmations
+
+    @property
+    def split_known(self) -> bool:
+        accepted = self.job.accept_block
+        return accepted is not None and self.head >= accepted + SEED_DELAY + self.confirmations
+
+    @property
+    def lane(self) -> int | None:
+        return self.job.lane_of(self.me)
+
+
+def decide(view: View, mine: Record) -> list[Step]:
+    """The steps to take now, in order. Empty means: wait for the chain, for others, or for ever."""
+    if mine.done:
+        return []
+    job, lane = view.job, view.lane
+    if job.state is State.OPEN:
+        return _bidding(mine)
+    if job.final or lane is None:
+        return [Step.FINISH]
+    return [*_in_lane(view, mine, lane, job.lanes[lane])]
+
+
+def _bidding(mine: Record) -> list[Step]:
+    if mine.price is None:
+        return [Step.JUDGE]
+    return [] if mine.bid_sent else [Step.SEND_BID]
+
+
+def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]:
+    job = view.job
+    in_time = view.now < job.deadline
+    if lane.word is None:
+        if job.state is not State.RUNNING:
+            yield Step.FINISH
+        elif in_time:
+            yield from _towards_submission(view, mine)
+    elif mine.sealed and not mine.requester_told and view.deep:
+        yield Step.TELL_REQUESTER
+    if index in job.pending and in_time and job.state in (State.COMMITTING, State.SCORED):
+        yield Step.ANSWER
+    if job.state is State.COMMITTING and mine.sealed and lane.word and job.round not in mine.delivered:
+        yield Step.DELIVER
+    if job.state is State.SCORED and mine.sealed and not mine.half_given and view.deep and is_paid(job, index):
+        yield Step.GIVE_HALF
+    yield from _deadline_moves(view, index, lane)
+
+
+def is_paid(job: JobState, index: int) -> bool:
+    """Whether the standing result pays this lane, so that the requester is owed half b (P4.4)."""
+    return job.standing is not None and lane_pays(job.terms, job.lanes[index].price, job.standing[index]) > 0
+
+
+def _towards_submission(view: View, mine: Record) -> Iterator[Step]:
+    """The first thing that is missing on the way to one word on chain."""
+    if mine.keys_bad:
+        yield Step.SUBMIT_NO_KEYS
+    elif mine.uploaded:
+        yield Step.SUBMIT
+    elif mine.sealed:
+        yield Step.UPLOAD
+    elif mine.weights_hash:
+        yield Step.SEAL
+    elif mine.data_ready:
+        if view.training:
+            yield Step.WATCH
+        elif mine.attempts < MOST_ATTEMPTS:
+            yield Step.TRAIN
+    elif mine.keys:
+        yield Step.FETCH_DATA
+    elif view.split_known:
+        yield Step.TAKE_KEYS
+        if _keys_are_late(view):
+            yield Step.DEMAND_KEYS
+
+
+def _keys_are_late(view: View) -> bool:
+    """Only asked before a demand, so the stage began one work window before its deadline."""
+    job, window = view.job, view.job.terms.workWindow
+    return REQUESTER not in job.demanded and view.now >= job.deadline - window + window // PATIENCE
+
+
+def _deadline_moves(view: View, index: int, lane: Lane) -> Iterator[Step]:
+    """Whoever worked, or waits for the requester, moves the job on; an absent provider leaves it to those it failed."""
+    if lane.word is None and REQUESTER not in view.job.pending:
+        return
+    move = deadline_move(view.job, Timestamp(view.now - STAGGER_S * index))
+    if move == "settle":
+        yield Step.SETTLE
+    elif move == "close":
+        yield Step.CLOSE
+
+
+# ------------------------------------------------------------------------------------------------- at risk
+
+
+@dataclass(frozen=True)
+class Risk:
+    """A duty that may be missed: for log, metrics, command and webhook."""
+
+    code: str
+    message: str
+
+
+def risks(view: View, mine: Record) -> list[Risk]:
+    """What the operator should hear about now (issue 2 item 7)."""
+    job, index = view.job, view.lane
+    if index is None or job.final:
+        return []
+    lane, found = job.lanes[index], []
+    if job.state is State.RUNNING and lane.word is None:
+        if mine.attempts >= MOST_ATTEMPTS and not mine.weights_hash and not view.training:
+            found.append(Risk("training_failed", f"{mine.attempts} attempts failed: {mine.failure}"))
+        elif at_risk(job.deadline, view.now, job.terms.workWindow):
+            found.append(Risk("submit_at_risk", f"{job.deadline - view.now} s left to submit, collateral is at stake"))
+    if index in job.pending:
+        found.append(Risk("demanded", f"{job.deadline - view.now} s left to answer a demand, the lane is at stake"))
+    owes_half = job.state is State.SCORED and is_paid(job, index) and not mine.half_given
+    if owes_half and at_risk(job.deadline, view.now, job.terms.challengeWindow, spare=0.5):
+        found.append(Risk("half_key_at_risk", "the requester may demand half b: it has not been sent yet"))
+    return found

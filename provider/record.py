@@ -1,0 +1,93 @@
+"""What a provider must not forget about a job: one journal entry per job, written before the step it describes."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from heldout.market.messages import Submission
+from heldout.market.money import Wei
+from heldout.market.terms import BlockNumber, JobId
+from heldout.provider.bidding import Refusal, Rule
+
+PREFIX = "job/"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed weights file and the secrets that open it (P4.4), in hex: journalled before anything leaves the node."""
+
+    weights_hash: str
+    sealed_hash: str
+    half_a: str
+    half_b: str
+    envelope_a: str
+    """Half a to the requester's wrapping key."""
+    seed_a: str
+    """The seed of `envelope_a`: shown to the drawn seats, who recompute the envelope."""
+
+    @property
+    def submission(self) -> Submission:
+        from hashlib import sha256
+
+        return Submission(
+            bytes.fromhex(self.weights_hash),
+            bytes.fromhex(self.sealed_hash),
+            sha256(bytes.fromhex(self.half_b)).digest(),
+            sha256(bytes.fromhex(self.envelope_a)).digest(),
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One job, as this node has lived it so far."""
+
+    job: JobId
+    posted: BlockNumber
+    refusal: tuple[Rule, str] | None = None
+    """The rule that spoke against bidding when it was last asked."""
+    price: Wei | None = None
+    """What was bid; set before the bid leaves."""
+    valid_until: int = 0
+    bid_sent: bool = False
+    keys: str = ""
+    """The training shards' keys, hex, in the split's order: set once they have opened what they should."""
+    keys_bad: bool = False
+    """The requester answered on chain with keys that do not open (P4.5)."""
+    data_ready: bool = False
+    attempts: int = 0
+    failure: str = ""
+    """How the last attempt at training ended, if badly."""
+    weights_hash: str = ""
+    sealed: Sealed | None = None
+    uploaded: bool = False
+    requester_told: bool = False
+    delivered: tuple[int, ...] = ()
+    """Rounds whose seats have their letters."""
+    half_given: bool = False
+    done: bool = False
+    ending: str = ""
+    """One sentence, once the job is over for this node."""
+
+    @property
+    def key(self) -> str:
+        return PREFIX + self.job
+
+    def but(self, **changes: Any) -> "Record":
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(raw: dict[str, Any]) -> "Record":
+        """The inverse of `as_dict`, after a trip through JSON. Entries of other versions lose what is not known."""
+        known = {field.name: raw[field.name] for field in fields(Record) if field.name in raw}
+        if known.get("refusal"):
+            rule, text = known["refusal"]
+            known["refusal"] = (Rule(rule), text)
+        if known.get("sealed"):
+            known["sealed"] = Sealed(**known["sealed"])
+        known["delivered"] = tuple(known.get("delivered", ()))
+        return Record(**known)
+
+    def refused(self, refusal: Refusal) -> "Record":
+        return replace(self, refusal=(refusal.rule, refusal.text))
