@@ -68,21 +68,22 @@ def run_table(prog: str, about: str, commands: Mapping[str, Command], argv: Sequ
 
 
 def _run_function(prog: str, target: str, extra: str, words: list[str]) -> int:
+    """Raises HeldoutError `missing_extra` if the command, or what it imports on use, is not installed."""
     module_name, _, function_name = target.partition(":")
     try:
         module = import_module(module_name)
+        function: Callable[[Any], int] = getattr(module, function_name)
+        if function_name == "main":
+            return function(words)
+        parser = Parser(prog=prog, description=function.__doc__)
+        getattr(module, f"{function_name}_arguments", lambda _: None)(parser)
+        add_common(parser)
+        return function(parser.parse_args(words))
     except ModuleNotFoundError as absent:
         if not extra or (absent.name or "").startswith("heldout"):
             raise
         hint = f"pip install 'heldout[{extra}]'"
         raise HeldoutError(f"{prog} needs {absent.name}", hint=hint, code="missing_extra") from None
-    function: Callable[[Any], int] = getattr(module, function_name)
-    if function_name == "main":
-        return function(words)
-    parser = Parser(prog=prog, description=function.__doc__)
-    getattr(module, f"{function_name}_arguments", lambda _: None)(parser)
-    add_common(parser)
-    return function(parser.parse_args(words))
 
 
 def _table_help(prog: str, about: str, commands: Mapping[str, Command]) -> str:

@@ -14,8 +14,10 @@ DATA: Final = {
     "seal": Command("shuffle the rows into shards, seal each under its own key, upload them", f"{_HERE}.data:seal"),
 }
 JOB: Final = {
-    "check": Command("run baseline and scorer twice, before money moves", f"{_HERE}.check:check"),
-    "post": Command("escrow the price and offer the job; --dry-run shows the whole plan", f"{_HERE}.post:post"),
+    "check": Command("run baseline and scorer twice, before money moves", f"{_HERE}.check:check", "validator"),
+    "post": Command(
+        "escrow the price and offer the job; --dry-run shows the whole plan", f"{_HERE}.post:post", "validator"
+    ),
     "list": Command("jobs on this market", f"{_HERE}.jobs:list_jobs"),
     "show": Command("one job: stage, deadline, bids, scores, and the money table", f"{_HERE}.jobs:show"),
     "watch": Command("follow one of your jobs to its end, releasing keys when they are due", f"{_HERE}.watch:watch"),
@@ -36,7 +38,9 @@ COMMANDS: Final = {
     "data": Command("prepare data for a job", DATA),
     "job": Command("check, post and follow jobs", JOB),
     "requester": Command("the requester as a daemon", REQUESTER),
-    "verify": Command("score a settled job again, here, and compare with the chain", f"{_HERE}.verify:verify"),
+    "verify": Command(
+        "score a settled job again, here, and compare with the chain", f"{_HERE}.verify:verify", "validator"
+    ),
     "wallet": Command("your address and balances", f"{_HERE}.wallet:wallet"),
     "deposit": Command("move tokens into your free balance on the market", f"{_HERE}.wallet:deposit"),
     "withdraw": Command("move free balance back to your address, or to another", f"{_HERE}.wallet:withdraw"),

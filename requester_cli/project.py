@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from heldout.market.errors import BadInput
-from heldout.market.manifest import TaskFile
 from heldout.market.terms import JobId
 from heldout.requester_cli import jobfile
 from heldout.requester_cli.dataset import SealedData, Shards, fingerprint
@@ -135,10 +134,6 @@ class Project:
         """The job posted last from this folder."""
         posted = sorted((self._state / "jobs").glob("0x*.json"), key=lambda path: path.stat().st_mtime_ns)
         return JobId(posted[-1].stem) if posted else None
-
-
-def describe_file(path: str, data: bytes, digest: str) -> TaskFile:
-    return TaskFile(path, digest, len(data))
 
 
 def _read_json(path: Path, absent: Callable[[], BadInput]) -> Any:
