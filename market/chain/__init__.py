@@ -1,9 +1,12 @@
 """The chain as all parties use it: `connect` gives typed reads, `Outbox` sends what a journal remembers."""
 
 from heldout.market.chain.contracts import Contract, checksum
-from heldout.market.chain.logs import Cursor
+from heldout.market.chain.fees import FeePolicy, Urgency
+from heldout.market.chain.logs import Cursor, Followed
 from heldout.market.chain.reader import Chain, connect
 from heldout.market.chain.rpc import RpcError
+from heldout.market.chain.sender import Outbox
+from heldout.market.chain.sending import Pending, Receipt
 from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, RoundView, SeatView, Window
 
 __all__ = [
@@ -11,13 +14,19 @@ __all__ = [
     "Chain",
     "Contract",
     "Cursor",
+    "FeePolicy",
+    "Followed",
     "JobView",
     "LaneView",
     "Limits",
+    "Outbox",
     "Parameters",
+    "Pending",
+    "Receipt",
     "RoundView",
     "RpcError",
     "SeatView",
+    "Urgency",
     "Window",
     "checksum",
     "connect",

@@ -5,7 +5,8 @@ another branch's state), a block number, or None for the newest block.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from heldout.market.chain.contracts import Contract, checksum
@@ -98,13 +99,15 @@ class Chain:
         answers = self.rpc.batch([("eth_call", [{"to": to, "data": each}, tag]) for each in data])
         return [self.market.decode(function, bytes.fromhex(answer[2:])) for answer in answers]
 
+    def gas_of(self, contract: Contract, data: str, sender: str, *, value: int = 0, at: At = None) -> int:
+        """Gas a transaction would use. Raises Reverted if the contract would refuse it."""
+        request = {"from": sender, "to": contract.address, "data": data, "value": hex(value)}
+        with _reverts(contract):
+            return int(self.rpc.call("eth_estimateGas", request, _tag(at)), 16)
+
     def _static(self, contract: Contract, request: dict[str, Any], at: At) -> bytes:
-        try:
+        with _reverts(contract):
             return bytes.fromhex(self.rpc.call("eth_call", request, _tag(at))[2:])
-        except RpcError as refused:
-            if refused.data or "revert" in refused.text.lower():
-                raise contract.error(refused.data) from None
-            raise
 
     # ------------------------------------------------------------------------------------------------- reads
 
@@ -247,6 +250,17 @@ class Chain:
         request = {"to": self.market.address, "data": hexed(self.market.encode("token", ()))}
         token = self.market.decode("token", bytes.fromhex(endpoint.call("eth_call", [request, "latest"])[2:]))
         return None if token == self.token.address else ("token", token, self.token.address)
+
+
+@contextmanager
+def _reverts(contract: Contract) -> Iterator[None]:
+    """The RPC's "execution reverted" as the contract's own error."""
+    try:
+        yield
+    except RpcError as refused:
+        if refused.data or "revert" in refused.text.lower():
+            raise contract.error(refused.data) from None
+        raise
 
 
 def _tag(at: At) -> Any:

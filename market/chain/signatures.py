@@ -4,16 +4,14 @@ from typing import NamedTuple
 
 from eth_abi.abi import encode as abi_encode
 from eth_account.signers.local import LocalAccount
-from eth_keys.datatypes import Signature
-from eth_keys.exceptions import BadSignature
 from eth_typing import Hash32
-from eth_utils.exceptions import ValidationError
 
+from heldout.market.errors import BadMessage
+from heldout.market.signatures import recover
 from heldout.market.terms import keccak256, words
 
 MAGIC = bytes.fromhex("1626ba7e")
 """ERC-1271: selector of `isValidSignature(bytes32,bytes)`, and its answer if the signature is good."""
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _PERMIT_TYPE = keccak256(b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
 
 
@@ -32,15 +30,10 @@ def sign_digest(account: LocalAccount, digest: bytes) -> bytes:
 
 
 def recovers(address: str, digest: bytes, signature: bytes) -> bool:
-    """Whether a key's signature is by `address`; like the contract, only 65 bytes with v 27 or 28 and the lower s."""
-    if len(signature) != 65 or signature[64] not in (27, 28):
-        return False
-    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
-        return False
+    """Whether a key's signature is by `address`."""
     try:
-        plain = Signature(signature[:64] + bytes([signature[64] - 27]))
-        return plain.recover_public_key_from_msg_hash(digest).to_address() == address.lower()
-    except (BadSignature, ValidationError):
+        return recover(digest, signature).lower() == address.lower()
+    except BadMessage:
         return False
 
 
