@@ -1,0 +1,85 @@
+"""The market service put together: index, bid board, mailboxes, API. A convenience, never an authority."""
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from heldout.market.artifacts import problems
+from heldout.market.artifacts.gate import Gate
+from heldout.market.artifacts.health import add_health
+from heldout.market.artifacts.throttle import Throttle
+from heldout.market.chain import Chain
+from heldout.market.errors import ChainProblem
+from heldout.market.service.api import letter_routes, read_routes, session_routes
+from heldout.market.service.feed import Feed
+from heldout.market.service.indexer import Follower, Index
+from heldout.market.service.letters import MOST_BYTES, Letters
+from heldout.market.service.reading import Reading
+from heldout.market.service.sessions import Sessions
+from heldout.market.settings import Network
+
+STALE_S = 60.0
+"""Seconds without standing at the chain's head after which the service calls itself not ready."""
+LETTERS_PER_S = 5.0
+_ENVELOPE = 2048
+"""What a request may add to a letter's bytes: spaces, escapes."""
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """`url` is the public address; `clock` is unix time, `ticks` seconds that never go back."""
+
+    url: str
+    hosts: Collection[str]
+    rate: float
+    secret: bytes
+    clock: Callable[[], float]
+    ticks: Callable[[], float]
+
+
+def create_app(network: Network, chain: Chain, engine: Engine, settings: ServiceSettings) -> FastAPI:
+    """The app; its index follows the chain while the app runs."""
+    registry = CollectorRegistry()
+    reading = Reading(engine)
+    feed = Feed(reading, network.confirmations)
+    follower = Follower(Index(engine, chain), registry, feed.tell, settings.ticks)
+    letters = Letters(engine, chain, network, settings.clock)
+    sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        feed.start()
+        follower.start()
+        yield
+        follower.stop()
+
+    app = FastAPI(
+        title="Heldout market",
+        version="1",
+        description="An index of the chain, a bid board and mailboxes. It can never move money.",
+        lifespan=running,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    requests = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
+    app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=2 * MOST_BYTES + _ENVELOPE)
+    problems.install(app)
+    app.include_router(read_routes(reading, feed, network))
+    app.include_router(letter_routes(letters, sessions, Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)))
+    app.include_router(session_routes(sessions))
+    add_health(app, registry, lambda: _check_fresh(reading, follower))
+    return app
+
+
+def _check_fresh(reading: Reading, follower: Follower) -> None:
+    """Raises ChainProblem if the index stopped or fell behind, and whatever the database raises."""
+    reading.block()
+    if follower.failed:
+        raise follower.failed
+    if follower.age > STALE_S:
+        raise ChainProblem(f"the index has not stood at the chain's head for {STALE_S:.0f} s", hint="is the RPC up?")

@@ -1,0 +1,77 @@
+"""`heldout market serve`."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from heldout.market.console import Command, emit, load_network, run_table, say, start_logging
+
+DEFAULT_PORT = 8450
+
+
+def main(argv: Sequence[str]) -> int:
+    """The market service."""
+    about = "The market service indexes the chain and carries letters. Jobs get by without it."
+    commands = {
+        "serve": Command("index the chain, carry bids and letters", "heldout.market.service.cli:serve"),
+        "hash": Command("one hash over all that the index took from the chain", "heldout.market.service.cli:state"),
+    }
+    return run_table("heldout market", about, commands, argv)
+
+
+def _database_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--db", required=True, metavar="FILE|URL", help="SQLite file, or postgresql://…")
+
+
+def serve_arguments(parser: argparse.ArgumentParser) -> None:
+    from heldout.market.artifacts.serving import add_serving_arguments
+
+    _database_argument(parser)
+    parser.add_argument(
+        "--secret", type=Path, metavar="FILE", help="key of the sessions (default: beside the SQLite file)"
+    )
+    parser.add_argument("--rebuild", action="store_true", help="forget what came from the chain and read it again")
+    add_serving_arguments(parser, DEFAULT_PORT)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve the index, the bid board and the mailboxes until stopped."""
+    from heldout.market.artifacts.gate import known_hosts
+    from heldout.market.artifacts.serving import listen, public_url
+    from heldout.market.artifacts.serving import serve as run
+    from heldout.market.chain import connect
+    from heldout.market.service.app import ServiceSettings, create_app
+    from heldout.market.service.database import open_database
+    from heldout.market.service.indexer import Index
+    from heldout.market.service.sessions import load_secret
+
+    start_logging(args)
+    network = load_network(args)
+    engine = open_database(args.db)
+    beside = Path(engine.url.database or "market") if engine.dialect.name == "sqlite" else Path("market")
+    secret = load_secret(args.secret or beside.with_name("session-secret"))
+    chain = connect(network)
+    if args.rebuild:
+        Index(engine, chain).clear()
+    bound = listen(args.listen)
+    url = public_url(args, bound)
+    hosts = known_hosts(url, bound.getsockname()[1])
+    settings = ServiceSettings(url, hosts, args.rate, secret, time.time, time.monotonic)
+    say(f"market service of {network.name} at {url}")
+    run(create_app(network, chain, engine, settings), bound, trust_proxy=args.trust_proxy)
+    return 0
+
+
+def state_arguments(parser: argparse.ArgumentParser) -> None:
+    _database_argument(parser)
+
+
+def state(args: argparse.Namespace) -> int:
+    """Print a hash of every row derived from the chain: an index that was rebuilt has the same one (P11)."""
+    from heldout.market.service.database import open_database
+    from heldout.market.service.reading import Reading
+
+    value = Reading(open_database(args.db)).state_hash()
+    emit(args, {"state_hash": value}, value)
+    return 0

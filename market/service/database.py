@@ -1,0 +1,224 @@
+"""Tables and how they are reached: SQLite in a file by default, PostgreSQL by URL. SQLAlchemy Core, no mapper.
+
+Derived from the chain, rebuilt from it at any time, covered by `state_hash`:
+    events    every log of the market, the one source of all that follows
+    jobs lanes rounds votes money seats    folds of events; each row names the transaction that last changed it
+Not of the chain, and not in the hash:
+    cursor    how far the chain was followed
+    letters   bids and mail (P8); nonces of sign-ins
+
+Amounts are decimal text: a uint96 does not fit a database's integer. Hashes and keys are 0x-hex text, addresses too.
+"""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import ArgumentError
+
+from heldout.market.errors import BadInput
+from heldout.market.messages import canonical_json
+
+metadata = MetaData()
+
+
+def _origin() -> tuple[Column[Any], Column[Any]]:
+    """Where a row comes from: the last transaction that changed it, and its block."""
+    return Column("tx", String(66), nullable=False), Column("block", BigInteger, nullable=False)
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("block", BigInteger, primary_key=True),
+    Column("log_index", Integer, primary_key=True),
+    Column("block_hash", String(66), nullable=False),
+    Column("tx", String(66), nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("job", String(66)),
+    Column("seat", BigInteger),
+    Column("args", Text, nullable=False),
+    Index("events_of_job", "job", "block", "log_index"),
+    Index("events_of_seat", "seat", "block", "log_index"),
+)
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(66), primary_key=True),
+    Column("requester", String(42), nullable=False, index=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("outcome", String(24), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("accept_block", BigInteger),
+    Column("seat_count", Integer, nullable=False),
+    Column("demanded", String(32), nullable=False),
+    Column("pending", String(32), nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("posted_tx", String(66), nullable=False),
+    Column("posted_block", BigInteger, nullable=False),
+    Column("posted_index", Integer, nullable=False),
+    Column("posted_at", BigInteger, nullable=False),
+    *_origin(),
+    Index("jobs_in_order", "posted_block", "posted_index"),
+)
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("job", String(66), primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("provider", String(42), nullable=False, index=True),
+    Column("price", String(80), nullable=False),
+    Column("wrap_key", String(66), nullable=False),
+    Column("word", String(66)),
+    Column("score", BigInteger),
+    Column("payout", String(80), nullable=False),
+    *_origin(),
+)
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("job", String(66), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("seed", String(66)),
+    Column("seats", Text, nullable=False),
+    Column("result", String(66)),
+    Column("appellant", String(42)),
+    *_origin(),
+)
+votes = Table(
+    "votes",
+    metadata,
+    Column("job", String(66), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("seat", BigInteger),
+    Column("commit", String(66)),
+    Column("vote", String(66)),
+    Column("evidence", String(66)),
+    *_origin(),
+    Index("votes_of_seat", "seat"),
+)
+money = Table(
+    "money",
+    metadata,
+    Column("job", String(66), primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("incoming", Boolean, nullable=False),
+    Column("account", String(42), nullable=False, index=True),
+    Column("purpose", String(16), nullable=False),
+    Column("amount", String(80), nullable=False),
+    *_origin(),
+)
+seats = Table(
+    "seats",
+    metadata,
+    Column("seat", BigInteger, primary_key=True),
+    Column("cold", String(42), nullable=False, index=True),
+    Column("hot", String(42), nullable=False, index=True),
+    Column("wrap_key", String(66), nullable=False),
+    Column("slashed", String(80), nullable=False),
+    Column("withdrawable_at", BigInteger),
+    Column("unstaked", Boolean, nullable=False),
+    *_origin(),
+)
+JOB_TABLES: Final = (lanes, rounds, votes, money)
+DERIVED: Final = (events, jobs, *JOB_TABLES, seats)
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+    Column("json", Text, nullable=False),
+)
+letters = Table(
+    "letters",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("job", String(66), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("sender", String(42), nullable=False),
+    Column("receiver", String(42), nullable=False),
+    Column("letter", Text, nullable=False),
+    Index("letters_to", "receiver", "number"),
+    Index("letters_of", "job", "sender"),
+    sqlite_autoincrement=True,
+)
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("nonce", String(64), primary_key=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+
+def open_database(url: str) -> Engine:
+    """`sqlite:///path` or a plain path; `postgresql+psycopg://…`. Makes the tables. Raises BadInput.
+
+    Read with `engine.connect()`; write with `writing(engine).begin()`, so that SQLite takes its write lock at once.
+    """
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed, pool_pre_ping=True)
+    except (ArgumentError, ImportError) as problem:
+        hint = "give a file, or postgresql://… (pip install 'heldout[postgres]')"
+        raise BadInput(f"the database cannot be opened: {problem}", hint=hint, code="bad_database") from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine, Path(parsed.database or ""))
+    metadata.create_all(engine)
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine for transactions that write."""
+    return engine.execution_options(writes=True)
+
+
+def _prepare_sqlite(engine: Engine, path: Path) -> None:
+    """WAL, and transactions that begin when they say so: the driver's own would take the write lock too late."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA busy_timeout = 10000")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def state_hash(connection: Connection) -> str:
+    """SHA-256 over every row derived from the chain, in the order of their keys: equal for equal chains (P11e)."""
+    digest = sha256()
+    for table in DERIVED:
+        digest.update(table.name.encode() + b"\n")
+        for row in connection.execute(select(table).order_by(*table.primary_key.columns)):
+            digest.update(canonical_json(list(row)) + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,176 @@
+"""The bid board and the mailboxes (P8): carries letters between the parties of a job, and vouches for none of them.
+
+A bid is for everybody and proves itself by its signature. A private letter goes from one party of a job to another: its
+requester, who bids or trains in it, and the seats that were drawn for it. What it says is sealed to its receiver.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from itertools import chain
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from heldout.market.errors import BadMessage, ChainProblem, HeldoutError, Refused
+from heldout.market.messages import BULLETIN, Kind, Letter, bid_of
+from heldout.market.money import Wei
+from heldout.market.service import database as db
+from heldout.market.settings import Network
+from heldout.market.signatures import checksummed
+from heldout.market.terms import Address, JobId
+
+MOST_BYTES: Final = 32 << 10
+"""Of one letter: a list of 60 wrapped keys takes 4 KiB."""
+MOST_FROM_ONE: Final = 256
+"""Letters of one sender about one job: a submission to each of 31 seats, in three rounds, with room."""
+MOST_BIDS_FROM_ONE: Final = 16
+PAGE: Final = 200
+_JOB = re.compile(r"0x[0-9a-f]{64}")
+
+
+class Asked(Protocol):
+    """What the board asks of heldout.market.chain.Chain."""
+
+    def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool: ...
+    def free(self, account: str) -> Wei: ...
+    def committee(self, job: JobId) -> tuple[bytes, tuple[int, ...]]: ...
+
+
+class NotYetKnown(HeldoutError):
+    """A job or party that the index does not have: it may be a block behind."""
+
+    code = "not_found"
+    retryable = True
+
+
+class Letters:
+    """`clock` is unix time."""
+
+    def __init__(self, engine: Engine, asked: Asked, network: Network, clock: Callable[[], float]) -> None:
+        self._engine, self._chain, self._network, self._clock = engine, asked, network, clock
+
+    def post(self, letter: Letter, sender: Address | None) -> bool:
+        """Keep a letter; False if it was here. `sender` is who is signed in; bids need nobody.
+
+        Raises BadMessage, Refused, NotYetKnown.
+        """
+        encoded = letter.encode()
+        if len(encoded) > MOST_BYTES or not _JOB.fullmatch(letter.job):
+            raise BadMessage(f"a letter has at most {MOST_BYTES} bytes and names a job", code="bad_letter")
+        if self._has(encoded):
+            return False
+        if letter.kind is Kind.BID:
+            self._check_bid(letter)
+        else:
+            self._check_mail(letter, sender)
+        return self._keep(letter, encoded)
+
+    def bids(self, job: JobId) -> list[dict[str, Any]]:
+        """The board of a job, oldest first."""
+        return self._read(db.letters.c.job == job, db.letters.c.receiver == BULLETIN)
+
+    def mail(self, receiver: Address, after: int, job: JobId | None) -> list[dict[str, Any]]:
+        """A mailbox after letter number `after`, oldest first, one page."""
+        where = [db.letters.c.receiver == receiver.lower(), db.letters.c.number > after]
+        return self._read(*where, *([db.letters.c.job == job] if job else []))
+
+    def _read(self, *where: Any) -> list[dict[str, Any]]:
+        query = select(db.letters.c.number, db.letters.c.letter).where(*where).order_by(db.letters.c.number).limit(PAGE)
+        with self._engine.connect() as connection:
+            return [{"number": row.number, "letter": json.loads(row.letter)} for row in connection.execute(query)]
+
+    def _has(self, encoded: bytes) -> bool:
+        with self._engine.connect() as connection:
+            query = select(db.letters.c.number).where(db.letters.c.hash == sha256(encoded).hexdigest())
+            return connection.execute(query).first() is not None
+
+    def _keep(self, letter: Letter, encoded: bytes) -> bool:
+        most = MOST_BIDS_FROM_ONE if letter.kind is Kind.BID else MOST_FROM_ONE
+        row = {
+            "hash": sha256(encoded).hexdigest(),
+            "job": letter.job,
+            "kind": letter.kind.value,
+            "sender": letter.sender.lower(),
+            "receiver": letter.receiver.lower(),
+            "letter": encoded.decode(),
+        }
+        mine = (db.letters.c.job == row["job"], db.letters.c.sender == row["sender"], db.letters.c.kind == row["kind"])
+        try:
+            with db.writing(self._engine).begin() as connection:
+                if (
+                    connection.execute(select(func.count()).select_from(db.letters).where(*mine)).scalar() or 0
+                ) >= most:
+                    raise Refused(
+                        f"{most} letters of one kind are enough", hint="wait for answers", code="too_many_letters"
+                    )
+                connection.execute(insert(db.letters), row)
+        except IntegrityError:  # the same letter came twice at once
+            return False
+        return True
+
+    # ------------------------------------------------------------------------------------------- who may
+
+    def _check_bid(self, letter: Letter) -> None:
+        if letter.receiver != BULLETIN:
+            raise BadMessage("a bid is for the bulletin", code="bad_letter")
+        bid, signature = bid_of(letter)
+        with self._engine.connect() as connection:
+            job = _job(connection, letter.job)
+        terms = json.loads(job.terms)
+        if job.state != "open":
+            raise Refused(f"the job is {job.state}", hint="bid on open jobs", code="bids_closed")
+        if not 0 <= bid.price <= int(terms["priceCap"]):
+            raise Refused(f"the price is above {terms['priceCap']}", hint="bid at most the cap", code="bid_above_cap")
+        if bid.validUntil <= self._clock():
+            raise Refused("the bid has expired", hint="sign a new one; check the clock", code="bid_expired")
+        try:
+            digest = bid.digest(self._network.chain_id, self._network.market)
+        except ValueError:
+            raise BadMessage("a field of the bid is out of range", code="bad_letter") from None
+        if not self._chain.verify_signature(bid.provider, digest, signature):
+            raise BadMessage(f"{bid.provider} did not sign this bid", code="bad_signature")
+        if self._chain.free(bid.provider) < int(terms["collateral"]):
+            hint = "deposit first: bids that cannot be accepted are not shown"
+            raise Refused("the provider's free balance is below the collateral", hint=hint, code="unfunded_bid")
+
+    def _check_mail(self, letter: Letter, sender: Address | None) -> None:
+        if sender is None or letter.sender.lower() != sender.lower():
+            raise Refused("a private letter needs its sender's session", hint="sign in as the sender", code="sign_in")
+        checksummed(letter.receiver)
+        parties = self._parties(letter.job)
+        for role, address in (("sender", letter.sender), ("receiver", letter.receiver)):
+            if address.lower() not in parties:
+                message = f"the {role} {address} is no party of this job"
+                raise Refused(message, hint="try again if it has just become one", code="not_a_party")
+
+    def _parties(self, job: JobId) -> frozenset[str]:
+        """Lower-case addresses: requester, bidders, providers, and the hot keys of all seats drawn for the job."""
+        with self._engine.connect() as connection:
+            row = _job(connection, job)
+            drawn = connection.execute(select(db.rounds.c.seats).where(db.rounds.c.job == job)).scalars().all()
+        seats = {seat for round_ in drawn for seat in json.loads(round_)}
+        if row.state == "committing":
+            seats |= self._being_drawn(job)
+        bidders = select(db.letters.c.sender).where(db.letters.c.job == job, db.letters.c.kind == Kind.BID.value)
+        providers = select(db.lanes.c.provider).where(db.lanes.c.job == job)
+        hot = select(db.seats.c.hot).where(db.seats.c.seat.in_(seats))
+        with self._engine.connect() as connection:
+            found = [connection.execute(query).scalars().all() for query in (bidders, providers, hot)]
+        return frozenset(address.lower() for address in (row.requester, *chain.from_iterable(found)))
+
+    def _being_drawn(self, job: JobId) -> set[int]:
+        """The present committee, which no event names before its first commit; empty while nobody can know it."""
+        try:
+            return set(self._chain.committee(job)[1])
+        except ChainProblem:
+            return set()
+
+
+def _job(connection: Connection, job: JobId) -> Any:
+    row = connection.execute(select(db.jobs).where(db.jobs.c.id == job)).first()
+    if row is None:
+        raise NotYetKnown(f"no job {job}", hint="check the id; a new job may be a block away")
+    return row

@@ -1,0 +1,127 @@
+"""Who is calling: a wallet's signature under a single-use nonce (EIP-4361) buys a short JWT; nothing else is believed.
+
+A session may write letters in its address's name and read that address's mailbox. It can never move money.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import jwt
+from sqlalchemy import Engine, delete, func, insert, select
+
+from heldout.market.errors import BadMessage, KeyProblem, Refused
+from heldout.market.service import database as db
+from heldout.market.settings import Network
+from heldout.market.signatures import SIGNATURE_BYTES, checksummed, personal_digest
+from heldout.market.siwe import LIFETIME, SignIn
+from heldout.market.terms import Address
+
+ALGORITHM: Final = "HS256"
+SESSION: Final = 900
+"""Seconds a token is good for."""
+_LEEWAY: Final = 5
+_MOST_NONCES: Final = 10_000
+_SECRET_BYTES: Final = 32
+_MOST_SIGNATURE: Final = 4096
+"""Bytes: contract wallets may have longer signatures than keys do."""
+
+
+class Verifier(Protocol):
+    """What sign-in needs of heldout.market.chain.Chain."""
+
+    def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool: ...
+
+
+class Sessions:
+    """`url` is the service's public address; `clock` is unix time."""
+
+    def __init__(
+        self, engine: Engine, chain: Verifier, network: Network, url: str, secret: bytes, clock: Callable[[], float]
+    ) -> None:
+        self._engine, self._chain, self._clock, self._secret = db.writing(engine), chain, clock, secret
+        self._chain_id, self._url = network.chain_id, url
+        self._audience = f"heldout:{network.chain_id}:{network.market.lower()}"
+
+    def nonce(self) -> tuple[str, int]:
+        """A new nonce and when it expires. Raises Refused if too many are out."""
+        nonce, now = secrets.token_hex(16), int(self._clock())
+        with self._engine.begin() as connection:
+            connection.execute(delete(db.nonces).where(db.nonces.c.expires <= now))
+            if (connection.execute(select(func.count()).select_from(db.nonces)).scalar() or 0) >= _MOST_NONCES:
+                raise Refused("too many sign-ins are under way", hint="try again in a minute", code="busy")
+            connection.execute(insert(db.nonces), {"nonce": nonce, "expires": now + LIFETIME})
+        return nonce, now + LIFETIME
+
+    def sign_in(self, message: str, signature: bytes) -> tuple[str, int]:
+        """A token and when it expires. The nonce is spent whatever comes of it. Raises BadMessage, Refused."""
+        if not SIGNATURE_BYTES <= len(signature) <= _MOST_SIGNATURE:
+            raise BadMessage("a signature has at least 65 bytes", code="bad_signature")
+        request = SignIn.parse(message)
+        self._spend(request.nonce)
+        now = self._clock()
+        request.check(urlsplit(self._url).netloc, self._url, self._chain_id, now)
+        if not self._chain.verify_signature(request.address, personal_digest(message), signature):
+            raise _refused(f"{request.address} did not sign this message")
+        return self._issue(request.address, int(now))
+
+    def address_of(self, authorization: str) -> Address:
+        """The address that a request's Authorization header speaks for. Raises Refused."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _refused("this needs a session")
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=self._audience,
+                issuer=self._url,
+                leeway=_LEEWAY,
+                options={"require": ["sub", "iss", "aud", "iat", "exp", "jti"]},
+            )
+            return checksummed(claims["sub"])
+        except (jwt.InvalidTokenError, BadMessage):
+            raise _refused("the session has expired or is not one of this server") from None
+
+    def _spend(self, nonce: str) -> None:
+        """Deleting is the test: of any number of racing requests one deletes the row."""
+        with self._engine.begin() as connection:
+            fresh = (db.nonces.c.nonce == nonce) & (db.nonces.c.expires > int(self._clock()))
+            if connection.execute(delete(db.nonces).where(fresh)).rowcount != 1:
+                raise _refused("the nonce is used up, expired or not of this server")
+
+    def _issue(self, address: Address, now: int) -> tuple[str, int]:
+        claims = {
+            "sub": address,
+            "iss": self._url,
+            "aud": self._audience,
+            "iat": now,
+            "exp": now + SESSION,
+            "jti": secrets.token_hex(16),
+        }
+        return jwt.encode(claims, self._secret, ALGORITHM), now + SESSION
+
+
+def _refused(why: str) -> Refused:
+    return Refused(f"not signed in: {why}", hint="ask for a nonce and sign in again", code="sign_in")
+
+
+def load_secret(path: Path) -> bytes:
+    """The key of all tokens, made on first use, mode 0600. Raises KeyProblem if it is open to others or too short."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+    if path.stat().st_mode & 0o077:
+        raise KeyProblem(f"{path} can be read by others", hint=f"chmod 600 {path}", code="loose_mode")
+    secret = path.read_bytes()
+    if len(secret) < _SECRET_BYTES:
+        raise KeyProblem(f"{path} is too short for a secret", hint="remove it: a new one is made", code="short_secret")
+    return secret
