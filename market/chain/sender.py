@@ -32,10 +32,17 @@ from heldout.market.terms import Address
 
 log = logging.getLogger(__name__)
 
+Ring = Callable[[str, str], object]
+"""`Alarm.ring`: a code and a message."""
+
 POLL_S = 0.2
 NONCE_TRIES = 4
 """New nonces tried at once when others send with the same key."""
 TRANSFER_GAS = 21_000
+
+
+def _log(code: str, message: str) -> None:
+    log.warning("%s: %s", code, message)
 
 
 class Outbox:
@@ -48,14 +55,14 @@ class Outbox:
         journal: Journal,
         *,
         policy: FeePolicy | None = None,
-        alarm: Callable[[str], None] | None = None,
+        alarm: Ring | None = None,
     ) -> None:
         self.chain = chain
         self.address = Address(account.address)
         self._wallet = Wallet(chain, account)
         self._journal = journal
         self._policy = policy or FeePolicy()
-        self._alarm = alarm or log.warning
+        self._ring = alarm or _log
         self._alarmed: set[str] = set()
         self._prefix = f"tx:{self.address}:"
         known = (Sending.from_record(record) for _, record in journal.items(self._prefix))
@@ -255,9 +262,7 @@ class Outbox:
     def _offer(self, head: Block, urgency: Urgency) -> Fees:
         fees = opening(head.base_fee, self._wallet.tip(), urgency, self._policy)
         if fees.max_fee < head.base_fee:
-            self._alarm(
-                f"the chain's base fee of {head.base_fee // GWEI} gwei is above the cap: transactions will wait"
-            )
+            self._ring("fee_cap", f"the base fee of {head.base_fee // GWEI} gwei is above the cap: transactions wait")
         return fees
 
     def _next_nonce(self) -> int:
@@ -305,4 +310,4 @@ class Outbox:
     def _warn(self, intent: str, what: str) -> None:
         if intent not in self._alarmed:
             self._alarmed.add(intent)
-            self._alarm(f"{intent} {what}")
+            self._ring("transaction_waits", f"{intent} {what}")

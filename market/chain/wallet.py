@@ -2,9 +2,9 @@
 
 import logging
 from enum import Enum
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from eth_typing import HexStr
 
 from heldout.market.chain.contracts import Contract, checksum
 from heldout.market.chain.fees import Fees
@@ -40,19 +40,18 @@ class Wallet:
         self._account = account
 
     def sign(self, sending: Sending, nonce: int, fees: Fees, head: Block) -> Attempt:
-        signed = self._account.sign_transaction(
-            {
-                "type": 2,
-                "chainId": self.chain.network.chain_id,
-                "nonce": nonce,
-                "to": checksum(sending.to),
-                "value": sending.value,
-                "data": HexStr(sending.data),
-                "gas": sending.gas,
-                "maxFeePerGas": fees.max_fee,
-                "maxPriorityFeePerGas": fees.tip,
-            }
-        )
+        transaction: dict[str, Any] = {
+            "type": 2,
+            "chainId": self.chain.network.chain_id,
+            "nonce": nonce,
+            "to": sending.to,
+            "value": sending.value,
+            "data": sending.data,
+            "gas": sending.gas,
+            "maxFeePerGas": fees.max_fee,
+            "maxPriorityFeePerGas": fees.tip,
+        }
+        signed = self._account.sign_transaction(transaction)
         raw = hexed(bytes(signed.raw_transaction))
         return Attempt(hexed(bytes(signed.hash)), raw, nonce, fees.max_fee, fees.tip, head.number)
 
