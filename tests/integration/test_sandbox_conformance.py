@@ -229,7 +229,11 @@ def test_output_above_the_quota_never_arrives(bench: Bench) -> None:
 
 def test_a_flood_of_output_is_cut(bench: Bench) -> None:
     """Hostile case 14; threat row 74."""
-    program = "import sys\nsys.stdout.write('\\x1b[2J' + 'y' * 20000 + '\\n')\nsys.stdout.write(('line ' * 20 + '\\n') * 90000)"
+    program = """
+        import sys
+        sys.stdout.write("\\x1b[2J" + "y" * 20000 + "\\n")
+        sys.stdout.write(("line " * 20 + "\\n") * 90000)
+    """
     report, log = asyncio.run(bench.run(bench.spec(program)))
     assert report.exit_code == 0
     assert sum(len(line) for line in log) < 1.1 * MIB and max(len(line) for line in log) <= 4096
