@@ -22,7 +22,7 @@ _LONGEST_MESSAGE = 2000
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """One lane to score. Paths are of plaintext files; shards are read in the order given.
+    """One lane to score. Paths are of plaintext files, shards in the order of their rows; no shard: check weights only.
 
     `memory_bytes` bounds the child's address space and `cpu_seconds` its processor time; 0 leaves them alone. Neither
     bound nor `threads` can change a score.
@@ -53,9 +53,10 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """A lane's vote and what it rests on: `score` in parts per million, or `code` BAD with a reason for people.
+    """A lane's vote and what it rests on: `score` in parts per million, or `code` BAD with a reason for people, or
+    neither if there was no shard to score and the weights are as they should be.
 
-    `evidence` is SHA-256 over the per-row predictions (P9.5), 32 zero bytes for BAD.
+    `evidence` is SHA-256 over the per-row predictions (P9.5), 32 zero bytes without a score.
     """
 
     score: int | None

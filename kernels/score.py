@@ -31,12 +31,13 @@ _LARGEST_INPUT = 2.0**100
 def score(request: ScoreRequest, device: Device | None = None) -> ScoreResult:
     """The result of one lane; a submission that fails the strict check or leaves the range of numbers is BAD.
 
+    Without any shard only the weights are checked, and there is neither score nor code if they pass.
     Raises BadGraph, BadData, TooManyOperations (the requester's) or ChildFailed (a file or metric that is not there).
     """
     graph = load(_read(request.graph))
     metric = METRICS.get(request.metric)
     if metric is None:
-        raise ChildFailed(f"{request.metric!r} is not a metric of {SCORABLE}")
+        raise ChildFailed(f"{request.metric!r} is not one of the metrics {', '.join(METRICS)}")
     if graph.softmax and request.metric in ("rmse", "mae"):
         raise BadGraph(f"{request.metric} cannot read a graph that ends in Softmax")
     shards = [_read_shard(_read(path), graph) for path in request.shards]
@@ -45,6 +46,8 @@ def score(request: ScoreRequest, device: Device | None = None) -> ScoreResult:
     cost = operations(graph, rows, request.operation_cap)
     try:
         model = (device or NumpyDevice()).load(graph, _read_weights(request, graph))
+        if not shards:
+            return ScoreResult(None, None, None, bytes(32), rows, cost)
         predictions = predict(graph, model, metric, [x for x, _ in shards], labels)
     except (BadWeights, OutOfRange) as problem:
         return ScoreResult(None, BAD, problem.message, bytes(32), rows, cost)
@@ -68,9 +71,6 @@ def evidence(metric: Metric, predictions: Integers) -> bytes:
     """SHA-256 of context ‖ metric id (2 bytes) ‖ rows (8 bytes) ‖ each row's int64, all little-endian (P9.5)."""
     head = _EVIDENCE_CONTEXT + metric.id.to_bytes(2, "little") + len(predictions).to_bytes(8, "little")
     return sha256(head + predictions.astype("<i8").tobytes()).digest()
-
-
-SCORABLE = ", ".join(METRICS)
 
 
 def read_tensors(data: bytes) -> dict[str, Array]:

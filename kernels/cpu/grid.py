@@ -81,7 +81,7 @@ class ExactWeights:
         budget = widths.total - widths.activation
         finest = _finest_grids(rows, 2.0**budget)
         self._reach = budget - int(finest.min())
-        self._check(SMALLEST)
+        self._check(0)
         self.grid: Exact = np.ldexp(_steps(rows, finest), -finest[:, None]).astype(dtype)
         self.bias: Exact = constants(np.zeros(len(rows)) if bias is None else bias.ravel(), dtype)
 
@@ -93,7 +93,7 @@ class ExactWeights:
 
     def _check(self, exponent: int) -> None:
         if exponent + self._reach >= LARGEST:
-            raise OutOfRange(f"weights that sum to 2**{self._reach} meet an activation of 2**{exponent}")
+            raise OutOfRange(f"weights that sum to 2**{self._reach} meet an activation too large for them")
 
 
 def _steps(rows: Wide, finest: NDArray[np.int64]) -> Wide:

@@ -6,8 +6,10 @@
 
 HELDOUT_SEED makes a run repeatable, HELDOUT_THREADS bounds its threads, and each line on standard output is one JSON
 object that the provider's node shows while it works. HELDOUT_IN and HELDOUT_OUT name other folders, to try it at home.
+`--pause` stretches a run, for those who want to see one interrupted and continued.
 """
 
+import argparse
 import json
 import os
 import time
@@ -20,49 +22,53 @@ from safetensors.numpy import load_file, save_file
 
 IN = Path(os.environ.get("HELDOUT_IN", "/in"))
 OUT = Path(os.environ.get("HELDOUT_OUT", "/out"))
-EPOCHS = int(os.environ.get("DIGITS_EPOCHS", "120"))
-PAUSE = float(os.environ.get("DIGITS_PAUSE", "0"))  # seconds to sleep after an epoch, to watch a longer run
 BATCH = 64
-RATE = 2e-3
+RATE = 5e-3
 DECAY = 1e-3
-SAVE_EVERY = 10
+SAVE_EVERY = 5
 
 Weights = dict[str, np.ndarray]
 
 
 def read_data() -> tuple[np.ndarray, np.ndarray]:
+    """Patches [rows, 9, 64], the 3 by 3 surroundings of every pixel, and labels [rows]."""
     shards = [load_file(path) for path in sorted((IN / "data").glob("*.safetensors"))]
-    x = np.concatenate([shard["x"] for shard in shards])
-    return x.reshape(len(x), -1), np.concatenate([shard["y"] for shard in shards])
+    images = np.pad(np.concatenate([shard["x"][:, 0] for shard in shards]), ((0, 0), (1, 1), (1, 1)))
+    patches = [images[:, down : down + 8, across : across + 8] for down in range(3) for across in range(3)]
+    return np.stack(patches, axis=1).reshape(-1, 9, 64), np.concatenate([shard["y"] for shard in shards])
 
 
 def first_weights(random: np.random.Generator) -> Weights:
     """He's initialisation (https://arxiv.org/abs/1502.01852)."""
     return {
-        "hidden.weight": (random.standard_normal((64, 64)) * np.sqrt(2 / 64)).astype(np.float32),
-        "hidden.bias": np.zeros(64, np.float32),
-        "output.weight": (random.standard_normal((64, 10)) * np.sqrt(2 / 64)).astype(np.float32),
+        "filters.weight": (random.standard_normal((16, 1, 3, 3)) * np.sqrt(2 / 9)).astype(np.float32),
+        "filters.bias": np.zeros(16, np.float32),
+        "output.weight": (random.standard_normal((256, 10)) * np.sqrt(2 / 256)).astype(np.float32),
         "output.bias": np.zeros(10, np.float32),
     }
 
 
-def forward(weights: Weights, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features [n, 64] and class probabilities [n, 10]."""
-    features = np.maximum(x @ weights["hidden.weight"] + weights["hidden.bias"], 0)
+def forward(weights: Weights, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Strokes [n, 16, 4, 2, 4, 2] (two by two cells to be pooled), features [n, 256], probabilities [n, 10]."""
+    edges = weights["filters.weight"].reshape(16, 9) @ patches + weights["filters.bias"][:, None]
+    strokes = np.maximum(edges, 0).reshape(-1, 16, 4, 2, 4, 2)
+    features = strokes.max(axis=(3, 5)).reshape(-1, 256)
     logits = features @ weights["output.weight"] + weights["output.bias"]
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return features, odds / odds.sum(axis=1, keepdims=True)
+    return strokes, features, odds / odds.sum(axis=1, keepdims=True)
 
 
-def gradients(weights: Weights, x: np.ndarray, y: np.ndarray) -> Weights:
+def gradients(weights: Weights, patches: np.ndarray, y: np.ndarray) -> Weights:
     """Of the mean cross-entropy over a batch."""
-    features, error = forward(weights, x)
+    strokes, features, error = forward(weights, patches)
     error[np.arange(len(y)), y] -= 1
     error /= len(y)
-    hidden = error @ weights["output.weight"].T * (features > 0)
+    pooled = (error @ weights["output.weight"].T).reshape(-1, 16, 4, 1, 4, 1)
+    chosen = (strokes == features.reshape(pooled.shape)) & (strokes > 0)
+    edges = (pooled * chosen).reshape(-1, 16, 64)
     return {
-        "hidden.weight": x.T @ hidden,
-        "hidden.bias": hidden.sum(axis=0),
+        "filters.weight": (edges @ patches.transpose(0, 2, 1)).sum(axis=0).reshape(16, 1, 3, 3),
+        "filters.bias": edges.sum(axis=(0, 2)),
         "output.weight": features.T @ error,
         "output.bias": error.sum(axis=0),
     }
@@ -115,35 +121,38 @@ def load_checkpoint(weights: Weights, adam: Adam) -> int:
     return int(state["epoch"][0])
 
 
-def train_epoch(epoch: int, seed: int, weights: Weights, adam: Adam, x: np.ndarray, y: np.ndarray) -> None:
-    """One pass over the rows. Its order depends on seed and epoch alone, so a resumed run changes nothing."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(y))
-    rate = RATE * 0.5 * (1 + np.cos(np.pi * epoch / EPOCHS))
+def train_epoch(order: np.ndarray, rate: float, weights: Weights, adam: Adam, x: np.ndarray, y: np.ndarray) -> None:
     for begin in range(0, len(y), BATCH):
         rows = order[begin : begin + BATCH]
         adam.update(weights, gradients(weights, x[rows], y[rows]), rate)
 
 
 def report(epoch: int, weights: Weights, x: np.ndarray, y: np.ndarray) -> None:
-    odds = forward(weights, x)[1]
+    odds = forward(weights, x)[2]
     loss = -np.log(odds[np.arange(len(y)), y] + 1e-12).mean()
     accuracy = (odds.argmax(axis=1) == y).mean()
     print(json.dumps({"step": epoch, "loss": round(float(loss), 5), "accuracy": round(float(accuracy), 5)}), flush=True)
 
 
-def main() -> None:
+def main(epochs: int, pause: float) -> None:
+    """The rows' order depends on seed and epoch alone, so a resumed run ends with the same weights."""
     seed = int(os.environ.get("HELDOUT_SEED", "0"))
     x, y = read_data()
-    weights = first_weights(np.random.default_rng([seed, EPOCHS]))
+    weights = first_weights(np.random.default_rng([seed, epochs]))
     adam = Adam(weights)
-    for epoch in range(load_checkpoint(weights, adam), EPOCHS):
-        train_epoch(epoch, seed, weights, adam, x, y)
+    for epoch in range(load_checkpoint(weights, adam), epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(len(y))
+        rate = RATE * 0.5 * (1 + np.cos(np.pi * epoch / epochs))
+        train_epoch(order, rate, weights, adam, x, y)
         report(epoch + 1, weights, x, y)
         if (epoch + 1) % SAVE_EVERY == 0:
             save_checkpoint(epoch + 1, weights, adam)
-        time.sleep(PAUSE)
+        time.sleep(pause)
     save(OUT / "weights.safetensors", weights)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description="Trains on the shards in /in/data.")
+    parser.add_argument("--epochs", type=int, default=40, help="passes over the rows")
+    parser.add_argument("--pause", type=float, default=0, metavar="SECONDS", help="sleep after each pass")
+    main(**vars(parser.parse_args()))
