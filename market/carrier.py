@@ -1,0 +1,151 @@
+"""The market service as its clients see it: quick or not at all, signed in when it must be, believed in nothing."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx2
+
+from heldout.market.errors import BadInput, BadMessage, HeldoutError, Refused
+from heldout.market.messages import Letter, canonical_json
+from heldout.market.settings import Network
+from heldout.market.signatures import Signer, checksummed, sign_text
+from heldout.market.siwe import LIFETIME, SignIn
+from heldout.market.terms import JobId
+
+SILENCE: Final = httpx2.Timeout(5.0, connect=2.0)
+MOST_BYTES: Final = 16 << 20
+"""Of one answer."""
+MOST_PAGES: Final = 50
+REST_S: Final = 10.0
+"""Seconds for which a service that did not answer is not asked again."""
+_EARLY_S: Final = 60
+"""Seconds before its end that a session is renewed."""
+
+
+class ServiceProblem(HeldoutError):
+    """The market service is down, slow or talks nonsense; the chain carries letters too."""
+
+    code = "service_unavailable"
+    exit_code = 7
+    retryable = True
+
+
+class Carrier:
+    """One market service. `account` signs in; without one only the bid board can be used.
+
+    `clock` is unix time, `ticks` seconds that never go back. All methods raise ServiceProblem if the service does not
+    answer, Refused (retryable or not, as it says) if it does not want to.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        network: Network,
+        account: Signer | None,
+        *,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise BadInput(f"{url!r} is not the address of a market service", hint="write it as http(s)://host[:port]")
+        self.url = url.rstrip("/")
+        self._domain = parts.netloc
+        self._chain_id = network.chain_id
+        self._account, self._clock, self._ticks = account, clock, ticks
+        self._client = httpx2.Client(timeout=SILENCE, follow_redirects=False, trust_env=False)
+        self._token, self._token_ends, self._rest_ends = "", 0.0, float("-inf")
+
+    def post(self, letter: Letter) -> None:
+        """Leave a letter; the same one twice is one."""
+        self._ask("POST", "/v1/letters", json.loads(letter.encode()), signed=letter.kind != "bid")
+
+    def bids(self, job: JobId) -> list[Letter]:
+        """The bid board of a job, unchecked."""
+        return [letter for _, letter in _letters(self._ask("GET", f"/v1/jobs/{job}/bids"))]
+
+    def mail(self, after: int) -> Iterator[tuple[int, Letter]]:
+        """Numbered letters to the account after number `after`, oldest first."""
+        for _ in range(MOST_PAGES):
+            page = _letters(self._ask("GET", f"/v1/mailbox?after={after}", signed=True))
+            yield from page
+            if not page or page[-1][0] <= after:
+                return
+            after = page[-1][0]
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _ask(self, method: str, path: str, body: Any = None, *, signed: bool = False) -> Any:
+        if self._ticks() < self._rest_ends:
+            raise ServiceProblem(f"{self.url} did not answer a moment ago")
+        headers = {"Authorization": f"Bearer {self._session()}"} if signed else {}
+        try:
+            return self._exchange(method, path, body, headers)
+        except Refused as refused:
+            if not (signed and refused.code == "sign_in"):
+                raise
+            self._token = ""
+            return self._exchange(method, path, body, {"Authorization": f"Bearer {self._session()}"})
+
+    def _session(self) -> str:
+        """A token that is good for a while yet; signs in if there is none."""
+        if self._token and self._clock() < self._token_ends - _EARLY_S:
+            return self._token
+        if self._account is None:
+            raise Refused("no account to sign in with", hint="open a key ring first", code="sign_in")
+        nonce = str(self._exchange("POST", "/v1/auth/nonce", None, {}).get("nonce"))
+        now = int(self._clock())
+        address = checksummed(self._account.address)
+        text = SignIn(self._domain, address, self.url, self._chain_id, nonce, now, now + LIFETIME).text()
+        said = self._exchange(
+            "POST", "/v1/auth/verify", {"message": text, "signature": sign_text(self._account, text)}, {}
+        )
+        self._token, self._token_ends = str(said.get("token")), float(said.get("expires", 0))
+        return self._token
+
+    def _exchange(self, method: str, path: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
+        content = None if body is None else canonical_json(body)
+        sent = headers if content is None else {**headers, "Content-Type": "application/json"}
+        try:
+            with self._client.stream(method, self.url + path, content=content, headers=sent) as answer:
+                said = json.loads(_bounded(answer))
+        except (httpx2.HTTPError, ValueError) as problem:
+            raise self._rests(f"cannot be used: {problem}") from None
+        if not isinstance(said, dict) or answer.status_code >= 500:
+            raise self._rests(f"answered status {answer.status_code}")
+        if answer.status_code >= 300:
+            refused = Refused(str(said.get("detail")), hint=str(said.get("hint", "")), code=str(said.get("code", "")))
+            refused.retryable = said.get("retryable") is True
+            raise refused
+        return said
+
+    def _rests(self, what: str) -> ServiceProblem:
+        self._rest_ends = self._ticks() + REST_S
+        return ServiceProblem(f"{self.url} {what}", hint="letters can also go over the chain")
+
+
+def _bounded(answer: httpx2.Response) -> bytes:
+    """The body. Raises ValueError if it is too large."""
+    pieces, size = [], 0
+    for piece in answer.iter_bytes():
+        size += len(piece)
+        if size > MOST_BYTES:
+            raise ValueError(f"an answer of more than {MOST_BYTES} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _letters(said: Any) -> list[tuple[int, Letter]]:
+    """The letters of an answer, with their numbers; what is none is left out."""
+    found = []
+    items = said.get("letters")
+    for item in items if isinstance(items, list) else []:
+        try:
+            found.append((int(item["number"]), Letter.decode(canonical_json(item["letter"]))))
+        except (BadMessage, KeyError, TypeError, ValueError):
+            continue
+    return found

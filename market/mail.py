@@ -1,0 +1,191 @@
+"""A party's mail: letters go through the market service while it answers, else over the chain's `announce` (P2.5, P8).
+
+Both roads are read always, so a service that is gone, slow or silent about some letter can delay nothing that its
+sender cares to announce. A letter is the same letter by whatever road it comes: it is known by the hash of its encoding.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from typing import Any, Final, Protocol
+
+from heldout.market.carrier import Carrier, ServiceProblem
+from heldout.market.errors import BadMessage, HeldoutError, Refused
+from heldout.market.lifecycle import ChainEvent
+from heldout.market.messages import BULLETIN, Kind, Letter
+from heldout.market.settings import Network
+from heldout.market.signatures import Signer
+from heldout.market.terms import JobId
+
+log = logging.getLogger(__name__)
+
+TRIES: Final = 4
+PAUSE_S: Final = 0.7
+"""Between tries of a letter that the service does not take yet: its index may be a block behind."""
+RESEND_S: Final = 30.0
+REREAD: Final = 64
+"""Blocks read again each time, for letters that a reorg moved."""
+
+
+class Head(Protocol):
+    @property
+    def number(self) -> int: ...
+
+
+class Announcements(Protocol):
+    """What mail needs of heldout.market.chain.Chain."""
+
+    def head(self) -> Head: ...
+    def events(self, first: int, last: int, *, names: Sequence[str]) -> list[ChainEvent]: ...
+
+
+class Sender(Protocol):
+    """What mail needs of heldout.market.chain.Outbox."""
+
+    def send(self, intent: str, function: str, *args: Any) -> Any: ...
+
+
+class Mail:
+    """One address's mail, or with no account the public board. For one thread.
+
+    What was fetched is remembered by this object alone: after a restart every letter is new again, so whoever acts on
+    letters must act on them once however often they come.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        chain: Announcements,
+        account: Signer | None = None,
+        outbox: Sender | None = None,
+        *,
+        carrier: Carrier | None = None,
+        pause: Callable[[float], None] = time.sleep,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._network, self._chain, self._account, self._outbox = network, chain, account, outbox
+        self._pause, self._ticks = pause, ticks
+        self._carrier = carrier or (Carrier(network.service, network, account) if network.service else None)
+        self._sent: dict[bytes, float] = {}
+        self._seen: set[bytes] = set()
+        self._inbox: dict[bytes, Letter] = {}
+        self._board: dict[bytes, Letter] = {}
+        self._mail_after = 0
+        self._read_until = network.deploy_block
+
+    # ---------------------------------------------------------------------------------------------- sending
+
+    def send(self, letter: Letter, *, fallback: bool = False) -> None:
+        """Deliver a letter to the service; with `fallback`, announce it on chain if that fails.
+
+        Send it again as often as you like: it is posted anew every RESEND_S, since a service may lose its database.
+        Raises ServiceProblem or Refused if neither road took it, BadMessage if the letter itself is wrong.
+        """
+        key = _key(letter)
+        now = self._ticks()
+        sent_before = key in self._sent
+        if sent_before and now < self._sent[key] + RESEND_S:
+            return
+        try:
+            self._post(letter)
+        except BadMessage:
+            raise
+        except HeldoutError as problem:
+            if not sent_before:
+                self._announce(letter, key, problem, fallback)
+        self._sent[key] = now
+
+    def _announce(self, letter: Letter, key: bytes, problem: HeldoutError, fallback: bool) -> None:
+        if not fallback or self._outbox is None:
+            raise problem
+        log.warning("%s; announcing a %s letter on chain", problem.message, letter.kind)
+        self._outbox.send(f"announce:{key.hex()}", "announce", letter.encode())
+
+    def _post(self, letter: Letter) -> None:
+        if self._carrier is None:
+            raise ServiceProblem("the network file names no market service", hint="letters can go over the chain")
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                return self._carrier.post(letter)
+            except Refused as refused:
+                if not (left and (refused.retryable or refused.code == "not_a_party")):
+                    raise
+            self._pause(PAUSE_S)
+
+    # -------------------------------------------------------------------------------------------- receiving
+
+    def fetch(self, job: JobId | None = None) -> list[Letter]:
+        """New letters to this address, of one job or of all; bids on `job` too. A service that is down is passed over.
+
+        Raises ChainProblem.
+        """
+        self._read_chain()
+        self._read_service(job)
+        taken = {key: letter for key, letter in self._inbox.items() if job is None or letter.job == job}
+        for key in taken:
+            del self._inbox[key]
+        return list(taken.values())
+
+    def bids(self, job: JobId) -> list[Letter]:
+        """All bids on a job that are known by either road, signatures unchecked. Raises ChainProblem."""
+        self._read_chain()
+        self._read_board(job)
+        return [letter for letter in self._board.values() if letter.job == job]
+
+    def close(self) -> None:
+        if self._carrier:
+            self._carrier.close()
+
+    def _read_chain(self) -> None:
+        last = self._chain.head().number
+        first = max(self._network.deploy_block, min(self._read_until, last) - REREAD)
+        for event in self._chain.events(first, last, names=["Announced"]):
+            for letter in _announced(event):
+                self._take(letter)
+        self._read_until = last
+
+    def _read_service(self, job: JobId | None) -> None:
+        if job:
+            self._read_board(job)
+        if self._carrier and self._account:
+            try:
+                for number, letter in self._carrier.mail(self._mail_after):
+                    self._mail_after = max(self._mail_after, number)
+                    self._take(letter)
+            except HeldoutError as problem:
+                log.debug("no mail from the service: %s", problem.message)
+
+    def _read_board(self, job: JobId) -> None:
+        if self._carrier:
+            try:
+                for letter in self._carrier.bids(job):
+                    self._take(letter)
+            except HeldoutError as problem:
+                log.debug("no bids from the service: %s", problem.message)
+
+    def _take(self, letter: Letter) -> None:
+        """File a letter that is a bid or for this address, the first time it comes."""
+        key = _key(letter)
+        mine = self._account is not None and letter.receiver.lower() == self._account.address.lower()
+        public = letter.kind is Kind.BID and letter.receiver == BULLETIN
+        if key in self._seen or not (mine or public):
+            return
+        self._seen.add(key)
+        self._inbox[key] = letter
+        if public:
+            self._board[key] = letter
+
+
+def _key(letter: Letter) -> bytes:
+    return sha256(letter.encode()).digest()
+
+
+def _announced(event: ChainEvent) -> Iterator[Letter]:
+    """The letter in an `Announced` event, if it is one and from who announced it; bids may be relayed."""
+    try:
+        letter = Letter.decode(event.args["message"])
+    except BadMessage:
+        return
+    if letter.kind is Kind.BID or letter.sender.lower() == event.args["from"].lower():
+        yield letter
