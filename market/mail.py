@@ -1,7 +1,7 @@
 """A party's mail: letters go through the market service while it answers, else over the chain's `announce` (P2.5, P8).
 
 Both roads are read always, so a service that is gone, slow or silent about some letter can delay nothing that its
-sender cares to announce. A letter is the same letter by whatever road it comes: it is known by the hash of its encoding.
+sender cares to announce. A letter is the same letter by whatever road it comes: the hash of its encoding names it.
 """
 
 import logging
