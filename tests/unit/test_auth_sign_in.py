@@ -1,0 +1,264 @@
+"""Signing in: EIP-4361 messages, single-use nonces, short tokens (P8)."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_defunct
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.builders import CHAIN_ID, MARKET
+
+from heldout.market.errors import BadMessage, HeldoutError, KeyProblem, Refused
+from heldout.market.service.database import open_database
+from heldout.market.service.sessions import SESSION, Sessions, load_secret
+from heldout.market.settings import Network
+from heldout.market.signatures import checksummed, personal_digest, recover, sign_text
+from heldout.market.siwe import LEEWAY, LIFETIME, SignIn
+
+URL = "http://127.0.0.1:8450"
+NETWORK = Network("test", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
+ALICE = Account.from_key("0x" + "01" * 32)
+BOB = Account.from_key("0x" + "02" * 32)
+
+
+class Keys:
+    """The part of the chain that checks signatures, for accounts without code."""
+
+    def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
+        try:
+            return recover(digest, signature) == address
+        except BadMessage:
+            return False
+
+
+class Clock:
+    def __init__(self) -> None:
+        import time
+
+        self.now = time.time()  # PyJWT looks at the system's clock
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path, clock: Clock) -> Iterator[Sessions]:
+    engine = open_database(str(tmp_path / "service.db"))
+    yield Sessions(engine, Keys(), NETWORK, URL, b"s" * 32, clock)
+    engine.dispose()
+
+
+def message(sessions: Sessions, clock: Clock, **changes: object) -> SignIn:
+    nonce, _ = sessions.nonce()
+    now = int(clock())
+    address = checksummed(ALICE.address)
+    return replace(SignIn("127.0.0.1:8450", address, URL, CHAIN_ID, nonce, now, now + LIFETIME), **changes)  # type: ignore[arg-type]
+
+
+def signed(text: str, account: object = ALICE) -> bytes:
+    return bytes.fromhex(sign_text(account, text)[2:])  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------------ signatures
+
+
+def test_a_text_is_signed_and_recovered_as_wallets_do_it() -> None:
+    """EIP-191, against eth_account's own reading of it."""
+    text = "any text, ünïcode too"
+    ours = sign_text(ALICE, text)
+    assert bytes.fromhex(ours[2:]) == ALICE.sign_message(encode_defunct(text=text)).signature
+    assert recover(personal_digest(text), bytes.fromhex(ours[2:])) == ALICE.address
+
+
+@given(st.binary(min_size=20, max_size=20))
+def test_addresses_have_the_capitals_of_eip_55(raw: bytes) -> None:
+    from eth_utils.address import to_checksum_address
+
+    assert checksummed(raw) == checksummed("0x" + raw.hex()) == to_checksum_address(raw)
+
+
+@given(st.binary(max_size=130))
+def test_any_bytes_are_a_signature_or_a_clear_error(raw: bytes) -> None:
+    with pytest.raises(BadMessage):
+        recover(personal_digest("text"), raw + b"\x01")
+
+
+# ------------------------------------------------------------------------------------------------------- messages
+
+
+def test_the_text_is_that_of_the_standard() -> None:
+    """https://eips.ethereum.org/EIPS/eip-4361"""
+    text = SignIn("example.com", checksummed("0x" + "11" * 20), "https://example.com", 1, "abcdef12", 0, 60).text()
+    assert text == (
+        "example.com wants you to sign in with your Ethereum account:\n"
+        "0x1111111111111111111111111111111111111111\n"
+        "\n"
+        "Sign in to Heldout. This moves no money.\n"
+        "\n"
+        "URI: https://example.com\n"
+        "Version: 1\n"
+        "Chain ID: 1\n"
+        "Nonce: abcdef12\n"
+        "Issued At: 1970-01-01T00:00:00Z\n"
+        "Expiration Time: 1970-01-01T00:01:00Z"
+    )
+
+
+@given(
+    st.from_regex(r"[a-z0-9.-]{1,40}(:[0-9]{1,5})?", fullmatch=True),
+    st.binary(min_size=20, max_size=20),
+    st.integers(1, 2**60),
+    st.from_regex(r"[A-Za-z0-9]{8,64}", fullmatch=True),
+    st.integers(0, 2**33),
+)
+def test_what_is_written_is_read_back(domain: str, address: bytes, chain: int, nonce: str, issued: int) -> None:
+    written = SignIn(domain, checksummed(address), f"https://{domain}", chain, nonce, issued, issued + 60)
+    assert SignIn.parse(written.text()) == written
+
+
+GOOD = SignIn("h:1", checksummed(ALICE.address), "http://h:1", 7, "abcdefgh", 1_800_000_000, 1_800_000_060).text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Version: 1", "Version: 2"),
+        ("Chain ID: 7", "Chain ID: 07"),
+        ("Nonce: abcdefgh", "Nonce: abcdefg"),
+        ("Nonce: abcdefgh", "Nonce: abcd efgh"),
+        (ALICE.address, ALICE.address.lower()),
+        ("2027-01-15T", "2027-13-15T"),
+        ("2027-01-15T", "2027-1-15TT"),
+        ("00Z\nExp", "00+01:00\nExp"),
+        ("Sign in to Heldout. This moves no money.", "I pay all I have."),
+        ("\nURI", "\nURI: http://evil\nURI"),
+        ("Expiration", "Not Before: 2027-01-15T08:00:00Z\nExpiration"),
+        ("Z\n", "Z\r\n"),
+    ],
+)
+def test_a_message_has_one_reading(old: str, new: str) -> None:
+    """Threat 78."""
+    assert old in GOOD
+    for text in (GOOD.replace(old, new), GOOD.replace(old, new) + "\n"):
+        with pytest.raises(BadMessage):
+            SignIn.parse(text)
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    with pytest.raises(BadMessage):
+        SignIn.parse(text)
+
+
+# ------------------------------------------------------------------------------------------------------- sessions
+
+
+def test_a_signature_buys_a_short_session(sessions: Sessions, clock: Clock) -> None:
+    text = message(sessions, clock).text()
+    token, expires = sessions.sign_in(text, signed(text))
+    assert sessions.address_of(f"Bearer {token}") == ALICE.address
+    assert expires - int(clock()) == SESSION
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"domain": "evil.example"},
+        {"uri": "http://127.0.0.1:9"},
+        {"chain_id": 1},
+        {"nonce": "a" * 32},
+        {"address": checksummed(BOB.address)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_message_for_somebody_or_somewhere_else_is_refused(
+    sessions: Sessions, clock: Clock, changes: dict[str, object]
+) -> None:
+    """Threat 78."""
+    text = message(sessions, clock, **changes).text()
+    with pytest.raises(Refused) as refused:
+        sessions.sign_in(text, signed(text))
+    assert refused.value.code == "sign_in"
+
+
+@pytest.mark.parametrize("later", [-LEEWAY - 1, LIFETIME], ids=["issued in the future", "expired"])
+def test_a_message_is_for_now(sessions: Sessions, clock: Clock, later: int) -> None:
+    """Threat 55."""
+    request = message(sessions, clock)
+    text = replace(request, issued=request.issued - later, expires=request.expires - later).text()
+    with pytest.raises(Refused):
+        sessions.sign_in(text, signed(text))
+
+
+def test_a_message_for_too_long_is_refused(sessions: Sessions, clock: Clock) -> None:
+    request = message(sessions, clock)
+    text = replace(request, expires=request.issued + LIFETIME + 1).text()
+    with pytest.raises(Refused):
+        sessions.sign_in(text, signed(text))
+
+
+def test_a_small_difference_of_clocks_is_forgiven(sessions: Sessions, clock: Clock) -> None:
+    """Threat 55."""
+    request = message(sessions, clock)
+    text = replace(request, issued=request.issued + LEEWAY, expires=request.expires + LEEWAY).text()
+    sessions.sign_in(text, signed(text))
+
+
+def test_a_nonce_is_spent_even_by_a_failure(sessions: Sessions, clock: Clock) -> None:
+    """Threat 78."""
+    text = message(sessions, clock).text()
+    for signature in (signed(text, BOB), signed(text)):
+        with pytest.raises(Refused):
+            sessions.sign_in(text, signature)
+
+
+def test_of_fifty_racing_sign_ins_one_succeeds(sessions: Sessions, clock: Clock) -> None:
+    """Threat 78."""
+    text = message(sessions, clock).text()
+
+    def attempt(_: int) -> bool:
+        try:
+            sessions.sign_in(text, signed(text))
+        except HeldoutError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(attempt, range(50))) == 1
+
+
+def test_nonces_out_are_bounded_and_expire(sessions: Sessions, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat 89."""
+    monkeypatch.setattr("heldout.market.service.sessions._MOST_NONCES", 3)
+    for _ in range(3):
+        sessions.nonce()
+    with pytest.raises(Refused) as refused:
+        sessions.nonce()
+    assert refused.value.code == "busy"
+    clock.now += LIFETIME
+    sessions.nonce()
+
+
+def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    """Threat 83."""
+    path = tmp_path / "secret"
+    secret = load_secret(path)
+    assert len(secret) == 32
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_secret(path) == secret
+    path.chmod(0o640)
+    with pytest.raises(KeyProblem, match="read by others"):
+        load_secret(path)
+    path.chmod(0o600)
+    path.write_bytes(b"short")
+    with pytest.raises(KeyProblem, match="too short"):
+        load_secret(path)
