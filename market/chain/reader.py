@@ -24,7 +24,7 @@ from heldout.market.terms import JobId, JobTerms, job_id, keccak256
 log = logging.getLogger(__name__)
 
 At = Block | int | None
-MARKET = "IMarket"
+MARKET = "Market"
 TOKEN = "HeldToken"
 STALE_ANSWERS = 3
 """Times in a row that a head further back than the confirmations is refused before it is believed."""

@@ -1,0 +1,112 @@
+"""A local chain: anvil, found and started, and the few methods only a test chain has."""
+
+import os
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from heldout.devnet.accounts import COUNT, MNEMONIC
+from heldout.devnet.processes import Processes
+from heldout.market.chain.rpc import Rpc
+from heldout.market.errors import ChainProblem, HeldoutError
+from heldout.market.settings import DEVNET_CHAIN_ID
+
+NAME = "anvil"
+START_S = 30.0
+DUMP_EVERY_S = 60
+
+
+def find_anvil() -> str:
+    """$ANVIL, this checkout's node_modules, or PATH. Raises HeldoutError `no_anvil`."""
+    named = os.environ.get("ANVIL")
+    checkout = Path(__file__).resolve().parent.parent / "node_modules/.bin/anvil"
+    for candidate in (named, str(checkout), NAME):
+        found = shutil.which(candidate) if candidate else None
+        if found:
+            return found
+        if candidate == named and named:
+            raise HeldoutError(
+                f"$ANVIL is {named}, which cannot be run", hint="unset it, or correct it", code="no_anvil"
+            )
+    hint = "run `npm ci` in the checkout, install Foundry, or set $ANVIL"
+    raise HeldoutError("anvil was not found", hint=hint, code="no_anvil")
+
+
+def free_port(preferred: int = 0) -> int:
+    """`preferred` if nobody listens there, else any free port of the loopback."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise HeldoutError("no port is free on 127.0.0.1")
+
+
+class Anvil:
+    """One running anvil, its chain kept in `state/chain.json` over restarts."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.rpc = Rpc([url], timeout_s=10, check=lambda _: None)
+
+    @staticmethod
+    def start(state: Path, processes: Processes, *, port: int = 0) -> "Anvil":
+        """Starts without mining, so that a chain that goes on can first be told what time it is (`go_on`)."""
+        port = free_port(port)
+        chain = state / "chain.json"
+        argv = [find_anvil(), "--silent", "--no-mining", "--host", "127.0.0.1", "--port", str(port)]
+        argv += ["--chain-id", str(DEVNET_CHAIN_ID), "--mnemonic", MNEMONIC, "--accounts", str(COUNT)]
+        argv += ["--state", str(chain), "--state-interval", str(DUMP_EVERY_S)]
+        processes.start(NAME, argv)
+        anvil = Anvil(f"http://127.0.0.1:{port}")
+        anvil._await(processes)
+        return anvil
+
+    def _await(self, processes: Processes) -> None:
+        give_up = time.monotonic() + START_S
+        while True:
+            try:
+                self.rpc.call("eth_chainId")
+                return
+            except ChainProblem:
+                if NAME not in processes.running() or time.monotonic() > give_up:
+                    log = processes.log_tail(NAME)
+                    raise HeldoutError(
+                        f"anvil did not start: {log}", hint="see logs/anvil.log", code="no_anvil"
+                    ) from None
+                time.sleep(0.02)
+
+    def call(self, method: str, *params: Any) -> Any:
+        return self.rpc.call(method, *params)
+
+    def mine_on_demand(self) -> None:
+        """A block for every transaction."""
+        self.call("evm_setAutomine", True)
+
+    def mine_every(self, seconds: float) -> None:
+        self.call("evm_setAutomine", False)
+        self.call("evm_setIntervalMining", max(1, round(seconds)))
+
+    def warp(self, seconds: int) -> None:
+        """Move block time on, and mine a block there."""
+        self.call("evm_increaseTime", hex(seconds))
+        self.call("evm_mine")
+
+    def mine(self, blocks: int = 1) -> None:
+        self.call("anvil_mine", hex(blocks))
+
+    def reorg(self, depth: int) -> None:
+        """Replace the newest `depth` blocks by empty ones; their transactions are gone, mempool included."""
+        self.call("anvil_reorg", depth, [])
+
+    def go_on(self) -> None:
+        """After a restart: block time never falls behind what it was, warps included."""
+        latest = self.call("eth_getBlockByNumber", "latest", False)
+        ahead = int(latest["timestamp"], 16) - int(time.time())
+        if ahead >= 0:
+            self.call("evm_increaseTime", hex(ahead + 1))

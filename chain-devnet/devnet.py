@@ -1,0 +1,221 @@
+"""A whole market on this machine: chain, contracts, keys, store, market service, nodes; all of it in one folder.
+
+STATE/network.json   what every command reads        STATE/pids.json   the processes, and no others, that `down` ends
+      keys/NAME/     a key ring per party            STATE/logs/       one log per process
+      password       of all of them                  STATE/store/      artifacts
+      chain.json     anvil's state over restarts     STATE/service.db  the service's index
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from heldout.devnet import accounts, parameters
+from heldout.devnet.anvil import Anvil, free_port
+from heldout.devnet.deploy import deploy_market, stake_validator
+from heldout.devnet.processes import Processes
+from heldout.market.chain import Chain, connect
+from heldout.market.errors import AlreadyRunning, HeldoutError
+from heldout.market.journal import Journal
+from heldout.market.keys import KeyRing
+from heldout.market.settings import Network
+
+READY_S = 30.0
+
+
+class Devnet:
+    """A running devnet. `up` starts one or goes on with the one in `state`; as a context it is sure of `down`."""
+
+    def __init__(self, state: Path, anvil: Anvil, processes: Processes) -> None:
+        self.state = state
+        self.anvil = anvil
+        self.processes = processes
+
+    @staticmethod
+    def up(
+        state: Path,
+        *,
+        block_time: float | None = None,
+        providers: int = 0,
+        validators: int = 0,
+        store: bool = True,
+        service: bool = True,
+    ) -> "Devnet":
+        """A devnet with that many nodes. `block_time` None: a block per transaction.
+
+        Raises AlreadyRunning, HeldoutError (`no_anvil`, `not_ready`). Whatever it had started is ended then.
+        """
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        processes = Processes(state)
+        if processes.running():
+            raise AlreadyRunning(f"a devnet runs in {state}", hint="stop it with `heldout devnet down`")
+        try:
+            devnet = _start_chain(state, processes)
+            if store:
+                devnet._start_store()
+            if service:
+                devnet._start_service()
+            devnet._make_rings(providers, validators)
+            devnet._stake(validators)
+            if block_time:
+                devnet.anvil.mine_every(block_time)
+            devnet._start_nodes(providers, validators)
+        except BaseException:
+            processes.stop()
+            raise
+        return devnet
+
+    @staticmethod
+    def attach(state: Path) -> "Devnet":
+        """The devnet that runs in `state`. Raises HeldoutError `no_devnet`."""
+        processes = Processes(state)
+        if "anvil" not in processes.running():
+            hint = "start one with `heldout devnet up`, or name its folder with --state"
+            raise HeldoutError(f"no devnet runs in {state}", hint=hint, code="no_devnet")
+        return Devnet(state, Anvil(_read_network(state).rpc[0]), processes)
+
+    def down(self) -> None:
+        """End every process it started; the folder stays, and `up` goes on from there."""
+        self.processes.stop()
+        self.anvil.rpc.close()
+
+    def __enter__(self) -> "Devnet":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    # ----------------------------------------------------------------------------------------------- using it
+
+    @property
+    def network_file(self) -> Path:
+        return self.state / "network.json"
+
+    @property
+    def network(self) -> Network:
+        return _read_network(self.state)
+
+    @property
+    def password_file(self) -> Path:
+        return self.state / "password"
+
+    def home(self, name: str) -> Path:
+        """Key ring, configuration and journal of a party: `requester`, `provider-0`, `validator-0`…"""
+        return self.state / "keys" / name
+
+    def keys(self, name: str) -> KeyRing:
+        """The party's key ring, made on first use."""
+        return accounts.open_ring(self.state / "keys", name)
+
+    def chain(self) -> Chain:
+        return connect(self.network)
+
+    def warp(self, seconds: int) -> None:
+        """Move block time on by `seconds` and mine a block there."""
+        self.anvil.warp(seconds)
+
+    def mine(self, blocks: int = 1) -> None:
+        self.anvil.mine(blocks)
+
+    def stake(self, validator: int, seats: int = parameters.SEATS_PER_VALIDATOR) -> range:
+        """Stake seats for `validator-N` from its cold key; returns their indices."""
+        cold, hot = self.keys(f"validator-{validator}-cold"), self.keys(f"validator-{validator}")
+        with Journal(self.home(f"validator-{validator}-cold") / "journal") as journal:
+            return stake_validator(self.chain(), journal, cold, hot, seats)
+
+    def command(self, *words: str, home: str = "") -> list[str]:
+        """The argument vector of a `heldout` command on this devnet, as one of its parties."""
+        argv = [sys.executable, "-m", "heldout", *words, "--network", str(self.network_file)]
+        if home:
+            argv += ["--home", str(self.home(home)), "--password-file", str(self.password_file)]
+        return argv
+
+    # ------------------------------------------------------------------------------------------------ starting
+
+    def _start_store(self) -> None:
+        url = self.network.stores[0]
+        listen = urlsplit(url).netloc
+        argv = self.command("store", "serve", "--dir", str(self.state / "store"), "--listen", listen)
+        self.processes.start("store", argv)
+        self._await_ready("store", url)
+
+    def _start_service(self) -> None:
+        url = self.network.service or ""
+        listen = urlsplit(url).netloc
+        argv = self.command("market", "serve", "--db", str(self.state / "service.db"), "--listen", listen)
+        self.processes.start("service", argv)
+        self._await_ready("service", url)
+
+    def _await_ready(self, name: str, url: str) -> None:
+        give_up = time.monotonic() + READY_S
+        with httpx2.Client(trust_env=False, timeout=2) as client:
+            while True:
+                try:
+                    if client.get(f"{url}/readyz").status_code == 200:
+                        return
+                except httpx2.HTTPError:
+                    pass
+                if name not in self.processes.running() or time.monotonic() > give_up:
+                    log = self.processes.log_tail(name)
+                    raise HeldoutError(
+                        f"the {name} did not start:\n{log}", hint=f"see logs/{name}.log", code="not_ready"
+                    )
+                time.sleep(0.05)
+
+    def _make_rings(self, providers: int, validators: int) -> None:
+        for name in accounts.names(providers, validators):
+            self.keys(name)
+
+    def _stake(self, validators: int) -> None:
+        """Whoever has no seats yet."""
+        staked = {seat.cold for seat in self.chain().seats(range(self.chain().seat_count()))}
+        for number in range(validators):
+            if self.keys(f"validator-{number}-cold").address not in staked:
+                self.stake(number)
+
+    def _start_nodes(self, providers: int, validators: int) -> None:
+        for number in range(providers):
+            name = f"provider-{number}"
+            self.processes.start(name, self.command("provider", "run", home=name))
+        for number in range(validators):
+            name = f"validator-{number}"
+            self.processes.start(name, self.command("validator", "run", home=name))
+
+
+def _start_chain(state: Path, processes: Processes) -> Devnet:
+    """Anvil with the market deployed, mining on demand: a new chain, or the one in `state` gone on with."""
+    known = (state / "network.json").exists() and (state / "chain.json").exists()
+    before: Network | None = _read_network(state) if known else None
+    anvil = Anvil.start(state, processes, port=_port(before.rpc[0]) if before else 0)
+    anvil.go_on()
+    anvil.mine_on_demand()
+    urls: dict[str, Any] = {
+        "stores": (f"http://127.0.0.1:{free_port(_port(before.stores[0]) if before else 0)}",),
+        "service": f"http://127.0.0.1:{free_port(_port(before.service or '') if before else 0)}",
+    }
+    network = Network(**{**vars(before), "rpc": (anvil.url,), **urls}) if before else deploy_market(anvil, **urls)
+    (state / "network.json").write_text(network.to_json())
+    _write_password(state / "password")
+    return Devnet(state, anvil, processes)
+
+
+def _port(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
+def _read_network(state: Path) -> Network:
+    return Network.from_json((state / "network.json").read_text())
+
+
+def _write_password(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(accounts.PASSWORD + "\n")

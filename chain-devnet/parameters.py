@@ -1,0 +1,36 @@
+"""What the devnet's market and token are deployed with: every number of it is here, and none is secret or of value.
+
+Windows are wide at the bottom, so that a demo's job runs in a minute, and sensible at the top. `post` checks
+lanes · operationCap ≤ OPERATIONS_PER_SECOND · commitWindow: 10⁹ a second is what one old core scores with NumPy (P1.5).
+"""
+
+from heldout.market.chain.views import Limits, Window
+from heldout.market.money import ONE_TOKEN, Wei
+
+_DAY = 24 * 60 * 60
+_LEAST = 5
+MIB = 2**20
+
+SEAT_STAKE = Wei(1_000 * ONE_TOKEN)
+MINIMUM_FEE = Wei(1 * ONE_TOKEN)
+LIMITS = Limits(
+    bid=Window(_LEAST, 7 * _DAY),
+    work=Window(_LEAST, 30 * _DAY),
+    release=Window(_LEAST, 1 * _DAY),
+    commit=Window(_LEAST, 2 * _DAY),
+    reveal=Window(_LEAST, 2 * _DAY),
+    challenge=Window(_LEAST, 7 * _DAY),
+    shard_bytes=64 * MIB,
+    weights_bytes=256 * MIB,
+    operations_per_second=10**9,
+)
+
+CONFIRMATIONS = 2
+SUPPLY = Wei(100_000_000 * ONE_TOKEN)
+GRANT = Wei(100_000 * ONE_TOKEN)
+"""Tokens of every test account at the start."""
+SEATS_PER_VALIDATOR = 3
+"""Eight validators hold the 24 seats that a committee of three needs (P2.2)."""
+BASE_PRICE = 40
+"""Tokens a lane that provider 0 asks; every further one asks PRICE_STEP more, so that bids differ."""
+PRICE_STEP = 10
