@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,22 @@ class Journal:
             raise JournalProblem(text, hint=hint, code="journal_unwritable") from None
         except sqlite3.DatabaseError as problem:
             raise _damaged(str(problem)) from None
+
+
+def glance(directory: Path, prefix: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Records of a journal that a running node may hold, as of its last `put`: for showing, never for acting.
+
+    Empty if there is no journal yet. Raises JournalProblem.
+    """
+    path = directory / "journal.db"
+    if not path.exists():
+        return []
+    query = "SELECT key, value, sum FROM records WHERE substr(key, 1, ?) = ? ORDER BY key"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            return [(row[0], _value(row)) for row in db.execute(query, (len(prefix), prefix))]
+    except sqlite3.DatabaseError as problem:
+        raise _damaged(str(problem)) from None
 
 
 def _lock(directory: Path) -> int:

@@ -6,7 +6,8 @@
                                 └ bad: NO_KEYS                                   ├ a paid lane: half b to the requester
                                                                                  └ settled ─▶ done
 
-Every step is safe to take twice, so a node that died between taking a step and noting it takes it again.
+Every step is safe to take twice, so a node that died between taking a step and noting it takes it again, and letters
+are owed for as long as they may be needed: the mail sends them once, and anew if a service may have lost them.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from heldout.market.split import SEED_DELAY
 from heldout.market.terms import Address, BlockNumber, Timestamp
 from heldout.provider.record import Record
 
-MOST_ATTEMPTS = 3
+MOST_FAILURES = 3
 PATIENCE = 4
 """Keys are demanded when one part in this many of the work window has gone by without them: a demand costs gas."""
 STAGGER_S = 4
@@ -81,37 +82,35 @@ class View:
 
 def decide(view: View, mine: Record) -> list[Step]:
     """The steps to take now, in order. Empty means: wait for the chain, for others, or for ever."""
-    if mine.done:
-        return []
     job, lane = view.job, view.lane
     if job.state is State.OPEN:
         return _bidding(mine)
-    if job.final or lane is None:
-        return [Step.FINISH]
+    if job.final or lane is None or is_absent(job, lane):
+        return [Step.FINISH] if view.deep and not mine.done else []
     return [*_in_lane(view, mine, lane, job.lanes[lane])]
 
 
+def is_absent(job: JobState, lane: int) -> bool:
+    """Whether the work window went by without a word of this lane."""
+    return job.lanes[lane].word is None and job.state is not State.RUNNING
+
+
 def _bidding(mine: Record) -> list[Step]:
-    if mine.price is None:
-        return [Step.JUDGE]
-    return [] if mine.bid_sent else [Step.SEND_BID]
+    return [Step.JUDGE if mine.price is None else Step.SEND_BID]
 
 
 def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]:
     job = view.job
     in_time = view.now < job.deadline
-    if lane.word is None:
-        if job.state is not State.RUNNING:
-            yield Step.FINISH
-        elif in_time:
-            yield from _towards_submission(view, mine)
-    elif mine.sealed and not mine.requester_told and view.deep:
+    if lane.word is None and in_time:
+        yield from _towards_submission(view, mine)
+    elif lane.word and mine.sealed and view.deep:
         yield Step.TELL_REQUESTER
     if index in job.pending and in_time and job.state in (State.COMMITTING, State.SCORED):
         yield Step.ANSWER
-    if job.state is State.COMMITTING and mine.sealed and lane.word and job.round not in mine.delivered:
+    if job.state is State.COMMITTING and mine.sealed:
         yield Step.DELIVER
-    if job.state is State.SCORED and mine.sealed and not mine.half_given and view.deep and is_paid(job, index):
+    if job.state is State.SCORED and mine.sealed and view.deep and is_paid(job, index):
         yield Step.GIVE_HALF
     yield from _deadline_moves(view, index, lane)
 
@@ -134,20 +133,24 @@ def _towards_submission(view: View, mine: Record) -> Iterator[Step]:
     elif mine.data_ready:
         if view.training:
             yield Step.WATCH
-        elif mine.attempts < MOST_ATTEMPTS:
+        elif mine.failures < MOST_FAILURES:
             yield Step.TRAIN
     elif mine.keys:
         yield Step.FETCH_DATA
     elif view.split_known:
         yield Step.TAKE_KEYS
-        if _keys_are_late(view):
+        if not mine.demanded and _keys_are_late(view.job, view.now):
             yield Step.DEMAND_KEYS
 
 
-def _keys_are_late(view: View) -> bool:
-    """Only asked before a demand, so the stage began one work window before its deadline."""
-    job, window = view.job, view.job.terms.workWindow
-    return REQUESTER not in job.demanded and view.now >= job.deadline - window + window // PATIENCE
+def _keys_are_late(job: JobState, now: Timestamp) -> bool:
+    """Patience is over, and the half of the window in which the contract takes demands is not; or another provider's
+    demand runs, which this one joins, since the bond goes to those who demanded (P4.5)."""
+    if REQUESTER in job.demanded:
+        return REQUESTER in job.pending
+    window = job.terms.workWindow
+    waited = now - (job.deadline - window)
+    return window // PATIENCE <= waited <= window // 2
 
 
 def _deadline_moves(view: View, index: int, lane: Lane) -> Iterator[Step]:
@@ -162,6 +165,10 @@ def _deadline_moves(view: View, index: int, lane: Lane) -> Iterator[Step]:
 
 
 # ------------------------------------------------------------------------------------------------- at risk
+
+
+RISKS = ("training_failed", "submit_at_risk", "demanded", "half_key_at_risk")
+"""Codes of alarms about one job."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +186,8 @@ def risks(view: View, mine: Record) -> list[Risk]:
         return []
     lane, found = job.lanes[index], []
     if job.state is State.RUNNING and lane.word is None:
-        if mine.attempts >= MOST_ATTEMPTS and not mine.weights_hash and not view.training:
-            found.append(Risk("training_failed", f"{mine.attempts} attempts failed: {mine.failure}"))
+        if mine.failures >= MOST_FAILURES:
+            found.append(Risk("training_failed", f"{mine.failures} attempts failed: {mine.failure}"))
         elif at_risk(job.deadline, view.now, job.terms.workWindow):
             found.append(Risk("submit_at_risk", f"{job.deadline - view.now} s left to submit, collateral is at stake"))
     if index in job.pending:

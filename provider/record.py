@@ -1,8 +1,11 @@
 """What a provider must not forget about a job: one journal entry per job, written before the step it describes."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from hashlib import sha256
 from typing import Any
 
+from heldout.market.journal import Journal
 from heldout.market.messages import Submission
 from heldout.market.money import Wei
 from heldout.market.terms import BlockNumber, JobId
@@ -26,8 +29,6 @@ class Sealed:
 
     @property
     def submission(self) -> Submission:
-        from hashlib import sha256
-
         return Submission(
             bytes.fromhex(self.weights_hash),
             bytes.fromhex(self.sealed_hash),
@@ -49,13 +50,22 @@ class Record:
     valid_until: int = 0
     bid_sent: bool = False
     keys: str = ""
-    """The training shards' keys, hex, in the split's order: set once they have opened what they should."""
+    """The training shards' keys, hex, in the split's order, as an envelope held them."""
+    keys_from: str = ""
+    """Which letter they came in."""
+    refused: tuple[str, ...] = ()
+    """Letters whose envelope or keys do not open what they should."""
     keys_bad: bool = False
     """The requester answered on chain with keys that do not open (P4.5)."""
+    demanded: bool = False
     data_ready: bool = False
     attempts: int = 0
+    """Number of the last attempt at training that was begun."""
+    failed: int = 0
+    """Number of the last attempt that is known to have failed."""
+    failures: int = 0
     failure: str = ""
-    """How the last attempt at training ended, if badly."""
+    """How the last failed attempt ended."""
     weights_hash: str = ""
     sealed: Sealed | None = None
     uploaded: bool = False
@@ -86,8 +96,36 @@ class Record:
             known["refusal"] = (Rule(rule), text)
         if known.get("sealed"):
             known["sealed"] = Sealed(**known["sealed"])
-        known["delivered"] = tuple(known.get("delivered", ()))
+        for name in ("delivered", "refused"):
+            known[name] = tuple(known.get(name, ()))
         return Record(**known)
 
-    def refused(self, refusal: Refusal) -> "Record":
+    def now_refusing(self, refusal: Refusal) -> "Record":
         return replace(self, refusal=(refusal.rule, refusal.text))
+
+
+class Records:
+    """All records of a node, in memory and in its journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        found = (Record.from_dict(raw) for _, raw in journal.items(PREFIX))
+        self._records = {record.job: record for record in found}
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(list(self._records.values()))
+
+    def __contains__(self, record: Record) -> bool:
+        """Whether this job has a record at all, of whatever content."""
+        return record.job in self._records
+
+    def of(self, job: JobId, posted: BlockNumber) -> Record:
+        """This job's record; a new one if the job is new."""
+        return self._records.get(job) or Record(job, posted)
+
+    def keep(self, record: Record) -> Record:
+        """On disk when this returns, unless nothing changed."""
+        if self._records.get(record.job) != record:
+            self._journal.put(record.key, record.as_dict())
+            self._records[record.job] = record
+        return record

@@ -1,0 +1,101 @@
+"""Sealing the weights, and the letters a provider owes: to the requester, to drawn seats, to the chain (P4.3, P4.4).
+
+Everything is derived from the key ring, the job and the weights: taken twice, a step makes the same bytes, and no key
+ever seals two plaintexts. Nothing here sends.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from eth_typing import Hash32
+
+from heldout.market.errors import BadEnvelope
+from heldout.market.keys import KeyRing
+from heldout.market.messages import Bid, Kind, Letter, bid_letter, hexed
+from heldout.market.money import Wei
+from heldout.market.sealing import envelope_context, make_envelope, open_envelope, seal_weights
+from heldout.market.settings import Network
+from heldout.market.terms import Address, JobId, JobTerms, Timestamp
+from heldout.provider.record import Sealed
+
+
+class Deliveries:
+    """Of one provider, by its key ring."""
+
+    def __init__(self, keys: KeyRing, network: Network) -> None:
+        self._keys = keys
+        self._network = network
+
+    @property
+    def me(self) -> Address:
+        return self._keys.address
+
+    def bid(self, job: JobId, price: Wei, valid_until: Timestamp) -> Letter:
+        """A signed offer. Its nonce belongs to the job, so that one job sees one bid of this node."""
+        nonce = int.from_bytes(self._keys.seed(b"bid-nonce", _bytes(job))[:16], "big")
+        bid = Bid(_bytes(job), self.me, price, self._keys.wrap_public, valid_until, nonce)
+        digest = bid.digest(self._network.chain_id, self._network.market)
+        return bid_letter(bid, bytes(self._keys.account.unsafe_sign_hash(Hash32(digest)).signature))
+
+    def training_keys(self, letter: Letter, requester: Address, count: int) -> bytes:
+        """The keys in a requester's letter, 32 bytes each. Raises BadEnvelope, BadMessage."""
+        context = envelope_context(_bytes(letter.job), Kind.TRAINING_KEYS, requester, self.me)
+        keys = open_envelope(self._keys.wrap_private, letter.bytes_of("envelope"), context)
+        if len(keys) != 32 * count:
+            raise BadEnvelope(f"{count} shard keys have {32 * count} bytes, not {len(keys)}")
+        return keys
+
+    def seal(self, job: JobId, terms: JobTerms, weights: bytes) -> tuple[Sealed, bytes]:
+        """The sealed weights, and everything that opens them and proves what they are."""
+        weights_hash = sha256(weights).digest()
+        half_a, half_b, seed = (
+            self._keys.seed(name, _bytes(job), weights_hash) for name in (b"half-a", b"half-b", b"envelope-a")
+        )
+        blob = seal_weights(half_a, half_b, weights, _bytes(job), self.me)
+        context = envelope_context(_bytes(job), Kind.SUBMISSION, self.me, terms.requester)
+        envelope = make_envelope(seed, terms.wrapKey, half_a, context)
+        hashes = (weights_hash.hex(), sha256(blob).hexdigest())
+        return Sealed(*hashes, half_a.hex(), half_b.hex(), envelope.hex(), seed.hex()), blob
+
+    def to_requester(self, job: JobId, lane: int, terms: JobTerms, sealed: Sealed) -> Letter:
+        """The preimage of the word on chain and half a. Half b follows if the lane pays."""
+        return self._submission(job, lane, sealed, terms.requester, b"")
+
+    def to_seats(
+        self, job: JobId, lane: int, round_: int, sealed: Sealed, seats: Iterable[tuple[Address, bytes]]
+    ) -> list[Letter]:
+        """One letter for each hot key and wrapping key among the drawn seats, with what opens the weights. A seat whose
+        wrapping key is unusable gets none: it could not be answered on chain either."""
+        secret = b"".join(bytes.fromhex(part) for part in (sealed.half_a, sealed.half_b, sealed.seed_a))
+        letters = []
+        for hot, wrap_key in dict.fromkeys(seats):
+            parts = (bytes([round_]), bytes.fromhex(hot[2:]), wrap_key, bytes.fromhex(sealed.weights_hash))
+            seed = self._keys.seed(b"to-seat", _bytes(job), *parts)
+            context = envelope_context(_bytes(job), Kind.SUBMISSION, self.me, hot)
+            try:
+                letters.append(self._submission(job, lane, sealed, hot, make_envelope(seed, wrap_key, secret, context)))
+            except BadEnvelope:
+                continue
+        return letters
+
+    def half(self, job: JobId, lane: int, terms: JobTerms, sealed: Sealed) -> Letter:
+        """Half b to the requester of a lane that pays."""
+        seed = self._keys.seed(b"to-requester", _bytes(job), bytes.fromhex(sealed.weights_hash))
+        context = envelope_context(_bytes(job), Kind.HALF_B, self.me, terms.requester)
+        envelope = make_envelope(seed, terms.wrapKey, bytes.fromhex(sealed.half_b), context)
+        return Letter(job, Kind.HALF_B, self.me, terms.requester, {"lane": lane, "envelope": hexed(envelope)})
+
+    def _submission(self, job: JobId, lane: int, sealed: Sealed, receiver: Address, envelope: bytes) -> Letter:
+        body = {
+            "lane": lane,
+            "weightsHash": "0x" + sealed.weights_hash,
+            "sealedHash": "0x" + sealed.sealed_hash,
+            "halfBHash": hexed(sealed.submission.half_b_hash),
+            "envelopeA": "0x" + sealed.envelope_a,
+            "envelope": hexed(envelope) if envelope else "",
+        }
+        return Letter(job, Kind.SUBMISSION, self.me, receiver, body)
+
+
+def _bytes(job: JobId) -> bytes:
+    return bytes.fromhex(job[2:])

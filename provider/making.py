@@ -1,0 +1,216 @@
+"""From the requester's keys to a sealed weights file: everything before the one word on chain (P4.1, P4.3, P4.5).
+
+Steps note in the journal what they are about to do, do it, and note that it is done. The places between, where a test
+may kill the node, are named by `reach`.
+"""
+
+import logging
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from heldout.market.errors import BadEnvelope, BadMessage, BadWeights, HeldoutError, SandboxProblem
+from heldout.market.lifecycle import REQUESTER, State
+from heldout.market.manifest import Manifest
+from heldout.market.messages import Letter, decode_answer
+from heldout.market.sandbox import Limits, RunSpec
+from heldout.market.split import SEED_DELAY, Split, draw_split
+from heldout.market.terms import JobId
+from heldout.market.weights import all_finite, parse
+from heldout.provider.bidding import Refusal
+from heldout.provider.duties import View
+from heldout.provider.materials import write
+from heldout.provider.readings import add_readings
+from heldout.provider.record import Record
+from heldout.provider.tools import Tools, job_bytes
+
+log = logging.getLogger(__name__)
+
+PROGRESS = "progress/"
+TAIL_LINES = 20
+TRAINING_SHARE = 0.95
+"""Of the time left to the deadline: the rest is for sealing, the upload and the transaction."""
+
+
+class Making:
+    """Each method takes one step and returns the record after it; each is safe to take twice."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._letters: dict[JobId, list[Letter]] = {}
+
+    def receive(self, letter: Letter) -> None:
+        """File a letter with training keys. The mail brings it again after a restart."""
+        self._letters.setdefault(letter.job, []).append(letter)
+
+    def forget(self, job: JobId) -> None:
+        self._letters.pop(job, None)
+
+    def take_keys(self, view: View, mine: Record) -> Record:
+        """The first letter or answer whose envelope opens. Whether its keys open the shards shows in `_fetch_data`."""
+        training = self._split(view).training
+        for letter in self._candidates(view):
+            name = sha256(letter.encode()).hexdigest()
+            if name in mine.refused:
+                continue
+            try:
+                keys = self._tools.deliveries.training_keys(letter, view.job.terms.requester, len(training))
+            except (BadEnvelope, BadMessage) as problem:
+                log.warning("job %s: training keys are refused: %s", view.job.id, problem.message)
+                mine = mine.but(refused=(*mine.refused, name))
+                continue
+            log.info("job %s  keys of %d training shards", view.job.id, len(training))
+            return self._tools.records.keep(mine.but(keys=keys.hex(), keys_from=name))
+        return self._tools.records.keep(mine.but(keys_bad=_answered(view) and view.deep))
+
+    def _candidates(self, view: View) -> Iterator[Letter]:
+        """Letters with training keys to this provider, out of the mail and out of answers on chain."""
+        yield from self._letters.get(view.job.id, [])
+        yield from (letter for letter in _answers(view) if letter.receiver.lower() == view.me.lower())
+
+    def demand_keys(self, view: View, mine: Record) -> Record:
+        log.warning("job %s: no training keys yet, demanding them on chain", view.job.id)
+        self._tools.outbox.send(f"demand:{view.job.id}:keys", "demand", view.job.id, REQUESTER, 0)
+        return self._tools.records.keep(mine.but(demanded=True))
+
+    def _split(self, view: View) -> Split:
+        terms, accepted = view.job.terms, view.job.accept_block
+        assert accepted is not None
+        seed = bytes.fromhex(self._tools.chain.block(accepted + SEED_DELAY).hash[2:])
+        return draw_split(seed, job_bytes(view.job.id), terms.shards, terms.heldOut)
+
+    def fetch_data(self, view: View, mine: Record) -> Record:
+        job, terms = view.job.id, view.job.terms
+        manifest, folder = self._manifest(view), self._tools.materials.folder(job)
+        keys, shards = bytes.fromhex(mine.keys), self._split(view).training
+
+        def fetch() -> None:
+            self._tools.materials.fetch_task(manifest, folder / "task")
+            self._tools.materials.open_data(terms, keys, shards, folder / "data")
+
+        try:
+            if not self._tools.chores.done(f"data/{job}", fetch):
+                return mine
+        except BadEnvelope as problem:
+            log.warning("job %s: training keys do not open the shards: %s", job, problem.message)
+            return self._tools.records.keep(mine.but(keys="", keys_from="", refused=(*mine.refused, mine.keys_from)))
+        self._tools.reach("data.ready")
+        return self._tools.records.keep(mine.but(data_ready=True))
+
+    def _manifest(self, view: View) -> Manifest:
+        manifest = self._tools.materials.manifest(view.job.terms)
+        if isinstance(manifest, Refusal):
+            raise HeldoutError(manifest.text, hint="it was there when this node bid")
+        return manifest
+
+    def train(self, view: View, mine: Record) -> Record:
+        mine = self._tools.records.keep(mine.but(attempts=mine.attempts + 1))
+        self._tools.reach("train.noted")
+        self._tools.training.start(self._spec(view, mine))
+        log.info("job %s  running  attempt %d", view.job.id, mine.attempts)
+        self._tools.reach("train.started")
+        return mine
+
+    def _spec(self, view: View, mine: Record) -> RunSpec:
+        manifest, folder = self._manifest(view), self._tools.materials.folder(view.job.id)
+        needs = manifest.resources
+        seed = int.from_bytes(sha256(job_bytes(view.job.id) + bytes.fromhex(view.me[2:])).digest()[:4], "big")
+        return RunSpec(
+            job=view.job.id,
+            attempt=str(mine.attempts),
+            image=manifest.image[self._tools.platform],
+            command=manifest.command,
+            task_dir=folder / "task",
+            data_dir=folder / "data",
+            deadline=self._tools.clock() + (view.job.deadline - view.now) * TRAINING_SHARE,
+            limits=Limits(
+                cpus=needs.cpus,
+                memory_bytes=needs.memory_bytes,
+                disk_bytes=needs.disk_bytes,
+                seconds=needs.seconds,
+            ),
+            env={"HELDOUT_SEED": str(seed), "HELDOUT_THREADS": str(needs.cpus)},
+        )
+
+    def watch(self, view: View, mine: Record) -> Record:
+        job = view.job.id
+        self._note_progress(job, self._tools.training.new_lines(job))
+        try:
+            report = self._tools.training.ended(job)
+            if report is None:
+                return mine
+            if not report.ok:
+                return self._failed(mine, f"exit code {report.exit_code}, killed by {report.killed_by or 'nobody'}")
+            self._tools.reach("train.ended")
+            collected = self._tools.training.collect(job, view.job.terms.weightsBytes)
+            weights = collected.path.read_bytes()
+            _check_weights(weights)
+        except (SandboxProblem, BadWeights) as problem:
+            return self._failed(mine, problem.message)
+        write(self._weights_path(job), weights)
+        log.info("job %s  trained  %.1f s, weights of %d bytes", job, report.wall_s, len(weights))
+        self._tools.reach("weights.kept")
+        return self._tools.records.keep(mine.but(weights_hash=sha256(weights).hexdigest()))
+
+    def _failed(self, mine: Record, how: str) -> Record:
+        """The next attempt finds what this one wrote to /out, so a checkpoint is not lost."""
+        tail = (self._tools.journal.get(PROGRESS + mine.job) or {}).get("tail", [])
+        log.warning("job %s: attempt %d failed: %s; its last lines: %s", mine.job, mine.attempts, how, tail)
+        self._tools.training.drop(mine.job)
+        return self._tools.records.keep(mine.but(failed=mine.attempts, failures=mine.failures + 1, failure=how))
+
+    def _note_progress(self, job: JobId, lines: list[str]) -> None:
+        if lines:
+            known = self._tools.journal.get(PROGRESS + job) or {"readings": [], "tail": []}
+            tail = [*known["tail"], *lines][-TAIL_LINES:]
+            self._tools.journal.put(PROGRESS + job, {"readings": add_readings(known["readings"], lines), "tail": tail})
+
+    def seal(self, view: View, mine: Record) -> Record:
+        weights = self._weights_path(view.job.id).read_bytes()
+        if sha256(weights).hexdigest() != mine.weights_hash:
+            return self._tools.records.keep(
+                self._without_weights(mine, "the weights on disk are not those that were trained")
+            )
+        sealed, blob = self._tools.deliveries.seal(view.job.id, view.job.terms, weights)
+        write(self._sealed_path(view.job.id), blob)
+        mine = self._tools.records.keep(mine.but(sealed=sealed))
+        self._tools.reach("sealed")
+        return mine
+
+    def _without_weights(self, mine: Record, why: str) -> Record:
+        self._tools.training.drop(mine.job)
+        return mine.but(weights_hash="", failed=mine.attempts, failures=mine.failures + 1, failure=why)
+
+    def upload(self, view: View, mine: Record) -> Record:
+        path = self._sealed_path(view.job.id)
+
+        def put() -> None:
+            self._tools.stores.put(path)
+
+        if not self._tools.chores.done(f"upload/{view.job.id}", put):
+            return mine
+        self._tools.reach("uploaded")
+        return self._tools.records.keep(mine.but(uploaded=True))
+
+    def _weights_path(self, job: JobId) -> Path:
+        return self._tools.materials.folder(job) / "weights.safetensors"
+
+    def _sealed_path(self, job: JobId) -> Path:
+        return self._tools.materials.folder(job) / "weights.sealed"
+
+
+def _check_weights(weights: bytes) -> None:
+    """What can be known without the graph: a file that fails this is BAD for certain (P9.1). Raises BadWeights."""
+    for name, entry in parse(weights).items():
+        if entry.dtype == "F32" and not all_finite(weights, entry):
+            raise BadWeights(f"tensor {name!r} holds a value that is not finite")
+
+
+def _answered(view: View) -> bool:
+    return any(stage is State.RUNNING and party == REQUESTER for stage, _, party, _ in view.job.answers)
+
+
+def _answers(view: View) -> Iterator[Letter]:
+    for stage, _, party, envelopes in view.job.answers:
+        if stage is State.RUNNING and party == REQUESTER:
+            yield from decode_answer(envelopes)
