@@ -10,12 +10,12 @@ from typing import Any
 import jwt
 import pytest
 from eth_account import Account
-from tests.builders import CHAIN_ID, MARKET
 
 from heldout.market.errors import Refused
 from heldout.market.service.database import open_database
 from heldout.market.service.sessions import Sessions
 from heldout.market.settings import Network
+from tests.builders import CHAIN_ID, MARKET
 
 pytestmark = pytest.mark.attack
 

@@ -10,7 +10,6 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import CHAIN_ID, MARKET
 
 from heldout.market.errors import BadMessage, HeldoutError, KeyProblem, Refused
 from heldout.market.service.database import open_database
@@ -18,6 +17,7 @@ from heldout.market.service.sessions import SESSION, Sessions, load_secret
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed, personal_digest, recover, sign_text
 from heldout.market.siwe import LEEWAY, LIFETIME, SignIn
+from tests.builders import CHAIN_ID, MARKET
 
 URL = "http://127.0.0.1:8450"
 NETWORK = Network("test", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
