@@ -9,6 +9,7 @@ Mounting needs root. Without it `FolderDisks` keeps plain folders, and the runne
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -69,6 +70,8 @@ class LoopDisks:
         if not (image.exists() and _sound(image)):
             self._make(image, size, files)
         _tool("mount", "-o", "loop,nodev,nosuid,noexec", str(image), str(mount))
+        with contextlib.suppress(OSError):  # made by mkfs and by fsck; /out begins empty
+            (mount / "lost+found").rmdir()
         return mount
 
     def seal(self, job: str) -> Path:

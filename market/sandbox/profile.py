@@ -43,12 +43,13 @@ def node_label(state: Path) -> str:
 def container_options(spec: RunSpec, *, node: str, image: dict[str, Any], out: Path, deadline: float) -> dict[str, Any]:
     """Everything `containers.create` needs. `image` is the engine's own description, `out` the job's disk."""
     limits = spec.limits
+    uid, gid = _user()
     return {
         "image": image["Id"],
         "name": f"heldout-{node[:8]}-{spec.job}-{spec.attempt}",
         "entrypoint": [spec.command[0]],
         "command": list(spec.command[1:]),
-        "user": _user(),
+        "user": f"{uid}:{gid}",
         "working_dir": "/scratch",
         "environment": _environment(spec, image["Config"].get("Env") or ()),
         "healthcheck": {"test": ["NONE"]},
@@ -65,11 +66,15 @@ def container_options(spec: RunSpec, *, node: str, image: dict[str, Any], out: P
         "memswap_limit": limits.memory_bytes,
         "nano_cpus": int(limits.cpus * 1e9),
         "shm_size": min(_SHM_BYTES, limits.scratch_bytes),
-        "tmpfs": {"/tmp": _tmpfs(limits.scratch_bytes), "/scratch": _tmpfs(limits.scratch_bytes)},
+        "tmpfs": dict.fromkeys(
+            ("/tmp", "/scratch"),
+            # The owner counts: runc gives a tmpfs the mode of the image's folder below it, whatever is asked here.
+            f"size={limits.scratch_bytes},nr_inodes={_TMP_FILES},noexec,nosuid,nodev,mode=1777,uid={uid},gid={gid}",
+        ),
         "ulimits": [
             _ulimit("nofile", _OPEN_FILES),
             _ulimit("core", 0),
-            _ulimit("fsize", limits.disk_bytes),
+            _ulimit("fsize", max(limits.disk_bytes, limits.scratch_bytes)),
             # Ends a busy loop even while no node is alive to look at the deadline.
             _ulimit("cpu", math.ceil(limits.seconds * max(limits.cpus, 1.0)) + 1),
         ],
@@ -106,13 +111,9 @@ def _environment(spec: RunSpec, image_env: Iterable[str]) -> list[str]:
     return [f"{name}={value}" for name, value in ours.items()] + sorted(dropped)
 
 
-def _user() -> str:
+def _user() -> tuple[int, int]:
     """65532, or this process's own ids where it cannot mount a disk that 65532 may write to."""
-    return f"{JOB_UID}:{JOB_UID}" if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
-
-
-def _tmpfs(size: int) -> str:
-    return f"size={size},nr_inodes={_TMP_FILES},noexec,nosuid,nodev,mode=1777"
+    return (JOB_UID, JOB_UID) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
 
 
 def _ulimit(name: str, value: int) -> Ulimit:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sandbox_jobs import MIB, SMALL, Bench
 
 from heldout.market.sandbox import (
     DEVNET_CHAIN_ID,
@@ -19,7 +20,6 @@ from heldout.market.sandbox import (
     SandboxRefused,
     open_runner,
 )
-from sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = pytest.mark.integration
 

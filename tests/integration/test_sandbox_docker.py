@@ -1,0 +1,224 @@
+"""What only containers can promise: the profile as the engine sees it, exact quotas, restarts, nodes side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox_jobs import MIB, SMALL, Bench
+
+from heldout.market.sandbox import (
+    AttemptLost,
+    ImageRefused,
+    RunReport,
+    SandboxUnavailable,
+    open_runner,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.docker]
+
+
+@pytest.fixture
+def bench(job_image: str, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(open_runner("docker", tmp_path / "state", chain_id=1), job_image, tmp_path / "work")
+    yield bench
+    asyncio.run(bench.clear())
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def mounts_below(folder: Path) -> list[str]:
+    return [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
+
+
+def test_the_engine_confirms_every_line_of_the_profile(bench: Bench) -> None:
+    """Issue 2 item 5: nothing is claimed that the engine does not report of the running container."""
+
+    async def inspect() -> dict[str, Any]:
+        handle = await bench.runner.start(bench.spec("import time; time.sleep(60)"))
+        found: dict[str, Any] = json.loads(docker("inspect", handle.ref))[0]
+        await bench.runner.stop(handle, 0)
+        return found
+
+    found = asyncio.run(inspect())
+    host, config = found["HostConfig"], found["Config"]
+    assert host["NetworkMode"] == "none" and host["ReadonlyRootfs"] and not host["Privileged"]
+    assert host["CapDrop"] == ["ALL"] and not host["CapAdd"] and not host["Devices"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert any(option.startswith("seccomp=") and '"clone3"' in option for option in host["SecurityOpt"])
+    assert host["Memory"] == host["MemorySwap"] == SMALL.memory_bytes and host["PidsLimit"] == SMALL.pids
+    assert host["NanoCpus"] == 10**9 and host["IpcMode"] == "private" and host["CgroupnsMode"] == "private"
+    assert set(host["Tmpfs"]) == {"/tmp", "/scratch"}
+    assert all("noexec" in options and "nosuid" in options for options in host["Tmpfs"].values())
+    assert {(mount["Destination"], mount["RW"]) for mount in found["Mounts"]} == {
+        ("/in/task", False),
+        ("/in/data", False),
+        ("/out", True),
+    }
+    assert host["LogConfig"]["Config"]["max-size"] and host["RestartPolicy"]["Name"] in ("", "no")
+    assert config["User"] == ("65532:65532" if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}")
+    assert {"heldout.job", "heldout.attempt", "heldout.deadline", "heldout.node"} <= config["Labels"].keys()
+
+
+def test_cpu_and_memory_of_a_run_are_metered(bench: Bench) -> None:
+    program = """
+        import time
+        heap, started = bytearray(80 << 20), time.time()
+        while time.time() - started < 3: heap[::4096]
+    """
+    report, _ = asyncio.run(bench.run(bench.spec(program)))
+    assert report.ok and 1.0 < report.cpu_s <= report.wall_s + 0.5
+    assert 80 * MIB < report.peak_memory < 160 * MIB
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="exact quotas need root; without it the runner watches the size")
+def test_the_quota_of_out_is_exact_and_survives_attempts(bench: Bench, tmp_path: Path) -> None:
+    program = """
+        import os
+        before = os.statvfs("/out")
+        print(before.f_blocks * before.f_frsize <= 16 << 20, before.f_files <= 600, os.listdir("/out"))
+        open("/out/kept", "w").write("x")
+    """
+    _, first = asyncio.run(bench.run(bench.spec(program, attempt="1")))
+    _, second = asyncio.run(bench.run(bench.spec(program, attempt="2")))
+    assert first == ["True True []"] and second == ["True True ['kept']"]
+    asyncio.run(bench.runner.discard("job-1"))
+    assert mounts_below(tmp_path) == []
+
+
+def test_nodes_on_one_engine_leave_each_other_alone(bench: Bench, tmp_path: Path) -> None:
+    """Two providers share this machine in the demo: neither may reap the other's containers."""
+    other = open_runner("docker", tmp_path / "other", chain_id=1)
+
+    async def life() -> None:
+        mine = await bench.runner.start(bench.spec("import time; time.sleep(60)"))
+        assert await other.reconcile([]) == [] and await other.running() == []
+        theirs = await other.start(bench.spec("import time; time.sleep(60)"))
+        assert [found.ref for found in await bench.runner.running()] == [mine.ref]
+        await other.discard("job-1")
+        assert [found.ref for found in await bench.runner.running()] == [mine.ref]
+        with pytest.raises(AttemptLost):
+            await other.wait(theirs)
+
+    asyncio.run(life())
+
+
+NODE = """
+    import asyncio, sys
+    sys.path.insert(0, {tests!r})
+    from pathlib import Path
+    from sandbox_jobs import Bench
+    from heldout.market.sandbox import open_runner
+
+    PROGRAM = '''
+        import os, pathlib, time
+        folder = pathlib.Path("/out/checkpoint"); folder.mkdir(exist_ok=True)
+        for step in range(40):
+            (folder / "new").write_text(str(step)); (folder / "new").rename(folder / "step")
+            print(step, flush=True)
+            time.sleep(0.1)
+        pathlib.Path("/out/weights.safetensors").write_bytes(b"trained")
+    '''
+
+    async def main():
+        bench = Bench(open_runner("docker", Path({state!r}), chain_id=1), {image!r}, Path({work!r}))
+        handle = await bench.runner.start(bench.spec(PROGRAM, job="long"))
+        await bench.runner.start(bench.spec("import time; time.sleep(600)", job="stray"))
+        async for line in bench.runner.logs(handle):
+            print(line, flush=True)
+
+    asyncio.run(main())
+"""
+
+
+def test_a_node_killed_in_mid_training_picks_the_same_container_up_again(bench: Bench, tmp_path: Path) -> None:
+    """Threat rows 40 and 60, P11d: kill -9, then a new process over the same folder."""
+    places = {"state": str(tmp_path / "state"), "work": str(tmp_path / "work"), "image": bench.image}
+    program = textwrap.dedent(NODE).format(tests=str(Path(__file__).parents[1]), **places)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        assert node.stdout.readline() == "0\n"
+        node.send_signal(signal.SIGKILL)
+    bench.jobs |= {"long", "stray"}
+
+    async def restart() -> tuple[RunReport, list[str], bytes]:
+        (adopted,) = await bench.runner.reconcile(["long"])
+        log = [line async for line in bench.runner.logs(adopted)]
+        report = await bench.runner.wait(adopted)
+        return report, log, (await bench.runner.collect(adopted)).path.read_bytes()
+
+    report, log, weights = asyncio.run(restart())
+    assert report.ok and weights == b"trained"
+    assert log == [str(step) for step in range(40)]  # nothing lost, nothing repeated
+    assert not any("stray" in line for line in mounts_below(tmp_path))
+    assert "stray" not in docker("ps", "--all", "--format", "{{.Names}}")
+    assert not (tmp_path / "state" / "disks" / "stray.img").exists()
+
+
+def test_a_disk_left_mounted_by_a_crash_is_reused_not_overwritten(bench: Bench) -> None:
+    """Measured in the field: mkfs on a mounted image was the first thing a restarted runner tripped over."""
+    asyncio.run(bench.run(bench.spec("open('/out/checkpoint', 'w').write('half way')")))
+    bench.runner = open_runner("docker", bench.folder.parent / "state", chain_id=1)
+    _, log = asyncio.run(bench.run(bench.spec("print(open('/out/checkpoint').read())", attempt="2")))
+    assert log == ["half way"]
+
+
+def test_a_container_removed_by_hand_is_a_lost_attempt(bench: Bench) -> None:
+    async def life() -> None:
+        handle = await bench.runner.start(bench.spec("import time; time.sleep(60)"))
+        docker("rm", "--force", handle.ref)
+        with pytest.raises(AttemptLost) as lost:
+            await bench.runner.wait(handle)
+        assert lost.value.code == "attempt_lost" and lost.value.retryable
+
+    asyncio.run(life())
+
+
+def test_an_image_that_is_not_here_is_named_in_the_refusal(bench: Bench) -> None:
+    bench.image = "sha256:" + "ab" * 32
+    assert not asyncio.run(bench.runner.has_image(bench.image))
+    with pytest.raises(ImageRefused, match="abab"):
+        asyncio.run(bench.runner.start(bench.spec("pass")))
+
+
+def test_without_an_engine_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 2, bad input: a clear error with a code and a hint."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(SandboxUnavailable) as missing:
+        asyncio.run(open_runner("docker", tmp_path / "state", chain_id=1).check())
+    assert missing.value.code == "sandbox_unavailable" and "docker info" in missing.value.hint
+
+
+@pytest.mark.deep
+def test_two_hundred_jobs_leave_no_trace(bench: Bench, tmp_path: Path) -> None:
+    """P11d and threat row 62, in small: no container, mount, loop device, file, thread or descriptor stays."""
+
+    async def life(number: int) -> None:
+        program = "import sys; open('/out/weights.safetensors', 'w').write('x'); sys.exit(int(sys.argv[0] == ''))"
+        handle = await bench.runner.start(bench.spec(program, job=f"job-{number}"))
+        assert (await bench.runner.wait(handle)).ok
+        await bench.runner.collect(handle)
+        await bench.runner.discard(handle.job)
+
+    asyncio.run(life(0))
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for number in range(1, 200):
+        asyncio.run(life(number))
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 2
+    assert mounts_below(tmp_path) == [] and str(tmp_path) not in subprocess.getoutput("losetup --all")
+    assert [path for path in (tmp_path / "state").rglob("*") if path.is_file()] == []
+    time.sleep(0.5)
+    names = docker("ps", "--all", "--filter", "label=heldout.job", "--format", "{{.Names}}").split()
+    assert not [name for name in names if "-job-1" in name]
