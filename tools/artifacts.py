@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "market/chain/abi"
 SOURCES = {
     "IMarket": "contracts/src/interfaces/IMarket.sol",
+    "Market": "contracts/src/Market.sol",
     "HeldToken": "contracts/src/HeldToken.sol",
 }
 

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IMarketBase} from "../interfaces/IMarketBase.sol";
+
+/// @title Messages: what parties sign and commit to (P8, P3.5)
+/// @dev tests/vectors/{terms,bid,commit,submit}.json hold the same hashes for Solidity and Python.
+library Messages {
+    bytes32 internal constant PARENT_TYPEHASH = keccak256("Parent(bytes32 artifact,address payee,uint16 bps)");
+    bytes32 internal constant TERMS_TYPEHASH = keccak256(
+        "JobTerms(address requester,bytes32 wrapKey,uint8 lanes,uint96 priceCap,uint32 floor,uint32 target,"
+        "uint32 floorPay,uint16 metric,bytes32 scorer,uint64 operationCap,uint32 shardBytes,uint64 weightsBytes,"
+        "bytes32 taskHash,bytes32 dataRoot,uint8 shards,uint8 heldOut,uint8 committee,uint96 fee,uint96 bond,"
+        "uint96 collateral,uint32 bidWindow,uint32 workWindow,uint32 releaseWindow,uint32 commitWindow,"
+        "uint32 revealWindow,uint32 challengeWindow,bytes32 salt,Parent[] parents)"
+        "Parent(bytes32 artifact,address payee,uint16 bps)"
+    );
+    bytes32 internal constant BID_TYPEHASH = keccak256(
+        "Bid(bytes32 job,address provider,uint96 price,bytes32 wrapKey,uint64 validUntil,uint256 nonce)"
+    );
+
+    /// @dev How many static fields JobTerms has before `parents`.
+    uint256 private constant TERMS_WORDS = 27;
+
+    /// @notice EIP-712 struct hash of the terms.
+    /// @dev ABI and EIP-712 encode static fields alike, one word each: one calldata copy replaces 27 encodings. Words with
+    /// dirty upper bits would hash to an id of their own; `post` refuses them when it encodes the terms into its event.
+    function hash(IMarketBase.JobTerms calldata terms) internal pure returns (bytes32) {
+        bytes memory encoded = new bytes(32 * (TERMS_WORDS + 2));
+        bytes32 typeHash = TERMS_TYPEHASH;
+        bytes32 parents = _hash(terms.parents);
+        assembly ("memory-safe") {
+            let start := add(encoded, 0x20)
+            mstore(start, typeHash)
+            calldatacopy(add(start, 0x20), terms, mul(TERMS_WORDS, 0x20))
+            mstore(add(start, mul(add(TERMS_WORDS, 1), 0x20)), parents)
+        }
+        return keccak256(encoded);
+    }
+
+    function _hash(IMarketBase.Parent[] calldata parents) private pure returns (bytes32) {
+        bytes32[] memory hashes = new bytes32[](parents.length);
+        for (uint256 i; i < parents.length; ++i) {
+            hashes[i] = keccak256(abi.encode(PARENT_TYPEHASH, parents[i]));
+        }
+        return keccak256(abi.encodePacked(hashes));
+    }
+
+    /// @notice EIP-712 struct hash of a bid.
+    function hash(IMarketBase.Bid calldata bid) internal pure returns (bytes32) {
+        return keccak256(abi.encode(BID_TYPEHASH, bid));
+    }
+
+    /// @notice What a seat commits to: bound to chain, market, job, round and seat, so a copied commit cannot be opened.
+    function commitment(
+        bytes32 job,
+        uint8 round,
+        uint32 seat,
+        bytes32 vote,
+        bytes32 evidence,
+        bytes32 salt
+    ) internal view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, address(this), job, round, seat, vote, evidence, salt));
+    }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Test} from "forge-std/Test.sol";
+import {HeldToken} from "../src/HeldToken.sol";
+import {IMarketBase} from "../src/interfaces/IMarketBase.sol";
+import {Votes} from "../src/libraries/Votes.sol";
+import {Market} from "../src/Market.sol";
+
+/// @notice A market with 24 live seats of eight owners, a requester and providers with money, and steps of a job's life.
+abstract contract Base is Test, IMarketBase {
+    uint96 internal constant STAKE = 1000e18;
+    uint96 internal constant FEE = 1e18;
+    uint96 internal constant PRICE = 90e18;
+    uint256 internal constant OWNERS = 8;
+    bytes32 internal constant NO_KEYS = keccak256("heldout/no-keys");
+    bytes32 internal constant WORD = keccak256("word");
+    bytes32 internal constant SALT = keccak256("salt");
+    uint8 internal constant REQUESTER = 8;
+
+    HeldToken internal token;
+    Market internal market;
+    address internal requester = makeAddr("requester");
+    address internal stranger = makeAddr("stranger");
+    address[8] internal providers;
+    uint256[8] internal providerKeys;
+
+    function setUp() public virtual {
+        vm.roll(1000);
+        vm.warp(1_800_000_000);
+        token = new HeldToken(1e30);
+        market = new Market(address(token), STAKE, 0.01e18, address(0), _limits());
+        _fund(requester, 100_000e18);
+        for (uint256 i; i < providers.length; ++i) {
+            (providers[i], providerKeys[i]) = makeAddrAndKey(string.concat("provider", vm.toString(i)));
+            _fund(providers[i], 10_000e18);
+        }
+        for (uint256 i; i < OWNERS; ++i) {
+            _fund(_owner(i), 10_000e18);
+            vm.prank(_owner(i));
+            market.stake(3, _hot(i), bytes32(i));
+        }
+        vm.roll(1010);
+    }
+
+    /* --------------------------------------------------------------- builders */
+
+    function _limits() internal pure returns (Limits memory) {
+        Window memory window = Window(10, 7 days);
+        return Limits(window, window, window, window, window, window, 1 << 24, 1 << 30, 1e9);
+    }
+
+    function _terms() internal view returns (JobTerms memory terms) {
+        terms.requester = requester;
+        terms.wrapKey = keccak256("wrap");
+        terms.lanes = 1;
+        terms.priceCap = 100e18;
+        terms.floor = 800_000;
+        terms.target = 950_000;
+        terms.floorPay = 500_000;
+        terms.metric = 1;
+        terms.scorer = keccak256("score-v0");
+        terms.operationCap = 1e6;
+        terms.shardBytes = 1 << 16;
+        terms.weightsBytes = 1 << 20;
+        terms.taskHash = keccak256("task");
+        terms.dataRoot = keccak256("data");
+        terms.shards = 20;
+        terms.heldOut = 5;
+        terms.committee = 3;
+        terms.fee = FEE;
+        terms.bond = 30e18;
+        terms.collateral = 20e18;
+        terms.bidWindow = 1 hours;
+        terms.workWindow = 2 hours;
+        terms.releaseWindow = 30 minutes;
+        terms.commitWindow = 1 hours;
+        terms.revealWindow = 40 minutes;
+        terms.challengeWindow = 50 minutes;
+        terms.salt = SALT;
+        terms.parents = new Parent[](0);
+    }
+
+    function _termsOf(uint8 lanes) internal view returns (JobTerms memory terms) {
+        terms = _terms();
+        terms.lanes = lanes;
+        terms.bond = uint96(lanes) * terms.bond;
+    }
+
+    function _bid(bytes32 id, uint256 i, uint96 price) internal view returns (Bid memory) {
+        return Bid(id, providers[i], price, bytes32(i), uint64(block.timestamp + 1 days), i);
+    }
+
+    function _sign(Bid memory bid, uint256 key) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, market.hashBid(bid));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function _offers(bytes32 id, uint256 lanes, uint96 price)
+        internal
+        view
+        returns (Bid[] memory bids, bytes[] memory signatures)
+    {
+        (bids, signatures) = (new Bid[](lanes), new bytes[](lanes));
+        for (uint256 i; i < lanes; ++i) {
+            bids[i] = _bid(id, i, price);
+            signatures[i] = _sign(bids[i], providerKeys[i]);
+        }
+    }
+
+    /* ------------------------------------------------------- steps of a job's life */
+
+    function _post(JobTerms memory terms) internal returns (bytes32 id) {
+        vm.prank(terms.requester);
+        id = market.post(terms);
+    }
+
+    function _accept(JobTerms memory terms) internal returns (bytes32 id) {
+        id = _post(terms);
+        (Bid[] memory bids, bytes[] memory signatures) = _offers(id, terms.lanes, PRICE);
+        vm.prank(terms.requester);
+        market.accept(terms, bids, signatures);
+    }
+
+    /// @dev All lanes submitted, seats drawn and pinned.
+    function _drawn(JobTerms memory terms) internal returns (bytes32 id) {
+        id = _accept(terms);
+        for (uint8 lane; lane < terms.lanes; ++lane) {
+            _submit(id, lane, WORD);
+        }
+        _pin(id);
+    }
+
+    /// @dev As `_drawn`, and all seats committed to and revealed `vote`.
+    function _scored(JobTerms memory terms, bytes32 vote) internal returns (bytes32 id) {
+        id = _drawn(terms);
+        _commitAll(id, vote);
+        _revealAll(id, vote);
+    }
+
+    function _submit(bytes32 id, uint8 lane, bytes32 word) internal {
+        vm.prank(providers[lane]);
+        market.submit(id, lane, word);
+    }
+
+    function _pin(bytes32 id) internal {
+        vm.roll(block.number + 3);
+        market.pin(id);
+    }
+
+    function _commit(bytes32 id, uint256 place, bytes32 vote) internal {
+        uint8 round = market.getJob(id).round;
+        uint32 seat = _seat(id, place);
+        bytes32 hash = _commitment(id, round, seat, vote);
+        vm.prank(market.getSeat(seat).hot);
+        market.commit(id, place, hash);
+    }
+
+    function _commitAll(bytes32 id, bytes32 vote) internal {
+        uint256 size = market.getRound(id, market.getJob(id).round).size;
+        for (uint256 place; place < size; ++place) {
+            _commit(id, place, vote);
+        }
+    }
+
+    function _reveal(bytes32 id, uint256 place, bytes32 vote) internal {
+        market.reveal(id, place, vote, _evidence(vote), SALT);
+    }
+
+    function _revealAll(bytes32 id, bytes32 vote) internal {
+        uint256 size = market.getRound(id, market.getJob(id).round).size;
+        for (uint256 place; place < size; ++place) {
+            _reveal(id, place, vote);
+        }
+    }
+
+    function _settle(JobTerms memory terms) internal {
+        skip(terms.challengeWindow);
+        market.settle(terms);
+    }
+
+    /* ------------------------------------------------------------------- facts */
+
+    function _commitment(bytes32 id, uint8 round, uint32 seat, bytes32 vote) internal view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, address(market), id, round, seat, vote, _evidence(vote), SALT));
+    }
+
+    function _evidence(bytes32 vote) internal pure returns (bytes32) {
+        return keccak256(abi.encode("evidence", vote));
+    }
+
+    function _seat(bytes32 id, uint256 place) internal view returns (uint32) {
+        return market.getRound(id, market.getJob(id).round).seats[place];
+    }
+
+    function _hotAt(bytes32 id, uint256 place) internal view returns (address) {
+        return market.getSeat(_seat(id, place)).hot;
+    }
+
+    function _state(bytes32 id) internal view returns (State) {
+        return market.getJob(id).state;
+    }
+
+    /// @dev One lane's value as a vote word.
+    function _vote(uint32 value) internal pure returns (bytes32) {
+        return Votes.withLane(0, 0, value);
+    }
+
+    function _owner(uint256 i) internal pure returns (address) {
+        return address(uint160(0xC01D0000 + i));
+    }
+
+    function _hot(uint256 i) internal pure returns (address) {
+        return address(uint160(0x40700000 + i));
+    }
+
+    function _fund(address account, uint256 amount) internal {
+        token.transfer(account, amount);
+        vm.startPrank(account);
+        token.approve(address(market), amount);
+        market.deposit(amount);
+        vm.stopPrank();
+    }
+}
