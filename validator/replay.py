@@ -1,0 +1,85 @@
+"""`heldout validator replay JOB`: measure a job again and hold every revealed vote against what this machine finds."""
+
+import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from heldout.market.chain import Block, Chain, connect
+from heldout.market.console import emit, load_network, open_keys, say, table
+from heldout.market.errors import Declined, HeldoutError
+from heldout.market.journal import Journal
+from heldout.market.keys import KeyRing
+from heldout.market.lifecycle import JobState, State, fold
+from heldout.market.mail import Mail
+from heldout.market.messages import describe_score
+from heldout.market.terms import JobId
+from heldout.validator.duties import Sight
+from heldout.validator.letters import Letters
+from heldout.validator.measuring import measure
+from heldout.validator.run import tools
+from heldout.validator.seats import live_at_home
+from heldout.validator.voting import Comparison, Undelivered, compare
+from heldout.validator.watch import Watch
+
+
+def replay_arguments(parser: argparse.ArgumentParser) -> None:
+    live_at_home(parser)
+    parser.add_argument("job", metavar="JOB", help="id of a job whose votes are revealed")
+    parser.add_argument(
+        "--round", type=int, default=0, metavar="R", help="1 to 3 (default: the last one that was revealed)"
+    )
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Measure again and compare. Needs the letters that were sent to a seat of this node in the job.
+
+    Exit code 5 if a vote differs.
+    """
+    network, keys, job = load_network(args), open_keys(args), JobId(args.job)
+    chain = connect(network)
+    head = chain.head()
+    state = _revealed(chain, job, head)
+    round_ = args.round or max(i for i, each in enumerate(state.rounds, 1) if each.votes)
+    if not 1 <= round_ <= len(state.rounds) or not state.rounds[round_ - 1].votes:
+        raise HeldoutError(f"nobody revealed a vote in round {round_}", code="not_revealed")
+    say(f"measuring {len(state.lanes)} lanes of {job} again")
+    mine = _measure(chain, keys, state, head)
+    votes, seats = state.rounds[round_ - 1].votes, state.rounds[round_ - 1].seats
+    compared = compare(votes, lambda place: seats[place], mine)
+    rows = [(c.place, c.seat, c.lane, describe_score(c.theirs), describe_score(c.mine), c.meaning) for c in compared]
+    emit(args, _record(job, round_, compared), *table(("PLACE", "SEAT", "LANE", "VOTED", "HERE", "WHICH MEANS"), rows))
+    return 0 if all(c.same for c in compared) else 5
+
+
+def _revealed(chain: Chain, job: JobId, head: Block) -> JobState:
+    """The job's story. Raises Declined while a reveal is still to come: nothing may be told before it (P4.7)."""
+    state = fold(chain.events(chain.network.deploy_block, head.number, job=job)).get(job)
+    if state is None:
+        raise HeldoutError(f"the chain has no job {job}", hint="check the id and the network file", code="no_such_job")
+    if state.state in (State.COMMITTING, State.REVEALING):
+        raise Declined("a committee is at work: nothing is measured aloud before all votes are revealed")
+    if not any(round_.votes for round_ in state.rounds):
+        raise HeldoutError(f"nobody has revealed a vote in {job}", code="not_revealed")
+    return state
+
+
+def _measure(chain: Chain, keys: KeyRing, state: JobState, head: Block) -> tuple[int, ...]:
+    """This machine's values, lane by lane. A scratch journal: the node's own may be in use."""
+    with TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
+        view = chain.job(state.id, at=head)
+        sight = Sight(state.id, state.terms, view, chain.round(state.id, state.round, at=head), {}, head.number, True)
+        known = Watch(chain, journal, keys.address).case(sight, head)
+        letters = Letters(journal, keys.address, Mail(chain.network, chain, keys.account).fetch)
+        letters.collect()
+        for letter in known.to_me:
+            letters.keep(letter)
+        findings = measure(known.case, letters.of(state.id), (), tools(chain.network, keys, Path(folder) / "scratch"))
+    for lane, finding in enumerate(findings):
+        if isinstance(finding, Undelivered):
+            say(f"lane {lane}: {finding.reason}", style="yellow")
+    return tuple(finding.value for finding in findings)
+
+
+def _record(job: JobId, round_: int, compared: tuple[Comparison, ...]) -> dict[str, object]:
+    rows = [{**vars(c), "same": c.same, "meaning": c.meaning} for c in compared]
+    return {"job": job, "round": round_, "agree": all(c.same for c in compared), "votes": rows}

@@ -1,0 +1,147 @@
+"""`heldout validator run`: the parts, put together, and turned over until somebody asks to stop."""
+
+import argparse
+import logging
+import os
+import shlex
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from heldout.kernels import child
+from heldout.kernels.child import ScoreRequest, ScoreResult
+from heldout.kernels.errors import KernelError
+from heldout.market.alarm import Alarm, Channel, command_channel, webhook_channel
+from heldout.market.artifacts import Stores, artifact_id
+from heldout.market.chain import Chain, connect
+from heldout.market.chain.fees import FeePolicy
+from heldout.market.chain.sender import Outbox
+from heldout.market.console import home_path, load_network, open_keys, start_logging
+from heldout.market.daemon import Loop, Pace, metrics_server, stopping_on_signals
+from heldout.market.failpoint import failpoints
+from heldout.market.journal import Journal
+from heldout.market.keys import KeyRing
+from heldout.market.mail import Mail
+from heldout.market.settings import Network
+from heldout.validator import scoring
+from heldout.validator.ballots import Ballots
+from heldout.validator.bench import Bench
+from heldout.validator.board import Board
+from heldout.validator.letters import Letters
+from heldout.validator.measuring import Tools, measure
+from heldout.validator.node import RESERVE_GAS, Parts, ValidatorNode
+from heldout.validator.opening import Get, Reader
+from heldout.validator.seats import live_at_home
+from heldout.validator.watch import Watch
+
+log = logging.getLogger(__name__)
+
+SCORER_MEMORY = 4 << 30
+"""Bytes of address space of one scoring process."""
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an operator may choose."""
+
+    metrics: str
+    period_s: float
+    alarm_command: tuple[str, ...] = ()
+    alarm_webhook: str = ""
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    live_at_home(parser)
+    parser.add_argument(
+        "--metrics", metavar="ADDRESS", default="127.0.0.1:0", help="where /metrics is served; port 0: any"
+    )
+    parser.add_argument(
+        "--period", metavar="SECONDS", type=float, default=1.0, help="from one look at the chain to the next"
+    )
+    parser.add_argument(
+        "--alarm-command", metavar="WORDS", default="", help="run when a duty is at risk; JSON on stdin"
+    )
+    parser.add_argument("--alarm-webhook", metavar="URL", default="", help="gets the same JSON by POST")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Commit, reveal and settle for all seats of this node's hot key, until stopped."""
+    start_logging(args)
+    network, keys, home = load_network(args), open_keys(args), home_path(args)
+    options = Options(args.metrics, args.period, tuple(shlex.split(args.alarm_command)), args.alarm_webhook)
+    stop = threading.Event()
+    with stopping_on_signals(stop), assembled(network, keys, home, options, stop) as loop:
+        loop.run()
+    log.info("stopped")
+    return 0
+
+
+@contextmanager
+def assembled(network: Network, keys: KeyRing, home: Path, options: Options, stop: threading.Event) -> Iterator[Loop]:  # type: ignore[type-arg]
+    """A node in `home`, which nobody else may use meanwhile. Raises AlreadyRunning, WrongNetwork, ChainProblem."""
+    registry = CollectorRegistry()
+    alarm = Alarm(_channels(options), registry=registry)
+    with Journal(home) as journal:
+        chain = connect(network)
+        capable = knows_the_answers(alarm)
+        node = ValidatorNode(_parts(chain, keys, home, journal, alarm, capable), keys.address)
+        loop = Loop(node, chain.head, alarm, registry=registry, pace=Pace(options.period_s), stop=stop)
+        with metrics_server(options.metrics, registry, lambda: loop.ready) as (host, port):
+            log.info("online as %s, metrics on http://%s:%d/metrics", keys.address, host, port)
+            yield loop
+        chain.close()
+
+
+def _parts(chain: Chain, keys: KeyRing, home: Path, journal: Journal, alarm: Alarm, capable: bool) -> Parts:
+    network = chain.network
+    outbox = Outbox(chain, keys.account, journal, policy=FeePolicy(reserve_gas=RESERVE_GAS), alarm=alarm.ring)
+    mail = Mail(network, chain, keys.account, outbox)
+    return Parts(
+        chain=chain,
+        outbox=outbox,
+        watch=Watch(chain, journal, keys.address),
+        ballots=Ballots(journal, keys.vote_secret),
+        bench=Bench(partial(measure, tools=tools(network, keys, home / SCRATCH)), alarm),
+        letters=Letters(journal, keys.address, mail.fetch),
+        alarm=alarm,
+        show=Board(home, capable).show,
+        reach=failpoints(network, os.environ),
+        capable=capable,
+    )
+
+
+def tools(network: Network, keys: KeyRing, scratch: Path) -> Tools:
+    """What measuring needs: this node's wrapping key, the network's stores, and the scoring process."""
+    return Tools(Reader(keys.address, keys.wrap_private), _getter(Stores.of(network.stores)), _score, scratch)
+
+
+def _getter(stores: Stores) -> Get:
+    return lambda digest, limit: stores.get(artifact_id(digest), limit)
+
+
+def _score(request: ScoreRequest, timeout_s: float) -> ScoreResult:
+    return scoring.score(request, timeout_s=timeout_s, memory_bytes=SCORER_MEMORY)
+
+
+def knows_the_answers(alarm: Alarm) -> bool:
+    """Whether this machine reproduces the known answers; it does not vote if it does not (P9.4)."""
+    try:
+        vectors = child.self_test()
+    except KernelError as problem:
+        alarm.ring(
+            "self_test_failed", f"this machine does not score as all others do, and will not vote: {problem.message}"
+        )
+        return False
+    log.info("%d known answers reproduced", vectors)
+    return True
+
+
+def _channels(options: Options) -> list[Channel]:
+    channels = [command_channel(options.alarm_command)] if options.alarm_command else []
+    return channels + ([webhook_channel(options.alarm_webhook)] if options.alarm_webhook else [])
