@@ -62,7 +62,9 @@ def _transact(anvil: Anvil, to: Address | None, data: bytes) -> dict[str, Any]:
     """From the deployer, whose key anvil holds itself."""
     request: dict[str, Any] = {"from": accounts.address(0), "data": hexed(data)}
     hash_ = anvil.call("eth_sendTransaction", request | ({"to": to} if to else {}))
-    receipt: dict[str, Any] = anvil.call("eth_getTransactionReceipt", hash_)
+    receipt: dict[str, Any] | None = None
+    while receipt is None:  # anvil answers a moment before it has mined
+        receipt = anvil.call("eth_getTransactionReceipt", hash_)
     if receipt["status"] != "0x1":
         raise ChainProblem(f"the devnet's deployment was reverted: {hash_}")
     return receipt
