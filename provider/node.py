@@ -164,7 +164,7 @@ class ProviderNode:
     def _look_after_sandbox(self) -> None:
         """Adopt what still runs, once; look now and then if the engine is there, and sweep up strays (P11 d)."""
         now, training = self._ticks(), self._tools.training
-        unfinished = {record.job: record.failed for record in self._tools.records if not record.done}
+        unfinished: dict[str, int] = {record.job: record.failed for record in self._tools.records if not record.done}
         try:
             if not self._adopted:
                 training.adopt(unfinished)

@@ -95,7 +95,8 @@ class Work:
     def _finish(self, view: View, mine: Record) -> Record:
         """Leave nothing behind: no container, no file, no row of the requester's data (P11 d)."""
         job = view.job.id
-        self._tools.training.discard(job)
+        if mine.attempts:
+            self._tools.training.discard(job)
         self._tools.materials.forget(job)
         self._making.forget(job)
         self._delivering.forget(job)

@@ -1,0 +1,112 @@
+"""`heldout provider doctor`: is this machine fit to be bound by a contract?"""
+
+import argparse
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from heldout.market.chain import Chain, connect
+from heldout.market.console import emit, home_path, load_network, table
+from heldout.market.errors import HeldoutError
+from heldout.market.keys import KeyRing
+from heldout.market.money import format_tokens
+from heldout.market.settings import Network
+from heldout.provider.config import Config
+from heldout.provider.hardware import probe
+from heldout.provider.probe import probe_sandbox
+from heldout.provider.setup import read_config
+
+CLOCK_SKEW_S = 120
+"""Deadlines are block time, so a wrong clock costs nothing but sign-in; a worse one than this deserves a look."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    check: str
+    ok: bool
+    detail: str
+
+
+def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-sandbox", action="store_true", help="leave out the hostile job")
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Check everything a node needs and print what was found. Exit code 1 if something is wrong."""
+    findings = list(_examine(args))
+    rows = [("ok" if finding.ok else "WRONG", finding.check, finding.detail) for finding in findings]
+    healthy = all(finding.ok for finding in findings)
+    emit(args, {"ok": healthy, "findings": [asdict(finding) for finding in findings]}, *table(("", "check", ""), rows))
+    return 0 if healthy else 1
+
+
+def _examine(args: argparse.Namespace) -> Iterator[Finding]:
+    home = home_path(args)
+    network, settings = load_network(args), read_config(home)
+    yield Finding("config", True, f"{format_tokens(settings.offer.price)} tokens per job-hour")
+    yield from _examine_chain(network, home, settings)
+    yield _tried("disk", lambda: _disk(home, settings))
+    yield _tried("stores", lambda: _stores(network))
+    yield Finding("hardware", True, probe(home).describe())
+    if not args.no_sandbox:
+        yield from _examine_sandbox(network, home, settings)
+
+
+def _examine_chain(network: Network, home: Path, settings: Config) -> Iterator[Finding]:
+    try:
+        chain = connect(network)
+        head = chain.head()
+    except HeldoutError as problem:
+        yield Finding("rpc", False, f"{problem.message}: {problem.hint}")
+        return
+    yield Finding("rpc", True, f"chain {network.chain_id}, block {head.number}")
+    skew = time.time() - head.timestamp
+    yield Finding("clock", abs(skew) < CLOCK_SKEW_S or network.is_devnet, f"{skew:+.0f} s from the newest block's")
+    yield _tried("money", lambda: _money(chain, KeyRing.address_of(home), settings))
+
+
+def _money(chain: Chain, address: str, settings: Config) -> tuple[bool, str]:
+    gas, free = chain.eth(address), chain.free(address)
+    text = f"{address}: {format_tokens(gas)} for gas, {format_tokens(free)} free as collateral"
+    return gas >= settings.gas_reserve and free > 0, text + ("" if free else ": heldout provider deposit")
+
+
+def _disk(home: Path, settings: Config) -> tuple[bool, str]:
+    free = shutil.disk_usage(home).free
+    wanted = settings.offer.disk_bytes * settings.offer.jobs
+    return free >= wanted, f"{free >> 30} GiB free, {wanted >> 30} GiB offered"
+
+
+def _stores(network: Network) -> tuple[bool, str]:
+    from heldout.market.artifacts import Stores, artifact_id
+
+    Stores.of(network.stores).has(artifact_id(bytes(32)))
+    return True, ", ".join(network.stores)
+
+
+def _examine_sandbox(network: Network, home: Path, settings: Config) -> Iterator[Finding]:
+    from heldout.market.sandbox import open_runner
+
+    machine = probe(home).platform
+    image = network.images.get(machine, "")
+    try:
+        runner = open_runner(settings.runner, home / "doctor", chain_id=network.chain_id)
+        if not runner.isolates:
+            yield Finding("sandbox", True, "process runner: isolates nothing, for a devnet only")
+            return
+        if not image:
+            yield Finding("sandbox", True, f"not probed: the network file names no image for {machine}")
+            return
+        for attempt, blocked in probe_sandbox(runner, image, home / "doctor").items():
+            yield Finding(f"sandbox: {attempt}", blocked, "blocked" if blocked else "REACHED by a job")
+    except HeldoutError as problem:
+        yield Finding("sandbox", False, f"{problem.message}: {problem.hint}")
+
+
+def _tried(check: str, look: Callable[[], tuple[bool, str]]) -> Finding:
+    try:
+        return Finding(check, *look())
+    except HeldoutError as problem:
+        return Finding(check, False, f"{problem.message}: {problem.hint}")

@@ -1,0 +1,23 @@
+"""`heldout provider …`: set up, check, run and understand a provider node."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from heldout.market.console import Command, run_table
+
+_HERE: Final = "heldout.provider"
+COMMANDS: Final = {
+    "init": Command("make a key ring and a provider.toml for this machine", f"{_HERE}.configuring:init"),
+    "doctor": Command("check RPC, clock, gas, disk, stores and sandbox", f"{_HERE}.checking:doctor", "provider"),
+    "run": Command("bid, train, submit and be paid, until stopped", f"{_HERE}.running:run", "provider"),
+    "status": Command("money, jobs in hand and how their training goes", f"{_HERE}.running:status"),
+    "why": Command("each job with the rule that kept this node from bidding or winning", f"{_HERE}.running:why"),
+    "deposit": Command("move tokens into the market: a bid needs collateral", f"{_HERE}.paying:deposit"),
+    "withdraw": Command("move free balance back to your address, or to another", f"{_HERE}.paying:withdraw"),
+    "appeal": Command("ask for a bigger committee, with a bond", f"{_HERE}.paying:appeal"),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line, without the words `heldout provider`. Raises HeldoutError."""
+    return run_table("heldout provider", __doc__.partition(": ")[2].capitalize(), COMMANDS, argv)

@@ -1,0 +1,72 @@
+"""What `status` and `why` print, from a node's records: pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from heldout.market.console import amount
+from heldout.market.money import format_tokens
+from heldout.provider.readings import Reading
+from heldout.provider.record import Record
+
+
+def stage(record: Record) -> str:
+    """How far this node has come with a job, in one word."""
+    if record.done:
+        return "over"
+    if record.price is None:
+        return "no bid"
+    for reached, word in (
+        (record.half_given, "paid"),
+        (bool(record.delivered), "delivered"),
+        (record.requester_told, "submitted"),
+        (record.uploaded, "uploaded"),
+        (record.sealed is not None, "sealed"),
+        (bool(record.weights_hash), "trained"),
+        (record.attempts > record.failed, "training"),
+        (record.failures > 0, "failed"),
+        (record.data_ready, "data ready"),
+        (bool(record.keys), "keys"),
+    ):
+        if reached:
+            return word
+    return "bid"
+
+
+def reason(record: Record) -> str:
+    """The exact rule that kept this node from bidding or winning, or what it waits for."""
+    if record.ending:
+        return record.ending
+    if record.refusal:
+        return record.refusal[1]
+    if record.price is None:
+        return "not looked at yet"
+    return f"bid {format_tokens(record.price)}; {stage(record)}" + (f"; {record.failure}" if record.failure else "")
+
+
+def rule(record: Record) -> str:
+    """One word to count by."""
+    if record.price is None:
+        return str(record.refusal[0]) if record.refusal else "unseen"
+    return stage(record) if not record.done else ("won" if record.attempts else "not_won")
+
+
+def as_json(record: Record, readings: Sequence[Reading] = ()) -> dict[str, Any]:
+    """A record for machines, without anything secret."""
+    return {
+        "job": record.job,
+        "stage": stage(record),
+        "rule": rule(record),
+        "reason": reason(record),
+        "price": amount(record.price) if record.price is not None else None,
+        "attempts": record.attempts,
+        "failure": record.failure,
+        "weights": record.weights_hash or None,
+        "last_reading": readings[-1] if readings else None,
+    }
+
+
+def summary(records: Sequence[Record]) -> str:
+    """`31 jobs: 14 above_cap, 9 gpus, 6 won, 2 not_won`."""
+    counts = Counter(map(rule, records)).most_common()
+    return f"{len(records)} jobs" + (": " + ", ".join(f"{count} {word}" for word, count in counts) if counts else "")
