@@ -16,14 +16,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn, overload
 
-from eth_account.signers.local import LocalAccount
-
 from heldout.market.chain.contracts import Contract
 from heldout.market.chain.fees import GWEI, FeePolicy, Fees, Urgency, bumped, opening
 from heldout.market.chain.reader import Chain
 from heldout.market.chain.sending import Pending, Receipt, Sending, Status
 from heldout.market.chain.views import Block
-from heldout.market.chain.wallet import Answer, Wallet
+from heldout.market.chain.wallet import Account, Answer, Wallet
 from heldout.market.errors import ChainProblem, HeldoutError, InsufficientFunds, Reverted, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.messages import hexed
@@ -51,7 +49,7 @@ class Outbox:
     def __init__(
         self,
         chain: Chain,
-        account: LocalAccount,
+        account: Account,
         journal: Journal,
         *,
         policy: FeePolicy | None = None,

@@ -3,11 +3,9 @@
 from typing import NamedTuple
 
 from eth_abi.abi import encode as abi_encode
-from eth_account.signers.local import LocalAccount
-from eth_typing import Hash32
 
 from heldout.market.errors import BadMessage
-from heldout.market.signatures import recover
+from heldout.market.signatures import Signer, recover
 from heldout.market.terms import keccak256, words
 
 MAGIC = bytes.fromhex("1626ba7e")
@@ -24,9 +22,9 @@ class Permit(NamedTuple):
     s: bytes
 
 
-def sign_digest(account: LocalAccount, digest: bytes) -> bytes:
+def sign_digest(account: Signer, digest: bytes) -> bytes:
     """r ‖ s ‖ v, 65 bytes, as OpenZeppelin's ECDSA reads it."""
-    return bytes(account.unsafe_sign_hash(Hash32(digest)).signature)
+    return bytes(account.unsafe_sign_hash(digest).signature)
 
 
 def recovers(address: str, digest: bytes, signature: bytes) -> bool:
@@ -42,7 +40,7 @@ def wallet_question(digest: bytes, signature: bytes) -> bytes:
     return MAGIC + abi_encode(["bytes32", "bytes"], [digest, signature])
 
 
-def sign_permit(account: LocalAccount, domain: bytes, spender: str, amount: int, nonce: int, deadline: int) -> Permit:
+def sign_permit(account: Signer, domain: bytes, spender: str, amount: int, nonce: int, deadline: int) -> Permit:
     """EIP-2612: `spender` may take `amount` of the account's tokens until `deadline` (unix seconds)."""
     struct = keccak256(words((_PERMIT_TYPE, account.address, spender, amount, nonce, deadline)))
     signature = sign_digest(account, keccak256(b"\x19\x01" + domain + struct))

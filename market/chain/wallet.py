@@ -2,9 +2,7 @@
 
 import logging
 from enum import Enum
-from typing import Any
-
-from eth_account.signers.local import LocalAccount
+from typing import Any, Protocol
 
 from heldout.market.chain.contracts import Contract, checksum
 from heldout.market.chain.fees import Fees
@@ -16,6 +14,7 @@ from heldout.market.chain.views import Block
 from heldout.market.errors import ChainProblem
 from heldout.market.messages import hexed
 from heldout.market.money import Wei
+from heldout.market.signatures import Signer
 from heldout.market.terms import Address, BlockNumber
 
 log = logging.getLogger(__name__)
@@ -31,10 +30,23 @@ class Answer(Enum):
     """Or nobody there to take it."""
 
 
+class SignedTransaction(Protocol):
+    @property
+    def raw_transaction(self) -> bytes: ...
+    @property
+    def hash(self) -> bytes: ...
+
+
+class Account(Signer, Protocol):
+    """What sending needs of an eth_account LocalAccount, whose import costs a second: readers do without."""
+
+    def sign_transaction(self, transaction_dict: Any) -> SignedTransaction: ...
+
+
 class Wallet:
     """Signs with one key."""
 
-    def __init__(self, chain: Chain, account: LocalAccount) -> None:
+    def __init__(self, chain: Chain, account: Account) -> None:
         self.chain = chain
         self.address = Address(account.address)
         self._account = account
