@@ -1,6 +1,6 @@
 """Signed text (EIP-191) and who signed it: for upload permits and sign-in. Pure; contract wallets need the chain."""
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from coincurve import PublicKey
 
@@ -22,7 +22,7 @@ class Signer(Protocol):
 
     @property
     def address(self) -> str: ...
-    def unsafe_sign_hash(self, message_hash: bytes) -> SignedHash: ...
+    def unsafe_sign_hash(self, message_hash: Any) -> SignedHash: ...
 
 
 def personal_digest(text: str) -> bytes:

@@ -46,6 +46,8 @@ class View:
     """All a decision may depend on. `head` and `now` are number and timestamp of the block that was read."""
 
     job: JobState
+    changed: BlockNumber
+    """Block of the job's latest event."""
     head: BlockNumber
     now: Timestamp
     confirmations: int
@@ -56,7 +58,7 @@ class View:
     seats: tuple[int, ...] = ()
     """By place, `VACANT` included; empty until the seed block is deep."""
     sent: frozenset[str] = frozenset()
-    """Names of the letters that were handed over (see `letter_name`)."""
+    """Names of the letters that were handed over lately (see `letter_name`): after a while they go out again."""
     complete: frozenset[int] = frozenset()
     """Lanes whose weights could be opened now: submission letter and half b are here."""
     fetched: frozenset[int] = frozenset()
@@ -159,8 +161,8 @@ def pays(job: JobState, lane: int) -> bool:
 
 
 def is_done(view: View) -> bool:
-    """Whether nothing will ever be due again for this job."""
-    return view.job.final and not duties(view)
+    """Whether nothing will ever be due again for this job, whatever the chain may still reorganise."""
+    return view.job.final and view.head >= view.changed + view.confirmations and not duties(view)
 
 
 def _can_answer(view: View) -> bool:

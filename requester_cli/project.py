@@ -8,7 +8,6 @@
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from heldout.market.errors import BadInput
 from heldout.market.terms import JobId
 from heldout.requester_cli import jobfile
 from heldout.requester_cli.dataset import SealedData, Shards, fingerprint
+from heldout.requester_cli.files import write_whole
 
 STATE = ".heldout"
 _SKIPPED = {STATE, "__pycache__", ".git", jobfile.FILE_NAME}
@@ -85,10 +85,18 @@ class Project:
     def save_shards(self, shards: Shards) -> None:
         folder = self._state / "data"
         for index, sealed in enumerate(shards.sealed):
-            _write(folder / f"{index:02}.sealed", sealed)
-        _write(folder / "leaves", shards.leaves)
+            write_whole(folder / f"{index:02}.sealed", sealed)
+        write_whole(folder / "leaves", shards.leaves)
         about = asdict(shards.about) | {"salt": shards.about.salt.hex(), "root": shards.about.root.hex()}
-        _write(folder / "data.json", json.dumps(about, indent=2).encode())
+        write_whole(folder / "data.json", json.dumps(about, indent=2).encode())
+
+    def is_sealed(self) -> bool:
+        """Whether what was sealed last is still what the job file asks for."""
+        try:
+            self.sealed_data()
+        except BadInput:
+            return False
+        return True
 
     def sealed_data(self) -> SealedData:
         """What was sealed last. Raises BadInput if nothing was, or the job file or the data changed since."""
@@ -117,7 +125,7 @@ class Project:
     # ----------------------------------------------------------------------------------------------- records
 
     def save_check(self, record: CheckRecord) -> None:
-        _write(self._state / "check.json", json.dumps(asdict(record), indent=2).encode())
+        write_whole(self._state / "check.json", json.dumps(asdict(record), indent=2).encode())
 
     def check_record(self, subject: str) -> CheckRecord | None:
         """The last check, if it was of exactly this task and data."""
@@ -128,7 +136,7 @@ class Project:
         return record if record.subject == subject else None
 
     def save_job(self, job: JobId, about: dict[str, Any]) -> None:
-        _write(self._state / "jobs" / f"{job}.json", json.dumps(about, indent=2).encode())
+        write_whole(self._state / "jobs" / f"{job}.json", json.dumps(about, indent=2).encode())
 
     def latest_job(self) -> JobId | None:
         """The job posted last from this folder."""
@@ -143,13 +151,3 @@ def _read_json(path: Path, absent: Callable[[], BadInput]) -> Any:
         raise absent() from None
     except ValueError:
         raise BadInput(f"{path} is damaged", hint="run `heldout data seal` again", code="damaged_file") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

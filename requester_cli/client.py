@@ -1,0 +1,286 @@
+"""`heldout.Client`: everything the requester's commands do, as a small synchronous Python API.
+
+    from pathlib import Path
+    from heldout import Client
+
+    with Client.open(Path("network.json"), home=Path("keys"), password_file=Path("password")) as client:
+        client.seal(Path("digits"))
+        posting = client.draft(Path("digits"))
+        print(client.plan(posting).lines())
+        job = client.post(posting)
+        client.keep(job)                      # releases keys when they are due, until the job has ended
+        print(client.verify(job))
+
+Amounts are wei (`heldout.market.money.parse_tokens("12.5")`), jobs are their ids, times are block time. Every method
+raises errors of heldout.market.errors. With the market service gone, everything still works over chain and stores.
+"""
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heldout.market.alarm import Alarm
+from heldout.market.artifacts import Stores
+from heldout.market.chain import Block, Chain, connect
+from heldout.market.chain.deposits import deposit
+from heldout.market.chain.sender import Outbox
+from heldout.market.chain.sending import Receipt
+from heldout.market.daemon import Loop, Pace
+from heldout.market.errors import BadInput, KeyProblem
+from heldout.market.journal import Journal
+from heldout.market.keys import KeyRing, open_ring
+from heldout.market.lifecycle import ChainEvent, JobState, State, fold
+from heldout.market.mail import Mail
+from heldout.market.money import Wei
+from heldout.market.settings import Network
+from heldout.market.terms import Address, JobId
+from heldout.requester_cli.bids import valid_offers
+from heldout.requester_cli.dataset import SealedData, seal
+from heldout.requester_cli.duties import Offer, Policy, pays
+from heldout.requester_cli.files import write_whole
+from heldout.requester_cli.keeper import Keeper, Tools, getter
+from heldout.requester_cli.opening import find_parcel, open_parcel
+from heldout.requester_cli.plan import Plan, make_plan
+from heldout.requester_cli.posting import Posting, draft
+from heldout.requester_cli.project import Project
+from heldout.requester_cli.shelf import Shelf
+from heldout.requester_cli.verifying import Check, verify
+
+if TYPE_CHECKING:
+    from heldout.requester_cli.checking import CheckReport
+
+
+class Client:
+    """One requester on one market. Without keys it can only read."""
+
+    def __init__(
+        self, network: Network, keys: KeyRing | None = None, *, home: Path | None = None, journal: str = "commands"
+    ) -> None:
+        """`home` is where transactions are journalled; it is needed for sending. One process at a time holds the
+        journal of a name, so that commands work beside the daemon, which calls its own "keeper"."""
+        self.network = network
+        self._keys = keys
+        self._home = home
+        self._journal_name = journal
+        self._journal: Journal | None = None
+
+    @staticmethod
+    def open(network: Path, *, home: Path, password_file: Path) -> "Client":
+        """A client from a network file and a key ring on disk."""
+        return Client(Network.from_json(network.read_text()), open_ring(home, password_file=password_file), home=home)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    # -------------------------------------------------------------------------------------------------- parts
+
+    @property
+    def keys(self) -> KeyRing:
+        if self._keys is None:
+            raise KeyProblem("this needs your keys", hint="give a key ring with --home", code="no_keys")
+        return self._keys
+
+    @property
+    def address(self) -> Address:
+        return self.keys.address
+
+    @cached_property
+    def chain(self) -> Chain:
+        return connect(self.network)
+
+    @cached_property
+    def stores(self) -> Stores:
+        return Stores.of(self.network.stores, self._keys.account if self._keys else None)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self.chain, self.keys.account, self.journal)
+
+    @property
+    def journal(self) -> Journal:
+        if self._journal is None:
+            if self._home is None:
+                raise KeyProblem("sending needs a home directory for its journal", code="no_home")
+            self._journal = Journal(self._home / "journals" / self._journal_name)
+        return self._journal
+
+    @cached_property
+    def mail(self) -> Mail:
+        sender = self._keys.account if self._keys else None
+        return Mail(self.network, self.chain, sender, self.outbox if sender and self._home else None)
+
+    # -------------------------------------------------------------------------------------------------- money
+
+    def deposit(self, amount: Wei) -> Receipt:
+        """Tokens of this address into its free balance on the market."""
+        return deposit(self.chain, self.outbox, self.keys.account, amount)
+
+    def withdraw(self, amount: Wei, to: Address | None = None) -> Receipt:
+        """Free balance back to this address, or to another."""
+        name = f"withdraw:{secrets.token_hex(8)}"
+        return self.outbox.send(name, "withdraw", to or self.address, amount, wait=True)
+
+    # ------------------------------------------------------------------------------------------------ posting
+
+    def seal(self, folder: Path, *, drop_duplicates: bool = False, again: bool = False) -> SealedData:
+        """Seal the data of a job folder, keep it under `.heldout/`, and upload it to the stores.
+
+        Data that is sealed already is only uploaded, unless `again` asks for fresh keys and a fresh order.
+        """
+        project = Project(folder)
+        if again or not project.is_sealed():
+            files, salt = project.data_files(), secrets.token_bytes(32)
+            shards = seal(files, self.keys.data_secret, salt, project.job.shards, drop_duplicates=drop_duplicates)
+            project.save_shards(shards)
+        shards = project.shards()
+        for sealed in shards.sealed:
+            self.stores.put(sealed)
+        self.stores.put(shards.leaves)
+        return shards.about
+
+    def draft(self, folder: Path) -> Posting:
+        """Manifest and terms of a job folder, with every default filled in and every bound checked."""
+        return draft(Project(folder), self.network, self.chain.parameters(), self.address, self.keys.wrap_public)
+
+    def check(self, folder: Path, *, runner: str = "docker") -> "CheckReport":
+        """Baseline and scorer twice in the sandbox, as providers and validators will run them."""
+        from heldout.requester_cli.checking import check
+
+        return check(Project(folder), self.draft(folder), self.keys, self.network, runner=runner)
+
+    def plan(self, posting: Posting) -> Plan:
+        """What posting costs and promises, who could bid, and what it would need first."""
+        return make_plan(self.chain, posting, self.address)
+
+    def post(self, posting: Posting) -> JobId:
+        """Upload what the terms name, deposit what the escrow lacks, and post. Safe to repeat."""
+        if self.chain.job(posting.job).state is not State.NONE:
+            return posting.job
+        for blob in posting.blobs:
+            self.stores.put(blob)
+        plan = self.plan(posting)
+        plan.refuse_impossible()
+        if plan.to_deposit:
+            self.deposit(plan.to_deposit)
+        self.outbox.send(f"post:{posting.job}", "post", posting.terms.as_tuple(), wait=True)
+        return posting.job
+
+    # --------------------------------------------------------------------------------------------------- jobs
+
+    def jobs(self) -> list[JobState]:
+        """Every job of the market, oldest first, from the chain alone."""
+        found = fold(self.chain.events(self.network.deploy_block, self.chain.head().number))
+        return sorted(found.values(), key=lambda job: (job.posted.block, job.posted.log_index))
+
+    def job(self, job: str) -> JobState:
+        """One job, by its id or by the beginning of it. Raises BadInput if none or several fit."""
+        fitting = [state for state in self.jobs() if state.id.startswith(job.lower())] if job.startswith("0x") else []
+        if len(fitting) != 1:
+            what = "no job" if not fitting else f"{len(fitting)} jobs"
+            raise BadInput(
+                f"{what} of this market begin(s) with {job}", hint="see `heldout job list`", code="no_such_job"
+            )
+        return fitting[0]
+
+    def events(self, job: JobState) -> list[ChainEvent]:
+        """Everything that happened to a job, in the chain's order."""
+        return self.chain.events(job.posted.block, self.chain.head().number, job=job.id)
+
+    def offers(self, job: JobState) -> tuple[Offer, ...]:
+        """The bids that could be accepted now, the cheapest first."""
+        return valid_offers(self.chain, self.mail.bids(job.id), job, self.chain.head())
+
+    def accept(self, job: JobState, offers: Sequence[Offer]) -> Receipt:
+        bids, signatures = [offer.bid.as_tuple() for offer in offers], [offer.signature for offer in offers]
+        return self.outbox.send(f"accept:{job.id}:by-hand", "accept", job.terms.as_tuple(), bids, signatures, wait=True)
+
+    def cancel(self, job: JobState) -> Receipt:
+        """Take an open job back, whole."""
+        return self.outbox.send(f"cancel:{job.id}", "cancel", job.id, wait=True)
+
+    def appeal(self, job: JobState) -> Receipt:
+        """Ask for a bigger committee, with a bond out of the free balance (P3.6)."""
+        return self.outbox.send(f"appeal:{job.id}:{job.round}", "appeal", job.id, 0, wait=True)
+
+    # -------------------------------------------------------------------------------------------------- duties
+
+    def keeper(self, alarm: Alarm, *, policy: Policy | None = None, only: Sequence[JobId] = ()) -> Keeper:
+        """What does the requester's duties, one `step` at a time."""
+        tools = Tools(self.chain, self.keys, self.stores, self.mail, self.outbox, self.journal)
+        return Keeper(tools, alarm, self._shelf, policy=policy, only=only)
+
+    def keep(
+        self,
+        job: JobId,
+        *,
+        policy: Policy | None = None,
+        on_cycle: Callable[[Keeper], None] | None = None,
+        period_s: float = 1.0,
+    ) -> JobState:
+        """Do what is due for one job until it has ended; the job as it ended."""
+        alarm, stop = Alarm(), threading.Event()
+        keeper = self.keeper(alarm, policy=policy, only=[job])
+        loop = Loop(_UntilDone(keeper, job, stop, on_cycle), self.chain.head, alarm, pace=Pace(period_s), stop=stop)
+        loop.run()
+        return self.job(job)
+
+    # ------------------------------------------------------------------------------------------------- results
+
+    def fetch(self, job: JobState, lane: int) -> bytes:
+        """The weights of a paid lane, opened and checked. Raises BadInput while something is lacking."""
+        kept = self._shelf.find(job, lane)
+        if kept is not None:
+            return kept
+        parcel = find_parcel(self.keys, job, lane, self.mail.fetch(job.id)) if job.lanes[lane].word else None
+        if parcel is None:
+            why = "its provider owes half b" if pays(job, lane) else "only a lane that pays can be opened"
+            hint = "leave `heldout job watch` running: it demands what does not come"
+            raise BadInput(f"lane {lane} cannot be opened yet: {why}", hint=hint, code="not_delivered")
+        weights = open_parcel(parcel, job, getter(self.stores))
+        self._shelf.keep(job.id, lane, parcel.submission, weights)
+        return weights
+
+    def save(self, job: JobState, lane: int, path: Path) -> bytes:
+        """As `fetch`, into a file."""
+        weights = self.fetch(job, lane)
+        write_whole(path, weights)
+        return weights
+
+    def verify(self, job: JobState, weights: dict[int, bytes] | None = None) -> list[Check]:
+        """Score the paid lanes again, here, and compare with the chain. `weights` by lane: fetched if left out."""
+        if weights is None:
+            weights = {lane: self.fetch(job, lane) for lane in range(len(job.lanes)) if pays(job, lane)}
+        return verify(self.chain, self.keys, job, weights, getter(self.stores))
+
+    @property
+    def _shelf(self) -> Shelf:
+        if self._home is None:
+            raise KeyProblem("weights are kept in a home directory", code="no_home")
+        return Shelf(self._home / "weights")
+
+
+class _UntilDone:
+    """A keeper that ends the loop when its one job is done."""
+
+    def __init__(
+        self, keeper: Keeper, job: JobId, stop: threading.Event, on_cycle: Callable[[Keeper], None] | None
+    ) -> None:
+        self._keeper, self._job, self._stop, self._on_cycle = keeper, job, stop, on_cycle
+
+    def step(self, head: Block) -> None:
+        self._keeper.step(head)
+        if self._on_cycle is not None:
+            self._on_cycle(self._keeper)
+        if self._keeper.is_done(self._job):
+            self._stop.set()

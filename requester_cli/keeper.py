@@ -1,0 +1,280 @@
+"""Doing what `duties` decides, job after job: the requester as a daemon (`heldout requester run`, `job watch`).
+
+It keeps nothing that cannot be found again: jobs, splits, committees and demands are read from the chain, keys and
+envelopes are derived from the key ring. The journal guards transactions and keeps letters that a mailbox may lose, so
+kill -9 at any point, or a lost disk with a backup of the keys, loses nothing.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from heldout.market.alarm import Alarm
+from heldout.market.artifacts import Stores, artifact_id
+from heldout.market.chain import Block, Chain, JobView
+from heldout.market.chain.sender import Outbox
+from heldout.market.daemon import Isolation
+from heldout.market.errors import ChainProblem, HeldoutError, Reverted
+from heldout.market.journal import Journal
+from heldout.market.keys import KeyRing
+from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
+from heldout.market.mail import Mail
+from heldout.market.messages import BULLETIN, Letter, encode_answer
+from heldout.market.split import SEED_DELAY
+from heldout.market.terms import BlockNumber, JobId
+from heldout.requester_cli.bids import valid_offers
+from heldout.requester_cli.duties import (
+    Accept,
+    Answer,
+    DemandHalf,
+    Duty,
+    Fetch,
+    Move,
+    Offer,
+    Policy,
+    ReleaseHeldOut,
+    ReleaseTraining,
+    ShowHeldOut,
+    View,
+    duties,
+    is_done,
+    letter_name,
+    risks,
+    seat_name,
+)
+from heldout.requester_cli.letters import Recipient, Writer
+from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
+from heldout.requester_cli.shelf import Shelf
+
+log = logging.getLogger(__name__)
+
+_REORG_MARGIN = 64
+"""Blocks looked through again for jobs, so that a reorganised `Posted` is not missed."""
+_RESEND_S = 30
+"""Letters are handed over again while they are due: a service may have lost its database."""
+_RISKS = ("demanded", "release_at_risk", "no_bids", "half_key_missing")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a keeper works with: one requester's side of one market."""
+
+    chain: Chain
+    keys: KeyRing
+    stores: Stores
+    mail: Mail
+    outbox: Outbox
+    journal: Journal
+
+
+class Keeper:
+    """Looks after all of a requester's jobs, or only those in `only`. Weights go to the shelf."""
+
+    def __init__(
+        self, tools: Tools, alarm: Alarm, shelf: Shelf, *, policy: Policy | None = None, only: Collection[JobId] = ()
+    ) -> None:
+        self._tools = tools
+        self._alarm = alarm
+        self._shelf = shelf
+        self._policy = policy or Policy()
+        self._only = frozenset(only)
+        self._isolation = Isolation(alarm)
+        self._posted: dict[JobId, BlockNumber] = {}
+        self._scanned = tools.chain.network.deploy_block
+        self._seen: dict[JobId, View] = {}
+        self._sent: defaultdict[JobId, dict[str, int]] = defaultdict(dict)
+        """When each letter was handed over last, in block time."""
+        self._now = 0
+
+    # ----------------------------------------------------------------------------------------------- one cycle
+
+    def step(self, head: Block) -> None:
+        """Read at `head`, decide, act, for each job that is not done."""
+        self._now = head.timestamp
+        self._tools.outbox.poll()
+        self._find_jobs(head)
+        for job in self.active:
+            self._isolation.run(job, lambda job=job: self._tend(job, head))  # type: ignore[misc]
+
+    @property
+    def active(self) -> list[JobId]:
+        """Jobs in which something may still be due, in the order they were posted."""
+        return [job for job in self._posted if not self.is_done(job)]
+
+    def is_done(self, job: JobId) -> bool:
+        """Whether nothing will ever be due again for a job."""
+        return self._tools.journal.get(f"done:{job}") is not None
+
+    def last_view(self, job: JobId) -> View | None:
+        """What the last cycle saw of a job."""
+        return self._seen.get(job)
+
+    def _find_jobs(self, head: Block) -> None:
+        first = max(self._tools.chain.network.deploy_block, self._scanned - _REORG_MARGIN)
+        for event in self._tools.chain.events(first, head.number, names=["Posted"]):
+            mine = str(event.args["requester"]).lower() == self._tools.keys.address.lower()
+            if mine and event.job and (not self._only or event.job in self._only):
+                self._posted[event.job] = event.block
+        self._scanned = head.number
+
+    def _tend(self, job: JobId, head: Block) -> None:
+        view = self.look(job, head)
+        if view is None:
+            self._posted.pop(job)  # a reorg took it back; it is found again if it is posted again
+            return
+        self._seen[job] = view
+        self._ring(view)
+        for duty in duties(view):
+            self._do(view.job, duty)
+        if is_done(view):
+            self._tools.journal.put(f"done:{job}", {"outcome": view.job.outcome.name})
+            log.info("job %s is done: %s", job, view.job.outcome.name.lower())
+
+    def _ring(self, view: View) -> None:
+        now = {risk.code: risk.message for risk in risks(view)}
+        for code in _RISKS:
+            if code in now:
+                self._alarm.ring(code, now[code], job=view.job.id, deadline=view.job.deadline)
+            else:
+                self._alarm.clear(code, job=view.job.id)
+
+    # ------------------------------------------------------------------------------------------------- reading
+
+    def look(self, job: JobId, head: Block) -> View | None:
+        """Everything a decision depends on, at one block. None if the chain has no such job."""
+        chain = self._tools.chain
+        events = chain.events(self._posted[job], head.number, job=job)
+        state = fold(events).get(job)
+        if state is None:
+            return None
+        stored = chain.job(job, at=head)
+        letters = self._letters(job)
+        return View(
+            job=state,
+            changed=events[-1].block,
+            head=head.number,
+            now=head.timestamp,
+            confirmations=chain.network.confirmations,
+            stage_start=stored.stage_start,
+            seed_block=stored.seed_block,
+            offers=self._offers(state, letters, head),
+            seats=self._seats(state, stored, head),
+            sent=frozenset(name for name, at in self._sent[job].items() if head.timestamp < at + _RESEND_S),
+            complete=frozenset(i for i in range(len(state.lanes)) if self._parcel(state, i, letters)),
+            fetched=frozenset(i for i in range(len(state.lanes)) if self._shelf.path(job, i).exists()),
+            policy=self._policy,
+        )
+
+    def _offers(self, job: JobState, letters: list[Letter], head: Block) -> tuple[Offer, ...]:
+        under_way = any(pending.intent.startswith(f"accept:{job.id}:") for pending in self._tools.outbox.pending)
+        if job.state is not State.OPEN or under_way:
+            return ()
+        return valid_offers(self._tools.chain, letters, job, head)
+
+    def _seats(self, job: JobState, stored: JobView, head: Block) -> tuple[int, ...]:
+        deep = head.number >= stored.seed_block + self._tools.chain.network.confirmations
+        if job.state is not State.COMMITTING or not deep:
+            return ()
+        if pinned := job.rounds[job.round - 1].seats:
+            return pinned
+        try:
+            return self._tools.chain.committee(job.id, at=head)[1]
+        except Reverted:  # the seed is too old, and somebody has to pin a new one
+            return ()
+
+    def _letters(self, job: JobId) -> list[Letter]:
+        """Every letter about a job that ever came: those for me are kept, since a mailbox may be lost."""
+        journal, mail = self._tools.journal, self._tools.mail
+        fresh = mail.fetch(job)
+        for letter in fresh:
+            if letter.receiver != BULLETIN:
+                data = letter.encode()
+                journal.put(f"mail:{job}:{sha256(data).hexdigest()[:32]}", {"letter": data.hex()})
+        kept = [Letter.decode(bytes.fromhex(row["letter"])) for _, row in journal.items(f"mail:{job}:")]
+        return [*kept, *mail.bids(job)]
+
+    def _parcel(self, job: JobState, lane: int, letters: list[Letter]) -> Parcel | None:
+        return find_parcel(self._tools.keys, job, lane, letters) if job.lanes[lane].word else None
+
+    # -------------------------------------------------------------------------------------------------- acting
+
+    def _do(self, job: JobState, duty: Duty) -> None:
+        match duty:
+            case Accept(offers):
+                bids = [offer.bid.as_tuple() for offer in offers]
+                name = sha256(repr(bids).encode()).hexdigest()[:16]
+                signatures = [offer.signature for offer in offers]
+                log.info("job %s: accepting %d bid(s)", job.id, len(bids))
+                self._send(f"accept:{job.id}:{name}", "accept", job.terms.as_tuple(), bids, signatures)
+            case ReleaseTraining(lane):
+                provider = job.lanes[lane].provider
+                self._hand_over(job, self._writer(job).training_keys(lane), letter_name("training_keys", provider))
+            case ReleaseHeldOut(seat):
+                letter = self._writer(job).held_out_keys(self._seat(seat))
+                self._hand_over(job, letter, letter_name("held_out_keys", seat_name(seat)))
+            case ShowHeldOut(lane):
+                provider = job.lanes[lane].provider
+                letter = self._writer(job).held_out_keys_for_lane(lane)
+                self._hand_over(job, letter, letter_name("held_out_keys", provider), fallback=False)
+            case Answer():
+                intent = f"answer:{job.id}:{job.state.name}:{job.round}"
+                self._send(intent, "answer", job.id, REQUESTER, encode_answer(self._owed(job)))
+            case DemandHalf(lane):
+                self._send(f"demand:{job.id}:{job.round}:{lane}", "demand", job.id, lane, 0)
+            case Fetch(lane):
+                self._fetch(job, lane)
+            case Move(function):
+                argument = job.terms.as_tuple() if function == "settle" else job.id
+                self._send(f"{function}:{job.id}:{job.deadline}", function, argument)
+
+    def _send(self, intent: str, function: str, *args: Any) -> None:
+        """A lost race is nobody's fault: the next cycle reads what happened instead."""
+        try:
+            self._tools.outbox.send(intent, function, *args)
+        except Reverted as refused:
+            log.info("%s was not needed or not possible: %s %s", intent, refused.message, refused.hint)
+
+    def _hand_over(self, job: JobState, letter: Letter, name: str, *, fallback: bool = True) -> None:
+        self._tools.mail.send(letter, fallback=fallback)
+        if name not in self._sent[job.id]:
+            log.info("job %s: %s to %s", job.id, letter.kind.value.replace("_", " "), letter.receiver)
+        self._sent[job.id][name] = self._now
+
+    def _owed(self, job: JobState) -> list[Letter]:
+        """What an answer must hold in this stage (P4.5)."""
+        writer = self._writer(job)
+        match job.state:
+            case State.RUNNING:
+                return [writer.training_keys(lane) for lane in range(len(job.lanes))]
+            case State.COMMITTING:
+                seats = self._tools.chain.committee(job.id)[1]
+                return [writer.held_out_keys(self._seat(seat)) for seat in sorted(set(seats) - {VACANT})]
+            case State.SCORED:
+                return [writer.held_out_keys_for_lane(lane) for lane in range(len(job.lanes))]
+        raise HeldoutError(f"nothing can be demanded while a job is {job.state.name}")
+
+    def _seat(self, seat: int) -> Recipient:
+        chain = self._tools.chain
+        return Recipient(chain.seat(seat).hot, chain.seat_wrap_key(seat))
+
+    def _writer(self, job: JobState) -> Writer:
+        if job.accept_block is None:
+            raise ChainProblem(f"job {job.id} is not accepted yet")
+        seed = self._tools.chain.block(job.accept_block + SEED_DELAY).hash
+        return Writer(self._tools.keys, job, bytes.fromhex(seed[2:]))
+
+    def _fetch(self, job: JobState, lane: int) -> None:
+        parcel = self._parcel(job, lane, self._letters(job.id))
+        if parcel is None:
+            return
+        weights = open_parcel(parcel, job, getter(self._tools.stores))
+        path = self._shelf.keep(job.id, lane, parcel.submission, weights)
+        log.info("job %s: weights of lane %d are in %s", job.id, lane, path)
+
+
+def getter(stores: Stores) -> Callable[[bytes, int], bytes]:
+    """Artifacts by their hash, checked, for the modules that need no store."""
+    return lambda digest, limit: stores.get(artifact_id(digest), limit)

@@ -1,0 +1,223 @@
+"""What posting a job would do, before anything is signed: cost, promises, deadlines, who could bid, what is lacking."""
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from heldout.market.chain import Block, Chain
+from heldout.market.console import amount
+from heldout.market.errors import BadInput, InsufficientFunds
+from heldout.market.lifecycle import State
+from heldout.market.messages import describe_score, hexed
+from heldout.market.money import MILLION, ONE_TOKEN, Wei, format_tokens
+from heldout.market.spans import format_span
+from heldout.market.terms import Address, JobTerms
+from heldout.requester_cli.posting import Posting
+from heldout.requester_cli.report import clock
+
+_DEPOSIT_GAS = 120_000
+_POST_GAS = 220_000
+_ACCEPT_GAS = 110_000
+_ACCEPT_GAS_PER_LANE = 70_000
+"""Upper bounds for the dry run, where a call cannot be tried because money is not there yet or bids are not known."""
+_MOST_CANDIDATES = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the dry run prints. Amounts in wei of the token, `gas` in gas, `gas_price` in wei of gas money."""
+
+    posting: Posting
+    now: Block
+    free: Wei
+    held: Wei
+    """Tokens in the wallet."""
+    gas_money: Wei
+    gas: dict[str, int]
+    gas_price: int
+    live_seats: int
+    needed_seats: int
+    candidates: int
+    """Accounts, other than this one and validators, with enough free balance for the collateral."""
+    median_bid: Wei | None
+    """Of all accepted bids on this market."""
+
+    @property
+    def to_deposit(self) -> Wei:
+        """What the free balance lacks for the escrow."""
+        return Wei(max(0, self.posting.terms.escrow - self.free))
+
+    @property
+    def gas_cost(self) -> Wei:
+        return Wei(sum(self.gas.values()) * self.gas_price)
+
+    def refuse_impossible(self) -> None:
+        """Raises InsufficientFunds if the wallet cannot pay."""
+        if self.to_deposit > self.held:
+            what = (
+                f"the escrow is {format_tokens(self.posting.terms.escrow)}; {format_tokens(self.free)} are free on the"
+            )
+            text = f"{what} market and {format_tokens(self.held)} in the wallet"
+            raise InsufficientFunds(
+                text, hint="send tokens to your address, or lower [pay]", code="insufficient_tokens"
+            )
+        if self.gas_money < self.gas_cost:
+            text = f"gas costs about {_gas_text(self.gas_cost)}, the wallet holds {_gas_text(self.gas_money)}"
+            raise InsufficientFunds(text, hint="send gas money to your address", code="insufficient_gas_money")
+
+    # ----------------------------------------------------------------------------------------------- in words
+
+    def lines(self) -> list[str]:
+        return [*_money_lines(self.posting.terms), *self._cost_lines(), *self._time_lines(), *self._market_lines()]
+
+    def _cost_lines(self) -> list[str]:
+        steps = ", ".join(f"{step} {gas:,}" for step, gas in self.gas.items())
+        deposit = (
+            f"{format_tokens(self.to_deposit)} moves from the wallet first" if self.to_deposit else "nothing to add"
+        )
+        return [
+            f"Gas        about {_gas_text(self.gas_cost)} at most ({steps}), at {self.gas_price / 10**9:.3f} gwei",
+            f"Wallet     {format_tokens(self.free)} free on the market, {format_tokens(self.held)} held: {deposit}",
+        ]
+
+    def _time_lines(self) -> list[str]:
+        terms = self.posting.terms
+        spans = [
+            ("bids", terms.bidWindow),
+            ("work", terms.workWindow),
+            ("commit", terms.commitWindow),
+            ("reveal", terms.revealWindow),
+            ("challenge", terms.challengeWindow),
+        ]
+        listed = " · ".join(f"{name} {format_span(seconds)}" for name, seconds in spans)
+        refund = clock(self.now.timestamp + terms.bidWindow)
+        return [f"Deadlines  {listed}", f"           if nobody is accepted, everything comes back from {refund}"]
+
+    def _market_lines(self) -> list[str]:
+        price = "no bid was accepted yet" if self.median_bid is None else f"median bid {format_tokens(self.median_bid)}"
+        shown = [
+            f"Market     {self.candidates} account(s) could back a bid now · {price} · {self.live_seats} live seats"
+        ]
+        if self.live_seats < self.needed_seats:
+            shown.append(f"           warning: bids can be accepted only from {self.needed_seats} live seats on")
+        return shown
+
+    def as_json(self) -> dict[str, Any]:
+        terms = self.posting.terms
+        return {
+            "job": self.posting.job,
+            "escrow": amount(terms.escrow),
+            "never_more_than": amount(terms.escrow),
+            "lanes": terms.lanes,
+            "price_cap": amount(terms.priceCap),
+            "floor": terms.floor,
+            "target": terms.target,
+            "floor_pay": terms.floorPay,
+            "seats": terms.committee,
+            "fee": amount(terms.fee),
+            "bond": amount(terms.bond),
+            "collateral": amount(terms.collateral),
+            "to_deposit": amount(self.to_deposit),
+            "gas": self.gas,
+            "gas_price": str(self.gas_price),
+            "gas_cost": amount(self.gas_cost),
+            "windows": {
+                "bids": terms.bidWindow,
+                "work": terms.workWindow,
+                "release": terms.releaseWindow,
+                "commit": terms.commitWindow,
+                "reveal": terms.revealWindow,
+                "challenge": terms.challengeWindow,
+            },
+            "refund_from": self.now.timestamp + terms.bidWindow,
+            "eligible_providers": self.candidates,
+            "median_bid": None if self.median_bid is None else amount(self.median_bid),
+            "live_seats": self.live_seats,
+            "needed_seats": self.needed_seats,
+        }
+
+
+def _money_lines(terms: JobTerms) -> list[str]:
+    """Who gets what, and when. The amounts of the rows sum to the escrow."""
+    floor, target = describe_score(terms.floor), describe_score(terms.target)
+    least = Wei(terms.priceCap * terms.floorPay // MILLION)
+    rows = [
+        (
+            f"{terms.lanes} provider(s)",
+            terms.lanes * terms.priceCap,
+            f"each up to {format_tokens(terms.priceCap)}: its bid from {target} on, {terms.floorPay / 10_000:g} % "
+            f"of it at {floor} (at most {format_tokens(least)}), nothing if worse; the rest comes back to you",
+        ),
+        (
+            f"{terms.committee} seats",
+            terms.committee * terms.fee,
+            f"{format_tokens(terms.fee)} each for its vote, also when nobody reaches the floor",
+        ),
+        ("your bond", terms.bond, "comes back when the job is settled, unless you withhold keys"),
+    ]
+    width = max(len(format_tokens(value)) for _, value, _ in rows)
+    head = [f"You escrow {format_tokens(terms.escrow)} HELD: you can never pay more than this"]
+    return head + [f"  {name:13} {format_tokens(value):>{width}}  {what}" for name, value, what in rows]
+
+
+def _gas_text(wei: int) -> str:
+    return f"{wei / ONE_TOKEN:.6f} ETH"
+
+
+# -------------------------------------------------------------------------------------------------- gathering
+
+
+def make_plan(chain: Chain, posting: Posting, me: Address) -> Plan:
+    """Read what the plan needs. Raises BadInput for a data set that a job was already trained on."""
+    head = chain.head()
+    refuse_used_data(chain, posting, head)
+    free = chain.free(me, at=head)
+    seat_count = chain.seat_count(at=head)
+    return Plan(
+        posting=posting,
+        now=head,
+        free=free,
+        held=chain.token_balance(me, at=head),
+        gas_money=chain.eth(me),
+        gas=_gas(chain, posting, me, free),
+        gas_price=2 * head.base_fee + int(chain.rpc.call("eth_maxPriorityFeePerGas"), 16),
+        live_seats=chain.live_seats(at=head),
+        needed_seats=max(8 * posting.terms.committee, seat_count // 4),
+        candidates=_count_candidates(chain, posting.terms, me, head),
+        median_bid=_median_bid(chain, head),
+    )
+
+
+def refuse_used_data(chain: Chain, posting: Posting, head: Block) -> None:
+    """One use of a data root: an accepted job made some of its rows known, and another split would hold them out."""
+    posted = chain.events(chain.network.deploy_block, head.number, names=["Posted"])
+    same = {event.job for event in posted if bytes(event.args["terms"]["dataRoot"]) == posting.terms.dataRoot}
+    for job in same - {None, posting.job}:
+        if job is not None and chain.job(job, at=head).accept_block:
+            hint = "use data no provider has seen; `heldout data seal --again` seals it under fresh keys"
+            raise BadInput(f"these shards were opened in job {job}", hint=hint, code="data_used")
+
+
+def _gas(chain: Chain, posting: Posting, me: Address, free: Wei) -> dict[str, int]:
+    """By step. Posting is tried as a call if the money is there."""
+    terms = posting.terms
+    gas = {} if free >= terms.escrow else {"deposit": _DEPOSIT_GAS}
+    gas["post"] = _POST_GAS
+    if free >= terms.escrow and chain.job(posting.job).state is State.NONE:
+        gas["post"] = chain.gas_of(chain.market, hexed(chain.market.encode("post", [terms.as_tuple()])), me)
+    gas["accept"] = _ACCEPT_GAS + terms.lanes * _ACCEPT_GAS_PER_LANE
+    return gas
+
+
+def _count_candidates(chain: Chain, terms: JobTerms, me: Address, head: Block) -> int:
+    events = chain.events(chain.network.deploy_block, head.number, names=["Deposited", "Staked"])
+    seats = {event.args["cold"].lower() for event in events if event.name == "Staked"}
+    accounts = {event.args["account"].lower() for event in events if event.name == "Deposited"} - seats - {me.lower()}
+    checked = sorted(accounts)[:_MOST_CANDIDATES]
+    return sum(free >= terms.collateral for free in chain.calls("free", [(account,) for account in checked], head))
+
+
+def _median_bid(chain: Chain, head: Block) -> Wei | None:
+    accepted = chain.events(chain.network.deploy_block, head.number, names=["Accepted"])
+    prices = [bid["price"] for event in accepted for bid in event.args["bids"]]
+    return Wei(int(median(prices))) if prices else None
