@@ -34,7 +34,7 @@ def doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    """Check keys, chain, scorer, stores, gas, seats and disk. Exit code 1 if anything would keep the node from voting."""
+    """Check keys, chain, scorer, stores, gas, seats and disk. Exit code 1 if anything keeps the node from voting."""
     network, keys = load_network(args), open_keys(args)
     findings = [Finding("keys", True, f"{keys.address}, mode 0600"), *_checks(args, network, keys)]
     rows = [(f.check, "ok" if f.ok else "FAILED", f.told) for f in findings]
