@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-import jwt
 from sqlalchemy import Engine, delete, func, insert, select
 
 from heldout.market.errors import BadMessage, KeyProblem, Refused
 from heldout.market.service import database as db
+from heldout.market.service.tokens import Claims, read_token, write_token
 from heldout.market.settings import Network
 from heldout.market.signatures import SIGNATURE_BYTES, checksummed, personal_digest
 from heldout.market.siwe import LIFETIME, SignIn
 from heldout.market.terms import Address
 
-ALGORITHM: Final = "HS256"
 SESSION: Final = 900
 """Seconds a token is good for."""
-_LEEWAY: Final = 5
 _MOST_NONCES: Final = 10_000
 _SECRET_BYTES: Final = 32
 _MOST_SIGNATURE: Final = 4096
@@ -74,17 +72,9 @@ class Sessions:
         if scheme.lower() != "bearer" or not token:
             raise _refused("this needs a session")
         try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                audience=self._audience,
-                issuer=self._url,
-                leeway=_LEEWAY,
-                options={"require": ["sub", "iss", "aud", "iat", "exp", "jti"]},
-            )
-            return checksummed(claims["sub"])
-        except (jwt.InvalidTokenError, BadMessage):
+            claims = read_token(token, self._secret, self._url, self._audience, self._clock())
+            return checksummed(claims.sub)
+        except BadMessage:
             raise _refused("the session has expired or is not one of this server") from None
 
     def _spend(self, nonce: str) -> None:
@@ -95,15 +85,8 @@ class Sessions:
                 raise _refused("the nonce is used up, expired or not of this server")
 
     def _issue(self, address: Address, now: int) -> tuple[str, int]:
-        claims = {
-            "sub": address,
-            "iss": self._url,
-            "aud": self._audience,
-            "iat": now,
-            "exp": now + SESSION,
-            "jti": secrets.token_hex(16),
-        }
-        return jwt.encode(claims, self._secret, ALGORITHM), now + SESSION
+        claims = Claims(address, self._url, self._audience, now, now + SESSION, secrets.token_hex(16))
+        return write_token(claims, self._secret), claims.exp
 
 
 def _refused(why: str) -> Refused:

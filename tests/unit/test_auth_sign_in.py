@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import jwt
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from heldout.market.errors import BadMessage, HeldoutError, KeyProblem, Refused
 from heldout.market.service.database import open_database
 from heldout.market.service.sessions import SESSION, Sessions, load_secret
+from heldout.market.service.tokens import LEEWAY as LEEWAY_OF_TOKENS
+from heldout.market.service.tokens import Claims, read_token, write_token
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed, personal_digest, recover, sign_text
 from heldout.market.siwe import LEEWAY, LIFETIME, SignIn
@@ -37,9 +40,7 @@ class Keys:
 
 class Clock:
     def __init__(self) -> None:
-        import time
-
-        self.now = time.time()  # PyJWT looks at the system's clock
+        self.now = 1_800_000_000.5
 
     def __call__(self) -> float:
         return self.now
@@ -246,6 +247,24 @@ def test_nonces_out_are_bounded_and_expire(sessions: Sessions, clock: Clock, mon
     assert refused.value.code == "busy"
     clock.now += LIFETIME
     sessions.nonce()
+
+
+def test_a_session_ends(sessions: Sessions, clock: Clock) -> None:
+    text = message(sessions, clock).text()
+    token, expires = sessions.sign_in(text, signed(text))
+    clock.now = expires + LEEWAY_OF_TOKENS
+    with pytest.raises(Refused):
+        sessions.address_of(f"Bearer {token}")
+
+
+def test_tokens_are_those_of_the_standard() -> None:
+    """RFC 7519, against PyJWT's own reading and writing of it."""
+    claims = Claims(ALICE.address, URL, "audience", 1_800_000_000, 1_800_000_900, "id")
+    key = b"k" * 32
+    token = write_token(claims, key)
+    expected = {"audience": "audience", "issuer": URL, "options": {"verify_exp": False, "verify_iat": False}}
+    assert jwt.decode(token, key, algorithms=["HS256"], **expected) == asdict(claims)
+    assert read_token(jwt.encode(asdict(claims), key, "HS256"), key, URL, "audience", 1_800_000_000) == claims
 
 
 def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
