@@ -56,15 +56,23 @@ class Anvil:
 
     @staticmethod
     def start(state: Path, processes: Processes, *, port: int = 0) -> "Anvil":
-        """Starts without mining, so that a chain that goes on can first be told what time it is (`go_on`)."""
+        """A new chain, or the one in `state` gone on with. It mines only once it is told when (`mine_…`).
+
+        anvil makes a genesis at every start, also when it loads a chain: only with the same timestamp is it the same
+        block, and the network file's pin holds.
+        """
         port = free_port(port)
-        chain = state / "chain.json"
+        born = state / "genesis-time"
+        if not born.exists():
+            born.write_text(str(int(time.time())))
         argv = [find_anvil(), "--silent", "--no-mining", "--host", "127.0.0.1", "--port", str(port)]
         argv += ["--chain-id", str(DEVNET_CHAIN_ID), "--mnemonic", MNEMONIC, "--accounts", str(COUNT)]
-        argv += ["--state", str(chain), "--state-interval", str(DUMP_EVERY_S)]
+        argv += ["--timestamp", born.read_text(), "--state", str(state / "chain.json")]
+        argv += ["--state-interval", str(DUMP_EVERY_S)]
         processes.start(NAME, argv)
         anvil = Anvil(f"http://127.0.0.1:{port}")
         anvil._await(processes)
+        anvil._set_time()
         return anvil
 
     def _await(self, processes: Processes) -> None:
@@ -104,9 +112,7 @@ class Anvil:
         """Replace the newest `depth` blocks by empty ones; their transactions are gone, mempool included."""
         self.call("anvil_reorg", depth, [])
 
-    def go_on(self) -> None:
-        """After a restart: block time never falls behind what it was, warps included."""
+    def _set_time(self) -> None:
+        """Block time is this machine's, and never falls behind what it was, warps included."""
         latest = self.call("eth_getBlockByNumber", "latest", False)
-        ahead = int(latest["timestamp"], 16) - int(time.time())
-        if ahead >= 0:
-            self.call("evm_increaseTime", hex(ahead + 1))
+        self.call("evm_setTime", max(int(time.time()), int(latest["timestamp"], 16) + 1))

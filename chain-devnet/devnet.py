@@ -195,7 +195,6 @@ def _start_chain(state: Path, processes: Processes) -> Devnet:
     known = (state / "network.json").exists() and (state / "chain.json").exists()
     before: Network | None = _read_network(state) if known else None
     anvil = Anvil.start(state, processes, port=_port(before.rpc[0]) if before else 0)
-    anvil.go_on()
     anvil.mine_on_demand()
     urls: dict[str, Any] = {
         "stores": (f"http://127.0.0.1:{free_port(_port(before.stores[0]) if before else 0)}",),
