@@ -1,0 +1,303 @@
+"""A town to act in: one devnet with real nodes as processes, and parties that a test plays itself.
+
+Real parties (`heldout provider run`, `heldout validator run`, a `Client` that keeps its jobs) do what users do. Played
+parties (`Played…`) use the same keys, letters and contract calls, but do only what a test tells them to: that is how a
+liar, a thief or a dead machine is made without a line of it in the product.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from heldout.devnet import Devnet
+from heldout.market.alarm import Alarm
+from heldout.market.chain import Chain
+from heldout.market.chain.deposits import deposit
+from heldout.market.chain.sender import Outbox
+from heldout.market.daemon import Isolation  # noqa: F401  (imported early: the loop thread must not pay for it)
+from heldout.market.journal import Journal
+from heldout.market.lifecycle import VACANT, JobState, Outcome, State, deadline_move, fold
+from heldout.market.mail import Mail
+from heldout.market.messages import Bid, bid_letter, commit_hash, pack_vote
+from heldout.market.money import ONE_TOKEN, Wei
+from heldout.market.terms import JobId
+from heldout.requester_cli.client import Client
+from heldout.requester_cli.keeper import Keeper
+
+ROOT = Path(__file__).resolve().parents[2]
+VALIDATORS = 8
+PATIENCE_S = 120.0
+
+
+@dataclass
+class Town:
+    """One running devnet. Tests share it; every test posts jobs of its own."""
+
+    devnet: Devnet
+    scratch: Path
+    clients: list[Client] = field(default_factory=list)
+
+    @property
+    def chain(self) -> Chain:
+        return self.devnet.chain()
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    def job(self, job: JobId) -> JobState:
+        chain = self.chain
+        return fold(chain.events(self.devnet.network.deploy_block, chain.head().number, job=job))[job]
+
+    def until(
+        self, job: JobId, what: str, holds: Callable[[JobState], bool], patience_s: float = PATIENCE_S
+    ) -> JobState:
+        """Wait until something holds of a job. Fails with the job's events and the nodes' last words."""
+        give_up = time.monotonic() + patience_s
+        while time.monotonic() < give_up:
+            state = self.job(job)
+            if holds(state):
+                return state
+            time.sleep(0.3)
+        raise AssertionError(f"{what} did not come true in {patience_s:.0f} s\n{self.story(job)}")
+
+    def until_state(self, job: JobId, state: State, round_: int = 0, patience_s: float = PATIENCE_S) -> JobState:
+        return self.until(
+            job,
+            f"{state.name} (round {round_})",
+            lambda j: j.state >= state and j.round >= round_ or j.final,
+            patience_s,
+        )
+
+    def story(self, job: JobId) -> str:
+        """What a failed test shows: the job's events, and the end of every node's log."""
+        chain = self.chain
+        events = chain.events(self.devnet.network.deploy_block, chain.head().number, job=job)
+        told = [
+            f"{e.timestamp} {e.name} " + " ".join(f"{k}={v}" for k, v in e.args.items() if k != "terms")[:160]
+            for e in events
+        ]
+        logs = [f"-- {name}\n{self.devnet.processes.log_tail(name, 6)}" for name in self.devnet.processes.running()]
+        return "\n".join([*told, f"now {chain.head()}", *logs])
+
+    def pass_deadline(self, job: JobId) -> None:
+        """Move block time just past the present deadline of a job."""
+        chain, state = self.chain, self.job(job)
+        self.devnet.warp(max(1, state.deadline - chain.head().timestamp + 1))
+
+    def settle(self, job: JobId, patience_s: float = PATIENCE_S) -> JobState:
+        """Wait for Scored, let the challenge pass, and wait until somebody settled."""
+        if not self.until_state(job, State.SCORED, patience_s=patience_s).final:
+            self.pass_deadline(job)
+        return self.until(job, "settlement", lambda j: j.final)
+
+    # ------------------------------------------------------------------------------------------------- acting
+
+    def folder(self, name: str, **values: str) -> Path:
+        """A fresh digits job folder with its data made; `values` replace keys of job.toml, such as `floor="0.5"`."""
+        folder = self.scratch / name
+        template = self.scratch / "template"
+        if not template.exists():
+            heldout(["init", "digits", str(template)])
+            for script in ("make_data.py", "make_graph.py"):
+                subprocess.run([sys.executable, script], cwd=template, check=True, capture_output=True)
+        shutil.copytree(template, folder)
+        text = (folder / "job.toml").read_text()
+        for key, value in values.items():
+            lines = [f"{key} = {value}" if line.split("=")[0].strip() == key else line for line in text.splitlines()]
+            assert f"{key} = {value}" in lines, f"job.toml has no key {key}"
+            text = "\n".join(lines) + "\n"
+        (folder / "job.toml").write_text(text)
+        return folder
+
+    def requester(self) -> Client:
+        """The requester, with a journal of its own, so that several jobs of one test run can be kept at once."""
+        keys = self.devnet.keys("requester")
+        client = Client(
+            self.devnet.network, keys, home=self.devnet.home("requester"), journal=f"test-{len(self.clients)}"
+        )
+        self.clients.append(client)
+        return client
+
+    def post(self, name: str, **values: str) -> tuple[Client, JobId]:
+        """Seal, upload and post a digits job."""
+        folder, client = self.folder(name, **values), self.requester()
+        client.seal(folder)
+        return client, client.post(client.draft(folder))
+
+    def played_provider(self, number: int) -> "PlayedProvider":
+        return PlayedProvider(self, number)
+
+    def validator_of(self, seat: int) -> int:
+        """Which `validator-N` holds a seat."""
+        hot = self.chain.seat(seat).hot
+        return next(n for n in range(VALIDATORS) if self.devnet.keys(f"validator-{n}").address == hot)
+
+    def committee(self, job: JobId, round_: int) -> tuple[int, ...]:
+        """The drawn seats of a round, by place, as soon as the seed block is there."""
+
+        def drawn(_: JobState) -> bool:
+            view = self.chain.job(job)
+            return view.round >= round_ and self.chain.head().number > view.seed_block
+
+        self.until(job, f"the seed of round {round_}", drawn)
+        return self.chain.committee(job)[1]
+
+    @contextmanager
+    def stopped(self, *validators: int) -> Iterator[None]:
+        """Validators that do nothing for a while: a dead machine, as the others see it."""
+        running = self.devnet.processes.running()
+        pids = [running[f"validator-{n}"] for n in set(validators)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def start(self, name: str, **env: str) -> int:
+        """Start `provider-N` or `validator-N` as its user would."""
+        role = name.split("-")[0]
+        return self.devnet.processes.start(name, self.devnet.command(role, "run", home=name), env)
+
+    def kill(self, name: str) -> None:
+        """kill -9, as a power cut does."""
+        pid = self.devnet.processes.running()[name]
+        os.kill(pid, signal.SIGKILL)
+        give_up = time.monotonic() + 10
+        while name in self.devnet.processes.running() and time.monotonic() < give_up:
+            time.sleep(0.05)
+
+    def outbox(self, name: str) -> tuple[Outbox, Journal]:
+        """Transactions from a party's key, with a journal apart from its node's."""
+        keys = self.devnet.keys(name)
+        journal = Journal(self.scratch / f"journal-{name}-{time.monotonic_ns()}")
+        return Outbox(self.chain, keys.account, journal), journal
+
+    def vote(self, job: JobId, place: int, lanes: list[int], *, reveal: bool = True) -> None:
+        """Commit to a vote of the test's own choice with a seat's real key, and reveal it when it is time."""
+        view = self.chain.job(job)
+        seat = self.chain.committee(job)[1][place]
+        assert seat != VACANT
+        name = f"validator-{self.validator_of(seat)}"
+        vote, salt = pack_vote(lanes), os.urandom(32)
+        network = self.devnet.network
+        hash_ = commit_hash(
+            network.chain_id, network.market, bytes.fromhex(job[2:]), view.round, seat, vote, bytes(32), salt
+        )
+        outbox, journal = self.outbox(name)
+        try:
+            outbox.send(f"test-commit:{job}:{view.round}:{place}", "commit", job, place, hash_, wait=True)
+            if reveal:
+                self.until_state(job, State.REVEALING, view.round)
+                outbox.send(
+                    f"test-reveal:{job}:{view.round}:{place}", "reveal", job, place, vote, bytes(32), salt, wait=True
+                )
+        finally:
+            journal.close()
+
+
+class Kept:
+    """A requester whose jobs are kept in the background, as `heldout requester run` does, until the block ends."""
+
+    def __init__(self, client: Client, job: JobId, *, sabotage: Callable[[Keeper], None] | None = None) -> None:
+        self._client, self._job, self._stop = client, job, threading.Event()
+        self._keeper = client.keeper(Alarm(), only=[job])
+        if sabotage:
+            sabotage(self._keeper)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.problem: BaseException | None = None
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set() and not self._keeper.is_done(self._job):
+                self._keeper.step(self._client.chain.head())
+                self._stop.wait(0.5)
+        except BaseException as problem:
+            self.problem = problem
+
+    def __enter__(self) -> "Kept":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        if self.problem and not any(exception):
+            raise self.problem
+
+
+class PlayedProvider:
+    """A provider's keys in a test's hands."""
+
+    def __init__(self, town: Town, number: int) -> None:
+        self.town, self.name = town, f"provider-{number}"
+        self.keys = town.devnet.keys(self.name)
+        self.outbox, self._journal = town.outbox(self.name)
+        self.mail = Mail(town.devnet.network, town.chain, self.keys.account, self.outbox)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def bid(self, job: JobId, price: Wei = Wei(ONE_TOKEN)) -> Bid:
+        """Deposit the collateral and offer, cheaply enough to win."""
+        chain, terms = self.town.chain, self.town.job(job).terms
+        lacking = terms.collateral - chain.free(self.keys.address)
+        if lacking > 0:
+            deposit(chain, self.outbox, self.keys.account, Wei(lacking))
+        until = chain.head().timestamp + 100_000
+        bid = Bid(bytes.fromhex(job[2:]), self.keys.address, price, self.keys.wrap_public, until, time.monotonic_ns())
+        network = self.town.devnet.network
+        signature = self.keys.account.unsafe_sign_hash(bid.digest(network.chain_id, network.market)).signature
+        self.mail.send(bid_letter(bid, bytes(signature)), fallback=True)
+        return bid
+
+    def call(self, function: str, *args: object) -> None:
+        self.outbox.send(f"test:{function}:{time.monotonic_ns()}", function, *args, wait=True)
+
+
+def heldout(words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a `heldout` command as a user does; fails with its words."""
+    done = subprocess.run([sys.executable, "-m", "heldout", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"heldout {' '.join(words)} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def advance(town: Town, job: JobId, outbox: Outbox) -> JobState:
+    """Push a job to its end by nothing but deadline moves anybody may make (P1.1)."""
+    while not (state := town.job(job)).final:
+        town.pass_deadline(job)
+        move = deadline_move(town.job(job), town.chain.head().timestamp)
+        if move:
+            argument = state.terms.as_tuple() if move == "settle" else job
+            outbox.send(f"advance:{job}:{time.monotonic_ns()}", move, argument, wait=True)
+    return state
+
+
+def check_ended(town: Town, job: JobState, outcome: Outcome) -> None:
+    """P11 (a) and (c): one final state, and the money sums to the unit, on chain and in events."""
+    assert job.final
+    assert job.outcome is outcome, town.story(job.id)
+    assert job.money_in == job.money_out
+    view = town.chain.job(job.id)
+    assert view.locked == 0
+    check_ledger(town)
+
+
+def check_ledger(town: Town) -> None:
+    """P1.4 over the whole market, from balances: nothing was made, nothing lost."""
+    chain, network = town.chain, town.devnet.network
+    head = chain.head()
+    accounts = {str(e.args["account"]) for e in chain.events(network.deploy_block, head.number, names=["Deposited"])}
+    accounts |= {str(e.args["to"]) for e in chain.events(network.deploy_block, head.number, names=["Paid"])}
+    accounts |= {str(e.args["cold"]) for e in chain.events(network.deploy_block, head.number, names=["Staked"])}
+    free = sum(chain.free(account, at=head) for account in accounts)
+    held = chain.token_balance(network.market, at=head)
+    assert held == free + chain.call("locked", at=head) + chain.call("burned", at=head)
