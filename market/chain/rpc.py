@@ -1,6 +1,6 @@
 """JSON-RPC over HTTP: one request a call, a bound on time and size, and a second endpoint when the first is down.
 
-web3's client was measured first (docs/decisions/0003-json-rpc-without-web3.md): it costs 20 MB of resident memory and
+web3's client was measured first (docs/decisions/0009-json-rpc-without-web3.md): it costs 20 MB of resident memory and
 makes three requests for one `eth_call`.
 """
 
