@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+import score_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from score_graphs import EXAMPLES, Example, node
 
-import score_reference
 from heldout.kernels.cpu.device import NumpyDevice
 from heldout.kernels.errors import OutOfRange
 from heldout.kernels.graph import Graph
 from heldout.kernels.loader import load
-from score_graphs import EXAMPLES, Example, node
 
 DEVICE = NumpyDevice()
 IDS = [example.name for example in EXAMPLES]
@@ -78,9 +78,9 @@ def test_sums_at_the_very_bound_are_exact(widths: tuple[int, int]) -> None:
     steps = np.full(terms, budget // terms, np.int64)
     example = Example("bound", [node("Gemm", "x w", "y")], (terms,), {"w": (terms, 2)}, widths={"*": widths})
     weights = {"w": np.stack([steps, -steps], axis=1).astype(np.float32) * np.float32(2.0**-20)}
-    rows = np.full((3, terms), 0.75, np.float32)
+    rows = np.ones((3, terms), np.float32)
     rows[1, ::2] -= np.float32(2.0**-6)
-    rows[2, 0] = -0.75
+    rows[2, 0] = -1
     graph = load(example.graph())
     assert_same_bits(DEVICE.load(graph, weights)(rows), reference(graph, weights, rows))
 

@@ -1,4 +1,4 @@
-"""P9.1: one strict reader, so that no two validators differ about a file. Threats 63 to 65: each file has its verdict."""
+"""P9.1: a strict reader, so no two validators differ about a file. Threats 63 to 65: every file has a verdict."""
 
 import io
 import json
