@@ -13,7 +13,6 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -148,20 +147,17 @@ def new_password(*, password_file: Path | None = None, password_fd: int | None =
 
 def given_password(file: Path | None, fd: int | None) -> str:
     """The first line of a file that only its owner may read, or of an open descriptor. Raises KeyProblem."""
-    if fd is not None:
-        return _first_line(lambda: os.fdopen(os.dup(fd)).readline(), f"descriptor {fd}")
-    assert file is not None
-    _refuse_loose(file)
-    return _first_line(lambda: file.read_text().partition("\n")[0], str(file))
-
-
-def _first_line(read: Callable[[], str], what: str) -> str:
+    if file is not None:
+        _refuse_loose(file)
+    source = file if fd is None else fd
+    assert source is not None
     try:
-        password = read().rstrip("\r\n")
+        with open(source, closefd=fd is None) as stream:
+            password = stream.readline().rstrip("\r\n")
     except (OSError, ValueError) as problem:
-        raise KeyProblem(f"no password in {what}: {problem}") from None
+        raise KeyProblem(f"no password in {source}: {problem}") from None
     if not password:
-        raise KeyProblem(f"no password in {what}: it is empty")
+        raise KeyProblem(f"no password in {source}: it is empty")
     return password
 
 

@@ -69,16 +69,19 @@ def named(item: Abi, value: Any) -> Any:
 
 
 def _plain(item: Abi, value: Any) -> Any:
-    """A caller's value as eth-abi takes it: 0x-strings for bytes become bytes, in structs and lists too."""
+    """A caller's value as eth-abi takes it: 0x-strings for bytes become bytes, also in structs and lists."""
     kind: str = item["type"]
     if kind.endswith("]"):
         inner = {**item, "type": kind[: kind.rindex("[")]}
         return [_plain(inner, each) for each in value]
     if kind == "tuple":
         return tuple(_plain(part, each) for part, each in zip(item["components"], value, strict=True))
-    if kind.startswith("bytes") and isinstance(value, str):
-        return bytes.fromhex(value.removeprefix("0x"))
-    return value
+    if not kind.startswith("bytes"):
+        return value
+    data = bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
+    if kind != "bytes" and len(data) != int(kind.removeprefix("bytes")):
+        raise ValueError(f"{len(data)} bytes where {kind} is due")  # eth-abi would pad a shorter one
+    return data
 
 
 def _decode(items: Sequence[Abi], data: bytes) -> list[Any]:
