@@ -175,10 +175,16 @@ abstract contract Jobs is Seats {
     function _resultOf(Job storage job) internal view returns (bytes32 result) {
         uint8 deciding = _decidingRound(job);
         if (deciding != 0) (, result) = _tally(job, job.rounds[deciding]);
+        return _overlaid(job, result);
+    }
+
+    function _overlaid(Job storage job, bytes32 word) internal view returns (bytes32) {
+        (uint256 missing, uint256 withheld) = (job.missing | job.halfWithheld, job.keysWithheld);
+        if (missing | withheld == 0) return word;
         for (uint256 i; i < job.lanes; ++i) {
-            uint256 bit = 1 << i;
-            if ((job.missing | job.halfWithheld) & bit != 0) result = Votes.withLane(result, i, Votes.MISSING);
-            else if (job.keysWithheld & bit != 0) result = Votes.withLane(result, i, Votes.NO_DATA);
+            if ((missing >> i) & 1 != 0) word = Votes.withLane(word, i, Votes.MISSING);
+            else if ((withheld >> i) & 1 != 0) word = Votes.withLane(word, i, Votes.NO_DATA);
         }
+        return word;
     }
 }

@@ -45,7 +45,7 @@ abstract contract Settlement is EIP712, Jobs {
         }
         if (job.outcome == Outcome.None) job.outcome = Outcome.Measured;
         Outcome outcome = job.outcome;
-        bytes32 result = _payLanes(pot, job, terms, outcome);
+        bytes32 result = _payLanes(pot, job, terms, outcome, verdict.word);
         _pay(pot, terms.requester, Purpose.Bond, pot.bond);
         _burn(pot, pot.slashed);
         _pay(pot, terms.requester, Purpose.Refund, pot.left);
@@ -204,7 +204,7 @@ abstract contract Settlement is EIP712, Jobs {
 
     /* -------------------------------------------------------------------- lanes */
 
-    function _payLanes(Pot memory pot, Job storage job, JobTerms calldata terms, Outcome outcome)
+    function _payLanes(Pot memory pot, Job storage job, JobTerms calldata terms, Outcome outcome, bytes32 word)
         private
         returns (bytes32 result)
     {
@@ -212,8 +212,8 @@ abstract contract Settlement is EIP712, Jobs {
             _returnCollaterals(pot, job, terms, outcome);
             return 0;
         }
-        _forgiveUnpaidHalves(job, terms);
-        result = _resultOf(job);
+        _forgiveUnpaidHalves(job, terms, word);
+        result = _overlaid(job, word);
         uint256 lanes = job.lanes;
         // Of a bond that is lost for the whole job, those who delivered have all; else each lane answers for its part.
         uint256 shares = outcome == Outcome.HeldOutKeysWithheld ? Votes.countOnes(job.keysWithheld) : lanes;
@@ -224,11 +224,11 @@ abstract contract Settlement is EIP712, Jobs {
     }
 
     /// @dev A provider owes its half key for a paid lane only (P4.4); the terms that tell which are known here first.
-    function _forgiveUnpaidHalves(Job storage job, JobTerms calldata terms) private {
+    function _forgiveUnpaidHalves(Job storage job, JobTerms calldata terms, bytes32 word) private {
         uint8 withheld = job.halfWithheld;
         if (withheld == 0) return;
         job.halfWithheld = 0;
-        bytes32 measured = _resultOf(job);
+        bytes32 measured = _overlaid(job, word);
         for (uint256 lane; lane < job.lanes; ++lane) {
             uint256 payout = _payoutOf(terms, job.lane[lane].price, Votes.lane(measured, lane));
             // forge-lint: disable-next-line(unsafe-typecast) at most 8 lanes

@@ -88,7 +88,7 @@ abstract contract Base is Test, IMarketBase {
     }
 
     function _bid(bytes32 id, uint256 i, uint96 price) internal view returns (Bid memory) {
-        return Bid(id, providers[i], price, bytes32(i), uint64(block.timestamp + 1 days), i);
+        return Bid(id, providers[i], price, bytes32(i), uint64(vm.getBlockTimestamp() + 1 days), i);
     }
 
     function _sign(Bid memory bid, uint256 key) internal view returns (bytes memory) {
@@ -143,8 +143,13 @@ abstract contract Base is Test, IMarketBase {
         market.submit(id, lane, word);
     }
 
+    /// @dev `block.number` may be read once a function only: the optimizer takes it for a constant, the cheatcode does not.
+    function _roll(uint256 blocks) internal {
+        vm.roll(vm.getBlockNumber() + blocks);
+    }
+
     function _pin(bytes32 id) internal {
-        vm.roll(block.number + 3);
+        _roll(3);
         market.pin(id);
     }
 

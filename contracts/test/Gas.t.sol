@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Base} from "./Base.t.sol";
+
+/// @notice What a whole job costs in transaction gas, intrinsic cost included, deposits excluded (P6.2).
+/// forge-config: default.isolate = true
+contract GasTest is Base {
+    string private constant GROUP = "Gas";
+    uint256 private _total;
+
+    /// @notice P6.2: three validators, one lane, everybody's own transactions, accounts that have been here before.
+    function test_plainRoad_costsAtMostTheTarget() public {
+        _wholeJob(keccak256("first job, so that no ledger slot is fresh"));
+        _total = 0;
+        _wholeJob(SALT);
+        vm.snapshotValue(GROUP, "plain: total", _total);
+    }
+
+    function _wholeJob(bytes32 salt) private {
+        JobTerms memory terms = _terms();
+        terms.salt = salt;
+        bytes32 vote = _vote(900_000);
+        bytes32 id = _post(terms);
+        _record("plain: post");
+        (Bid[] memory bids, bytes[] memory signatures) = _offers(id, 1, PRICE);
+        vm.prank(requester);
+        market.accept(terms, bids, signatures);
+        _record("plain: accept");
+        _submit(id, 0, WORD);
+        _record("plain: submit");
+        _commitReveal(id, vote);
+        _settle(terms);
+        _record("plain: settle");
+    }
+
+    function _commitReveal(bytes32 id, bytes32 vote) private {
+        _roll(3);
+        (, uint32[] memory seats) = market.committee(id);
+        for (uint256 place; place < 3; ++place) {
+            bytes32 hash = _commitment(id, 1, seats[place], vote);
+            vm.prank(market.getSeat(seats[place]).hot);
+            market.commit(id, place, hash);
+            _record(string.concat("plain: commit ", vm.toString(place)));
+        }
+        for (uint256 place; place < 3; ++place) {
+            _reveal(id, place, vote);
+            _record(string.concat("plain: reveal ", vm.toString(place)));
+        }
+    }
+
+    function _record(string memory name) private {
+        _total += vm.snapshotGasLastCall(GROUP, name);
+    }
+}

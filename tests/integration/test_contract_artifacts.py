@@ -1,0 +1,50 @@
+"""The contracts that ship inside the Python package are those of the sources, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+EIP_170 = 24_576
+NAMES = ["IMarket", "Market", "HeldToken"]
+
+
+@pytest.fixture(scope="module")
+def rebuilt() -> dict[str, Any]:
+    """What py-solc-x makes of the sources now, under foundry.toml's settings."""
+    artifacts: dict[str, Any] = runpy.run_path(str(ROOT / "tools/artifacts.py"))["compile_all"]()
+    return artifacts
+
+
+def committed(name: str) -> dict[str, Any]:
+    artifact: dict[str, Any] = json.loads((ROOT / f"market/chain/abi/{name}.json").read_text())
+    return artifact
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rebuild_gives_the_committed_artifact_byte_for_byte(name: str, rebuilt: dict[str, Any]) -> None:
+    assert rebuilt[name] == committed(name), "run: python tools/artifacts.py"
+
+
+@pytest.mark.parametrize("name", ["Market", "HeldToken"])
+def test_deployed_code_fits_into_one_contract(name: str) -> None:
+    assert 0 < (len(committed(name)["deployedBytecode"]) - 2) // 2 <= EIP_170
+
+
+def test_market_has_every_function_event_and_error_of_its_interface() -> None:
+    def entries(name: str) -> set[str]:
+        kinds = ("function", "event", "error")
+        return {json.dumps(entry, sort_keys=True) for entry in committed(name)["abi"] if entry["type"] in kinds}
+
+    def without_mutability(abi: set[str]) -> set[str]:
+        return {text.replace('"stateMutability": "pure"', '"stateMutability": "view"') for text in abi}
+
+    missing = without_mutability(entries("IMarket")) - without_mutability(entries("Market"))
+    assert not missing
