@@ -261,3 +261,17 @@ def password_path(args: argparse.Namespace) -> Path | None:
     path = network_path(args).parent / "password"
     is_devnet_key = path.is_file() and home_path(args).resolve().is_relative_to(path.parent.resolve())
     return path if is_devnet_key and args.password_fd is None else None
+
+
+def ask_password(args: argparse.Namespace, question: str) -> str:
+    """A password that is needed once: by descriptor, file or terminal. Raises KeyProblem, Declined."""
+    from heldout.market.keys import given_password
+
+    path = password_path(args)
+    if path is not None or args.password_fd is not None:
+        return given_password(path, args.password_fd)
+    if not sys.stdin.isatty():
+        raise Declined("a password is needed and there is no terminal", hint="use --password-file or --password-fd")
+    from getpass import getpass
+
+    return getpass(question)

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from heldout.market.chain.reader import Chain
 from heldout.market.chain.views import Block
-from heldout.market.errors import BadMessage
+from heldout.market.errors import BadEnvelope, BadMessage
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import Bid, Kind, Letter, bid_of
+from heldout.market.sealing import make_envelope
 from heldout.requester_cli.duties import Offer, best_offers
 
 MOST_CHECKED = 64
@@ -33,8 +34,17 @@ def _read(letter: Letter, job: JobState, head: Block) -> tuple[Bid, bytes] | Non
         bid, signature = bid_of(letter)
     except (BadMessage, ValueError):
         return None
-    fits = 0 < bid.price <= job.terms.priceCap and bid.validUntil >= head.timestamp + SPARE_S and len(bid.wrapKey) == 32
-    return (bid, signature) if fits else None
+    in_bounds = 0 < bid.price <= job.terms.priceCap and bid.validUntil >= head.timestamp + SPARE_S
+    return (bid, signature) if in_bounds and _can_wrap_to(bid.wrapKey) else None
+
+
+def _can_wrap_to(key: bytes) -> bool:
+    """Whether training keys could be sent to this provider at all."""
+    try:
+        make_envelope(bytes(32), key, b"", b"")
+    except (BadEnvelope, ValueError):
+        return False
+    return True
 
 
 def _is_backed(chain: Chain, bid: Bid, signature: bytes, job: JobState) -> bool:

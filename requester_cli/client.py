@@ -225,7 +225,7 @@ class Client:
         job: JobId,
         *,
         policy: Policy | None = None,
-        on_cycle: Callable[[Keeper], None] | None = None,
+        on_cycle: Callable[[Keeper], object] | None = None,
         period_s: float = 1.0,
     ) -> JobState:
         """Do what is due for one job until it has ended; the job as it ended."""
@@ -274,7 +274,7 @@ class _UntilDone:
     """A keeper that ends the loop when its one job is done."""
 
     def __init__(
-        self, keeper: Keeper, job: JobId, stop: threading.Event, on_cycle: Callable[[Keeper], None] | None
+        self, keeper: Keeper, job: JobId, stop: threading.Event, on_cycle: Callable[[Keeper], object] | None
     ) -> None:
         self._keeper, self._job, self._stop, self._on_cycle = keeper, job, stop, on_cycle
 

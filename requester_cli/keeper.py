@@ -17,7 +17,7 @@ from heldout.market.artifacts import Stores, artifact_id
 from heldout.market.chain import Block, Chain, JobView
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
-from heldout.market.errors import ChainProblem, HeldoutError, Reverted
+from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Reverted
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
@@ -128,7 +128,7 @@ class Keeper:
         self._seen[job] = view
         self._ring(view)
         for duty in duties(view):
-            self._do(view.job, duty)
+            self._try(view.job, duty)
         if is_done(view):
             self._tools.journal.put(f"done:{job}", {"outcome": view.job.outcome.name})
             log.info("job %s is done: %s", job, view.job.outcome.name.lower())
@@ -201,6 +201,15 @@ class Keeper:
 
     # -------------------------------------------------------------------------------------------------- acting
 
+    def _try(self, job: JobState, duty: Duty) -> None:
+        """One duty's trouble never costs another its deadline; the next cycle tries it again."""
+        try:
+            self._do(job, duty)
+        except ChainProblem:
+            raise
+        except HeldoutError as problem:
+            log.warning("job %s: %s: %s (%s)", job.id, type(duty).__name__, problem.message, problem.code)
+
     def _do(self, job: JobState, duty: Duty) -> None:
         match duty:
             case Accept(offers):
@@ -213,8 +222,8 @@ class Keeper:
                 provider = job.lanes[lane].provider
                 self._hand_over(job, self._writer(job).training_keys(lane), letter_name("training_keys", provider))
             case ReleaseHeldOut(seat):
-                letter = self._writer(job).held_out_keys(self._seat(seat))
-                self._hand_over(job, letter, letter_name("held_out_keys", seat_name(seat)))
+                if letter := self._to_seat(self._writer(job), seat):
+                    self._hand_over(job, letter, letter_name("held_out_keys", seat_name(seat)))
             case ShowHeldOut(lane):
                 provider = job.lanes[lane].provider
                 letter = self._writer(job).held_out_keys_for_lane(lane)
@@ -250,15 +259,19 @@ class Keeper:
             case State.RUNNING:
                 return [writer.training_keys(lane) for lane in range(len(job.lanes))]
             case State.COMMITTING:
-                seats = self._tools.chain.committee(job.id)[1]
-                return [writer.held_out_keys(self._seat(seat)) for seat in sorted(set(seats) - {VACANT})]
+                seats = sorted(set(self._tools.chain.committee(job.id)[1]) - {VACANT})
+                return [letter for seat in seats if (letter := self._to_seat(writer, seat))]
             case State.SCORED:
                 return [writer.held_out_keys_for_lane(lane) for lane in range(len(job.lanes))]
         raise HeldoutError(f"nothing can be demanded while a job is {job.state.name}")
 
-    def _seat(self, seat: int) -> Recipient:
+    def _to_seat(self, writer: Writer, seat: int) -> Letter | None:
+        """None for a seat whose wrapping key is unusable: it shut itself out, and nobody else."""
         chain = self._tools.chain
-        return Recipient(chain.seat(seat).hot, chain.seat_wrap_key(seat))
+        try:
+            return writer.held_out_keys(Recipient(chain.seat(seat).hot, chain.seat_wrap_key(seat)))
+        except BadEnvelope:
+            return None
 
     def _writer(self, job: JobState) -> Writer:
         if job.accept_block is None:

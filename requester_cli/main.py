@@ -22,6 +22,7 @@ JOB: Final = {
     "show": Command("one job: stage, deadline, bids, scores, and the money table", f"{_HERE}.jobs:show"),
     "watch": Command("follow one of your jobs to its end, releasing keys when they are due", f"{_HERE}.watch:watch"),
     "accept": Command("accept bids now instead of waiting", f"{_HERE}.jobs:accept"),
+    "appeal": Command("call a bigger committee on a scored job", f"{_HERE}.jobs:appeal"),
     "cancel": Command("take an open job back, whole", f"{_HERE}.jobs:cancel"),
     "fetch": Command("download and open the weights you paid for", f"{_HERE}.fetch:fetch"),
 }
@@ -29,9 +30,9 @@ REQUESTER: Final = {
     "run": Command("do what is due for all your jobs until stopped", f"{_HERE}.watch:run"),
 }
 KEY: Final = {
-    "create": Command("make a key ring", f"{_HERE}.keys:create"),
-    "backup": Command("write all keys of a ring into one encrypted file", f"{_HERE}.keys:backup"),
-    "restore": Command("make a ring from a backup", f"{_HERE}.keys:restore"),
+    "create": Command("make a key ring", f"{_HERE}.keyrings:create"),
+    "backup": Command("write all keys of a ring into one encrypted file", f"{_HERE}.keyrings:backup"),
+    "restore": Command("make a ring from a backup", f"{_HERE}.keyrings:restore"),
 }
 COMMANDS: Final = {
     "init": Command("make a job folder from a template", f"{_HERE}.scaffold:init"),

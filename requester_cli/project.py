@@ -138,10 +138,11 @@ class Project:
     def save_job(self, job: JobId, about: dict[str, Any]) -> None:
         write_whole(self._state / "jobs" / f"{job}.json", json.dumps(about, indent=2).encode())
 
-    def latest_job(self) -> JobId | None:
-        """The job posted last from this folder."""
-        posted = sorted((self._state / "jobs").glob("0x*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return JobId(posted[-1].stem) if posted else None
+
+def latest_job(folder: Path) -> JobId | None:
+    """The job posted last from a folder."""
+    posted = sorted((folder / STATE / "jobs").glob("0x*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return JobId(posted[-1].stem) if posted else None
 
 
 def _read_json(path: Path, absent: Callable[[], BadInput]) -> Any:

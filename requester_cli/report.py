@@ -1,6 +1,6 @@
 """A job in words and in JSON: where it stands, until when, what happens if nobody acts, and where every token went."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from heldout.market.messages import describe_score, hexed, unpack_vote
 from heldout.market.money import format_tokens
 from heldout.market.spans import format_span
 from heldout.market.terms import Timestamp
+from heldout.requester_cli.duties import Offer
 
 _ZERO = "0x" + "00" * 20
 
@@ -203,3 +204,22 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "LaneSettled": lambda a: f"lane {a['lane']}: {describe_score(a['score'])}, paid {format_tokens(a['payout'])}",
     "Settled": lambda a: f"settled: {Outcome(a['outcome']).name.lower()}",
 }
+
+
+# -------------------------------------------------------------------------------------------------------- bids
+
+
+def offer_json(offer: Offer) -> dict[str, Any]:
+    return {
+        "provider": offer.bid.provider,
+        "price": amount(offer.bid.price),
+        "valid_until": offer.bid.validUntil,
+    }
+
+
+def offer_lines(offers: Sequence[Offer]) -> list[str]:
+    """Bids that could be accepted now; nothing if there are none."""
+    if not offers:
+        return []
+    rows = [(o.bid.provider, format_tokens(o.bid.price), clock(o.bid.validUntil)) for o in offers]
+    return ["", *table(("bid by", "price", "valid until"), rows)]

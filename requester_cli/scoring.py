@@ -18,7 +18,7 @@ _HINTS = {
 }
 
 
-def score(terms: JobTerms, graph: bytes, weights: bytes, shards: Sequence[bytes]) -> ScoreResult:
+def score(terms: JobTerms, graph: bytes, weights: bytes, shards: Sequence[bytes], *, threads: int = 1) -> ScoreResult:
     """One lane's score over plain held-out shards, in the split's order.
 
     Raises BadInput with the scorer's code if graph or data cannot be scored, HeldoutError if the process failed.
@@ -36,6 +36,7 @@ def score(terms: JobTerms, graph: bytes, weights: bytes, shards: Sequence[bytes]
             metric=terms.metric_name,
             operation_cap=terms.operationCap,
             weights_bytes=terms.weightsBytes,
+            threads=threads,
         )
         try:
             return run(request, timeout_s=TIMEOUT_S)

@@ -1,0 +1,42 @@
+"""`heldout job post`."""
+
+import argparse
+
+from heldout.market.console import confirm, emit, say
+from heldout.market.errors import BadInput
+from heldout.market.money import format_tokens
+from heldout.requester_cli.session import folder_argument, signing
+
+
+def post_arguments(parser: argparse.ArgumentParser) -> None:
+    folder_argument(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the whole plan and send nothing")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("--unchecked", action="store_true", help="post although `job check` has not passed on this")
+
+
+def post(args: argparse.Namespace) -> int:
+    """Escrow the price on chain and offer the job to everybody. Says first what it costs, who gets what and when, and
+    the most you can ever pay. What the escrow lacks is deposited from your wallet."""
+    from heldout.market.lifecycle import State
+    from heldout.requester_cli.project import Project
+
+    with signing(args) as client:
+        project, posting = Project(args.folder), client.draft(args.folder)
+        plan = client.plan(posting)
+        if client.chain.job(posting.job).state is not State.NONE:
+            hint = "`heldout job watch` follows it; change job.toml or seal the data again to post another"
+            raise BadInput(f"this very job was posted already: {posting.job}", hint=hint, code="job_exists")
+        if args.dry_run:
+            emit(args, plan.as_json(), *plan.lines(), "Nothing was sent. Post it: heldout job post")
+            return 0
+        say(*plan.lines())
+        if not args.unchecked and project.check_record(posting.subject) is None:
+            hint = "run `heldout job check`, or add --unchecked"
+            raise BadInput("this task and data have not passed `job check`", hint=hint, code="unchecked")
+        plan.refuse_impossible()
+        confirm(f"Escrow {format_tokens(posting.terms.escrow)} HELD ({posting.terms.escrow} wei)?", yes=args.yes)
+        project.save_job(posting.job, plan.as_json())
+        client.post(posting)
+    emit(args, {"job": posting.job}, f"posted job {posting.job}", "next: heldout job watch")
+    return 0

@@ -1,0 +1,141 @@
+"""`heldout job watch` and `heldout requester run`: following jobs, and doing what is due for them."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heldout.market.console import emit, say
+from heldout.requester_cli.session import chosen_job, job_argument, reading, signing
+
+if TYPE_CHECKING:
+    from heldout.market.lifecycle import JobState
+    from heldout.requester_cli.client import Client
+    from heldout.requester_cli.duties import Policy
+
+_JOURNAL = "keeper"
+"""One process does a requester's duties; whoever comes second only looks on."""
+
+
+def watch_arguments(parser: argparse.ArgumentParser) -> None:
+    job_argument(parser)
+    _policy_arguments(parser)
+    parser.add_argument("--look-only", action="store_true", help="release no keys and send nothing; needs no password")
+
+
+def watch(args: argparse.Namespace) -> int:
+    """Follow a job to its end, a line for each event, and do your part of it: accept the cheapest bids, release keys
+    when they are due and only then, answer demands, demand what is not delivered, settle, fetch what you paid for.
+    Exit code 0 if a lane was paid, 5 if none was, 6 if the job expired. Stop and start it as you like, or leave
+    `heldout requester run` working instead."""
+    from heldout.market.errors import AlreadyRunning
+
+    if args.look_only:
+        return _look_on(args)
+    try:
+        with signing(args, journal=_JOURNAL) as client:
+            job = chosen_job(args, client)
+            teller = _Teller(args, client, job)
+            ended = client.keep(job.id, policy=_policy(args), on_cycle=lambda _: teller.tell())
+    except AlreadyRunning:
+        say("`heldout requester run` does your duties already: looking on")
+        return _look_on(args)
+    return _end(args, ended)
+
+
+def _look_on(args: argparse.Namespace) -> int:
+    import time
+
+    with reading(args) as client:
+        job = chosen_job(args, client)
+        teller = _Teller(args, client, job)
+        while not teller.tell():
+            time.sleep(1)
+        return _end(args, client.job(job.id))
+
+
+class _Teller:
+    """Says what happened to a job since it was asked last."""
+
+    def __init__(self, args: argparse.Namespace, client: "Client", job: "JobState") -> None:
+        self._args, self._client, self._job = args, client, job
+        self._told: set[str] = set()
+
+    def tell(self) -> bool:
+        """Whether the job is final."""
+        from heldout.requester_cli.report import clock, narrate
+
+        final = False
+        for event in self._client.events(self._job):
+            final = final or event.name == "Settled"
+            if event.id in self._told:
+                continue
+            self._told.add(event.id)
+            told = {"event": event.name, "id": event.id, "tx": event.tx, "text": narrate(event)}
+            emit(self._args, told, f"{clock(event.timestamp)[11:19]}  {narrate(event)}")
+        return final
+
+
+def _end(args: argparse.Namespace, job: "JobState") -> int:
+    from heldout.market.errors import OutcomeNegative, TimedOut
+    from heldout.market.lifecycle import Outcome
+    from heldout.requester_cli.report import as_json, lines
+
+    emit(args, {"event": "end", "job": as_json(job)}, "", *lines(job, job.deadline))
+    if job.outcome is Outcome.EXPIRED:
+        raise TimedOut("no bid was accepted in time; everything was refunded", code="expired")
+    if not any(lane.payout for lane in job.lanes):
+        raise OutcomeNegative(f"the job ended ({job.outcome.name.lower()}) and no lane was paid", code="nothing_bought")
+    return 0
+
+
+def run_arguments(parser: argparse.ArgumentParser) -> None:
+    _policy_arguments(parser)
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz here")
+    parser.add_argument(
+        "--alarm-command", metavar="PROGRAM", help="run with a JSON object on stdin when a duty is at risk"
+    )
+    parser.add_argument("--alarm-webhook", metavar="URL", help="POST the same object there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is due for all your jobs until stopped: accept, release, answer, demand, settle, fetch. Safe to kill and
+    to start again at any time; a lost disk loses nothing if the key ring is backed up."""
+    import threading
+    from contextlib import ExitStack
+
+    from prometheus_client import CollectorRegistry
+
+    from heldout.market.alarm import Alarm, command_channel, webhook_channel
+    from heldout.market.console import start_logging
+    from heldout.market.daemon import Loop, metrics_server, stopping_on_signals
+
+    start_logging(args)
+    registry, stop = CollectorRegistry(), threading.Event()
+    channels = [command_channel([str(Path(args.alarm_command))])] if args.alarm_command else []
+    channels += [webhook_channel(args.alarm_webhook)] if args.alarm_webhook else []
+    alarm = Alarm(channels, registry=registry)
+    with signing(args, journal=_JOURNAL) as client, ExitStack() as stack:
+        keeper = client.keeper(alarm, policy=_policy(args))
+        loop = Loop(keeper, client.chain.head, alarm, registry=registry, stop=stop)
+        stack.enter_context(stopping_on_signals(stop))
+        if args.metrics:
+            host, port = stack.enter_context(metrics_server(args.metrics, registry, lambda: loop.ready))
+            say(f"metrics on http://{host}:{port}/metrics")
+        say(f"working for {client.address}; ^C stops it")
+        loop.run()
+    return 0
+
+
+def _policy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-after", metavar="SPAN", help="take bids this long after post (default: half the window)"
+    )
+    parser.add_argument("--accept-by-hand", action="store_true", help="leave bids to `heldout job accept`")
+
+
+def _policy(args: argparse.Namespace) -> "Policy":
+    from heldout.market.spans import parse_span
+    from heldout.requester_cli.duties import Policy
+
+    after = None if args.accept_after is None else parse_span(args.accept_after)
+    return Policy(accept_after=after, accept=not args.accept_by_hand)
