@@ -39,12 +39,15 @@ def test_deployed_code_fits_into_one_contract(name: str) -> None:
 
 
 def test_market_has_every_function_event_and_error_of_its_interface() -> None:
-    def entries(name: str) -> set[str]:
+    def signatures(name: str) -> set[str]:
+        def types(entries: list[dict[str, Any]]) -> list[Any]:
+            return [(each["type"], each.get("indexed"), types(each.get("components", []))) for each in entries]
+
         kinds = ("function", "event", "error")
-        return {json.dumps(entry, sort_keys=True) for entry in committed(name)["abi"] if entry["type"] in kinds}
+        abi = [entry for entry in committed(name)["abi"] if entry["type"] in kinds]
+        return {
+            f"{each['type']} {each['name']} {types(each['inputs'])} {types(each.get('outputs', []))}" for each in abi
+        }
 
-    def without_mutability(abi: set[str]) -> set[str]:
-        return {text.replace('"stateMutability": "pure"', '"stateMutability": "view"') for text in abi}
-
-    missing = without_mutability(entries("IMarket")) - without_mutability(entries("Market"))
-    assert not missing
+    assert len(signatures("IMarket")) > 100
+    assert not signatures("IMarket") - signatures("Market")
