@@ -215,13 +215,18 @@ def bid_letter(bid: Bid, signature: bytes) -> Letter:
 
 
 def bid_of(letter: Letter) -> tuple[Bid, bytes]:
-    """The bid and its signature; whether that signature is the provider's is for the chain room to say."""
-    bid = Bid(
-        bytes.fromhex(letter.job[2:]),
-        letter.sender,
-        Wei(letter.int_of("price")),
-        letter.bytes_of("wrapKey"),
-        letter.int_of("validUntil"),
-        letter.int_of("nonce"),
-    )
-    return bid, letter.bytes_of("signature")
+    """The bid and its signature; whether that signature is the provider's is for the chain room to say.
+
+    Raises BadMessage for a field that the contract's struct could not hold, so that no bid breaks an `accept`.
+    """
+    try:
+        job = bytes.fromhex(letter.job.removeprefix("0x"))
+        provider = bytes.fromhex(letter.sender.removeprefix("0x"))
+    except ValueError:
+        raise BadMessage("a bid names its job and its provider in hex") from None
+    price, nonce, valid_until = (letter.int_of(field) for field in ("price", "nonce", "validUntil"))
+    wrap_key = letter.bytes_of("wrapKey")
+    sizes = (len(job), len(provider), len(wrap_key))
+    if sizes != (32, 20, 32) or not (0 <= price < 2**96 and 0 <= nonce < 2**256 and 0 <= valid_until < 2**64):
+        raise BadMessage("a field of the bid is out of the contract's range")
+    return Bid(job, letter.sender, Wei(price), wrap_key, valid_until, nonce), letter.bytes_of("signature")

@@ -1,0 +1,263 @@
+"""The bid board and the mailboxes: who may leave what for whom (P8), before any HTTP."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from sqlalchemy import Engine
+
+from heldout.market.errors import BadMessage, ChainProblem, HeldoutError, Refused
+from heldout.market.lifecycle import VACANT
+from heldout.market.messages import BULLETIN, Bid, Kind, Letter, bid_letter
+from heldout.market.money import Wei
+from heldout.market.service.database import open_database
+from heldout.market.service.indexer import Index
+from heldout.market.service.letters import MOST_BIDS_FROM_ONE, MOST_BYTES, Letters, NotYetKnown
+from heldout.market.settings import Network
+from heldout.market.signatures import recover
+from heldout.market.terms import Address, JobId
+from tests.builders import CHAIN_ID, JOB, JOB_BYTES, MARKET, REQUESTER, TERMS, EventLog, digest, terms_values
+from tests.unit.test_indexer import ScriptedChain
+
+NETWORK = Network("test", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
+PROVIDER = Account.from_key("0x" + "01" * 32)
+RIVAL = Account.from_key("0x" + "02" * 32)
+HOT = Address("0x" + "aa" * 20)
+IDLE_HOT = Address("0x" + "bb" * 20)
+STRANGER = Address("0x" + "cc" * 20)
+NOW = 1_800_000_000
+
+
+class Market:
+    """What the board asks the chain."""
+
+    def __init__(self) -> None:
+        self.free_ = Wei(TERMS.collateral)
+        self.drawn: tuple[int, ...] | ChainProblem = ChainProblem("SeedNotReady")
+
+    def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
+        try:
+            return recover(digest, signature) == address
+        except BadMessage:
+            return False
+
+    def free(self, account: str) -> Wei:
+        return self.free_
+
+    def committee(self, job: JobId) -> tuple[bytes, tuple[int, ...]]:
+        if isinstance(self.drawn, ChainProblem):
+            raise self.drawn
+        return b"", self.drawn
+
+
+class Board:
+    """A job as far as `events` say, and the letters about it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.market = Market()
+        self.letters = Letters(engine, self.market, NETWORK, lambda: NOW)
+        self._index, self._chain, self._log = Index(engine, chain := ScriptedChain()), chain, EventLog()
+        self.happens("Staked", seat=4, cold=STRANGER, hot=HOT, wrapKey=digest("hot"))
+        self.happens("Staked", seat=5, cold=STRANGER, hot=IDLE_HOT, wrapKey=digest("idle"))
+        self.happens("Posted", requester=REQUESTER, terms=terms_values())
+        self.happens("Moved", state=1, round=0, deadline=NOW + 60)
+
+    def happens(self, name: str, **args: Any) -> None:
+        event = self._log(name, **args)
+        if name == "Staked":
+            del event.args["job"]
+        self._chain.add(event)
+        self._index.step()
+
+    def accept(self) -> None:
+        bids = [{"provider": PROVIDER.address, "price": 50, "wrapKey": digest("wrap")}]
+        self.happens("Accepted", bids=bids, seatCount=24)
+        self.happens("Moved", state=2, round=0, deadline=NOW + 600)
+
+    def post(self, sender: str, receiver: str, session: str | None = "sender", text: str = "sealed") -> bool:
+        letter = Letter(JOB, Kind.TRAINING_KEYS, Address(sender), receiver, {"envelope": text})
+        return self.letters.post(letter, Address(sender if session == "sender" else session) if session else None)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    engine = open_database(str(tmp_path / "service.db"))
+    yield Board(engine)
+    engine.dispose()
+
+
+def bid(account: Any = PROVIDER, signer: Any = None, **changes: Any) -> Letter:
+    offer = replace(Bid(JOB_BYTES, account.address, Wei(7), digest("wrap"), NOW + 60, 1), **changes)
+    signature = (signer or account).unsafe_sign_hash(offer.digest(CHAIN_ID, MARKET)).signature
+    return bid_letter(offer, signature)
+
+
+def code_of(refused: pytest.ExceptionInfo[HeldoutError]) -> str:
+    return refused.value.code
+
+
+# ------------------------------------------------------------------------------------------------------------ bids
+
+
+def test_a_signed_bid_is_on_the_board_once_with_nobody_signed_in(board: Board) -> None:
+    assert board.letters.post(bid(), None)
+    assert not board.letters.post(bid(), None)
+    (shown,) = board.letters.bids(JOB)
+    assert shown["letter"]["body"]["price"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"price": Wei(TERMS.priceCap + 1)}, "bid_above_cap"),
+        ({"validUntil": NOW}, "bid_expired"),
+        ({"job": digest("other")}, "not_found"),
+        ({"signer": RIVAL}, "bad_signature"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_bid_that_could_never_be_accepted_is_refused(board: Board, changes: dict[str, Any], code: str) -> None:
+    with pytest.raises(HeldoutError) as refused:
+        board.letters.post(bid(**changes), None)
+    assert code_of(refused) == code
+    assert board.letters.bids(JOB) == []
+
+
+@pytest.mark.parametrize("field", ["price", "wrapKey", "validUntil", "nonce", "signature"])
+@pytest.mark.parametrize("value", [None, "", [], {}, "0x00", "é", -1, 2**64, 2**300, 1.5, True], ids=str)
+def test_any_spoiled_field_of_a_bid_is_a_clear_error(board: Board, field: str, value: Any) -> None:
+    """Nor does one get through that the contract could not be called with: it would break the requester's `accept`."""
+    spoiled = bid()
+    spoiled.body[field] = value
+    with pytest.raises((BadMessage, Refused)):
+        board.letters.post(spoiled, None)
+    assert board.letters.bids(JOB) == []
+
+
+def test_a_bid_needs_its_collateral_in_the_market(board: Board) -> None:
+    """Threat 89: otherwise bids cost nothing at all."""
+    board.market.free_ = Wei(TERMS.collateral - 1)
+    with pytest.raises(Refused) as refused:
+        board.letters.post(bid(), None)
+    assert code_of(refused) == "unfunded_bid"
+
+
+def test_bids_end_when_the_job_is_accepted(board: Board) -> None:
+    board.accept()
+    with pytest.raises(Refused) as refused:
+        board.letters.post(bid(), None)
+    assert code_of(refused) == "bids_closed"
+
+
+def test_a_bidder_cannot_fill_the_board(board: Board) -> None:
+    """Threat 89."""
+    for nonce in range(MOST_BIDS_FROM_ONE):
+        board.letters.post(bid(nonce=nonce), None)
+    with pytest.raises(Refused) as refused:
+        board.letters.post(bid(nonce=99), None)
+    assert code_of(refused) == "too_many_letters"
+    board.letters.post(bid(RIVAL), None)
+
+
+def test_a_bid_is_for_everybody(board: Board) -> None:
+    with pytest.raises(BadMessage):
+        board.letters.post(replace(bid(), receiver=REQUESTER), None)
+
+
+# --------------------------------------------------------------------------------------------------------- private
+
+
+def test_parties_write_to_each_other_and_each_reads_its_own(board: Board) -> None:
+    board.accept()
+    assert board.post(REQUESTER, PROVIDER.address)
+    assert not board.post(REQUESTER, PROVIDER.address)
+    (mine,) = board.letters.mail(Address(PROVIDER.address.lower()), 0, None)
+    assert mine["letter"]["body"] == {"envelope": "sealed"}
+    assert board.letters.mail(Address(PROVIDER.address), mine["number"], None) == []
+    assert board.letters.mail(Address(PROVIDER.address), 0, JobId("0x" + "00" * 32)) == []
+    assert board.letters.mail(REQUESTER, 0, None) == []
+
+
+@pytest.mark.parametrize("session", [None, STRANGER], ids=["nobody", "another"])
+def test_nobody_writes_in_anothers_name(board: Board, session: str | None) -> None:
+    """Threat 79."""
+    board.accept()
+    with pytest.raises(Refused) as refused:
+        board.post(REQUESTER, PROVIDER.address, session)
+    assert code_of(refused) == "sign_in"
+
+
+ROLES = {
+    "requester": REQUESTER,
+    "provider": PROVIDER.address,
+    "drawn seat": HOT,
+    "idle seat": IDLE_HOT,
+    "stranger": STRANGER,
+}
+PARTIES = ("requester", "provider", "drawn seat")
+
+
+@pytest.mark.parametrize("sender", ROLES)
+@pytest.mark.parametrize("receiver", ROLES)
+def test_only_parties_of_the_job_write_and_are_written_to(board: Board, sender: str, receiver: str) -> None:
+    """Threat 79: the whole matrix."""
+    board.accept()
+    board.happens("Moved", state=3, round=1, deadline=NOW + 700)
+    board.happens("Drawn", round=1, seed=digest("seed"), seats=[4, VACANT, VACANT])
+    if sender in PARTIES and receiver in PARTIES:
+        assert board.post(ROLES[sender], ROLES[receiver])
+        return
+    with pytest.raises(Refused) as refused:
+        board.post(ROLES[sender], ROLES[receiver])
+    assert code_of(refused) == "not_a_party"
+
+
+def test_seats_are_parties_from_the_draw_on_even_before_it_is_pinned(board: Board) -> None:
+    """P5.3: no event names the committee before its first commit."""
+    board.accept()
+    board.happens("Moved", state=3, round=1, deadline=NOW + 700)
+    with pytest.raises(Refused):
+        board.post(PROVIDER.address, HOT)
+    board.market.drawn = (4, VACANT, VACANT)
+    assert board.post(PROVIDER.address, HOT)
+    with pytest.raises(Refused):
+        board.post(PROVIDER.address, IDLE_HOT)
+
+
+def test_a_bidder_is_a_party_at_once(board: Board) -> None:
+    """The index may not have seen `Accepted` yet when the first keys go out."""
+    board.letters.post(bid(), None)
+    assert board.post(REQUESTER, PROVIDER.address)
+
+
+@pytest.mark.parametrize("receiver", ["", "everyone", BULLETIN, "0x12", "0x" + "gg" * 20])
+def test_a_private_letter_is_for_an_address(board: Board, receiver: str) -> None:
+    with pytest.raises(BadMessage):
+        board.post(REQUESTER, receiver)
+
+
+def test_a_letter_has_its_limits(board: Board) -> None:
+    """Threat 80."""
+    with pytest.raises(BadMessage):
+        board.post(REQUESTER, PROVIDER.address, text="x" * MOST_BYTES)
+    for job in ("", "0x", "0x" + "AB" * 32, "../" + "00" * 31):
+        with pytest.raises(BadMessage):
+            board.letters.post(Letter(JobId(job), Kind.HALF_B, REQUESTER, HOT, {}), REQUESTER)
+
+
+def test_hostile_strings_are_stored_and_given_back_as_they_are(board: Board) -> None:
+    """Threat 72: parameters only, so nothing in a letter is ever part of a statement."""
+    board.accept()
+    text = "'; DROP TABLE letters; -- \x00 ${jndi:x} {{7*7}} ' OR 1=1"
+    board.post(REQUESTER, PROVIDER.address, text=text)
+    (mine,) = board.letters.mail(Address(PROVIDER.address), 0, None)
+    assert mine["letter"]["body"]["envelope"] == text
+
+
+def test_an_unknown_job_may_be_a_block_away(board: Board) -> None:
+    with pytest.raises(NotYetKnown) as unknown:
+        board.letters.post(Letter(JobId("0x" + "00" * 32), Kind.HALF_B, REQUESTER, HOT, {}), REQUESTER)
+    assert unknown.value.retryable
