@@ -38,6 +38,7 @@ def up_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validators", type=int, default=0, metavar="N", help="validators to stake and run, 3 seats each"
     )
+    parser.add_argument("--runner", choices=("docker", "process"), default="docker", help="process isolates nothing")
     parser.add_argument("--detach", action="store_true", help="leave it running and return")
 
 
@@ -46,7 +47,11 @@ def up(args: argparse.Namespace) -> int:
     from heldout.devnet.devnet import Devnet
 
     devnet = Devnet.up(
-        _state(args), block_time=args.block_time or None, providers=args.providers, validators=args.validators
+        _state(args),
+        block_time=args.block_time or None,
+        providers=args.providers,
+        validators=args.validators,
+        runner=args.runner,
     )
     network = devnet.network
     told = {"state": str(devnet.state), "network": str(devnet.network_file), "rpc": network.rpc[0]}

@@ -6,9 +6,13 @@ STATE/network.json   what every command reads        STATE/pids.json   the proce
       chain.json     anvil's state over restarts     STATE/service.db  the service's index
 """
 
+import json
 import os
+import subprocess
+import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,10 +24,12 @@ from heldout.devnet import accounts, parameters
 from heldout.devnet.anvil import Anvil, free_port
 from heldout.devnet.deploy import deploy_market, stake_validator
 from heldout.devnet.processes import Processes
-from heldout.market.chain import Chain, connect
+from heldout.market.chain import Chain, Outbox, connect
+from heldout.market.chain.deposits import deposit
 from heldout.market.errors import AlreadyRunning, HeldoutError
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
+from heldout.market.money import Wei
 from heldout.market.settings import Network
 
 READY_S = 30.0
@@ -46,8 +52,9 @@ class Devnet:
         validators: int = 0,
         store: bool = True,
         service: bool = True,
+        runner: str = "docker",
     ) -> "Devnet":
-        """A devnet with that many nodes. `block_time` None: a block per transaction.
+        """A devnet with that many nodes. `block_time` None: a block per transaction. Providers run jobs in `runner`.
 
         Raises AlreadyRunning, HeldoutError (`no_anvil`, `not_ready`). Whatever it had started is ended then.
         """
@@ -62,7 +69,8 @@ class Devnet:
             if service:
                 devnet._start_service()
             devnet._make_rings(providers, validators)
-            devnet._stake(validators)
+            devnet._enrol_validators(validators)
+            devnet._enrol_providers(providers, runner)
             if block_time:
                 devnet.anvil.mine_every(block_time)
             devnet._start_nodes(providers, validators)
@@ -125,11 +133,28 @@ class Devnet:
     def mine(self, blocks: int = 1) -> None:
         self.anvil.mine(blocks)
 
+    def deposit(self, name: str, amount: Wei) -> None:
+        """Tokens of a party into its free balance on the market."""
+        chain, account = self.chain(), self.keys(name).account
+        with Journal(self.home(name) / "grant") as journal:
+            deposit(chain, Outbox(chain, account, journal), account, amount)
+
     def stake(self, validator: int, seats: int = parameters.SEATS_PER_VALIDATOR) -> range:
         """Stake seats for `validator-N` from its cold key; returns their indices."""
         cold, hot = self.keys(f"validator-{validator}-cold"), self.keys(f"validator-{validator}")
         with Journal(self.home(f"validator-{validator}-cold") / "journal") as journal:
             return stake_validator(self.chain(), journal, cold, hot, seats)
+
+    def configure_provider(self, number: int, *options: str) -> None:
+        """Give `provider-N` its provider.toml, unless it has one. Later ones ask more, so that bids differ."""
+        name = f"provider-{number}"
+        if (self.home(name) / "provider.toml").exists():
+            return
+        price = str(parameters.BASE_PRICE + number * parameters.PRICE_STEP)
+        init = ("provider", "init", "--price", price, "--minimum", price, "--cpus", "1", *options)
+        done = subprocess.run(self.command(*init, home=name), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise HeldoutError(f"{name} could not be configured:\n{done.stderr}", code="not_ready")
 
     def command(self, *words: str, home: str = "") -> list[str]:
         """The argument vector of a `heldout` command on this devnet, as one of its parties."""
@@ -174,16 +199,31 @@ class Devnet:
         for name in accounts.names(providers, validators):
             self.keys(name)
 
-    def _stake(self, validators: int) -> None:
-        """Whoever has no seats yet."""
-        staked = {seat.cold for seat in self.chain().seats(range(self.chain().seat_count()))}
-        for number in range(validators):
+    def _enrol_validators(self, count: int) -> None:
+        """Seats for whoever has none yet."""
+        chain = self.chain()
+        staked = {seat.cold for seat in chain.seats(range(chain.seat_count()))}
+        for number in range(count):
             if self.keys(f"validator-{number}-cold").address not in staked:
                 self.stake(number)
+
+    def _enrol_providers(self, count: int, runner: str) -> None:
+        """A configuration and a deposit for whoever has none yet."""
+        for number in range(count):
+            name = f"provider-{number}"
+            if self.chain().free(self.keys(name).address) == 0:
+                self.deposit(name, parameters.PROVIDER_DEPOSIT)
+            if not (self.home(name) / "provider.toml").exists():
+                prices = ("--price", str(parameters.HOURLY_PRICE), "--minimum", str(parameters.LEAST_PRICES[number]))
+                argv = self.command("provider", "init", *prices, "--runner", runner, home=name)
+                done = subprocess.run(argv, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise HeldoutError(f"{name} cannot be configured: {done.stderr}", code="not_ready")
 
     def _start_nodes(self, providers: int, validators: int) -> None:
         for number in range(providers):
             name = f"provider-{number}"
+            self.configure_provider(number)
             self.processes.start(name, self.command("provider", "run", home=name))
         for number in range(validators):
             name = f"validator-{number}"
@@ -201,9 +241,17 @@ def _start_chain(state: Path, processes: Processes) -> Devnet:
         "service": f"http://127.0.0.1:{free_port(_port(before.service or '') if before else 0)}",
     }
     network = Network(**{**vars(before), "rpc": (anvil.url,), **urls}) if before else deploy_market(anvil, **urls)
+    network = replace(network, images=_job_images())
     (state / "network.json").write_text(network.to_json())
     _write_password(state / "password")
     return Devnet(state, anvil, processes)
+
+
+def _job_images() -> dict[str, str]:
+    """What `./run` built on this machine, by platform; none without Docker."""
+    listed = Path(__file__).resolve().parents[1] / ".cache" / "job-image.json"
+    built: dict[str, str] = json.loads(listed.read_text()) if listed.exists() else {}
+    return {f"linux/{architecture}": image for architecture, image in built.items()}
 
 
 def _port(url: str) -> int:

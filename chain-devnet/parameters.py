@@ -31,6 +31,9 @@ GRANT = Wei(100_000 * ONE_TOKEN)
 """Tokens of every test account at the start."""
 SEATS_PER_VALIDATOR = 3
 """Eight validators hold the 24 seats that a committee of three needs (P2.2)."""
-BASE_PRICE = 40
-"""Tokens a lane that provider 0 asks; every further one asks PRICE_STEP more, so that bids differ."""
-PRICE_STEP = 10
+PROVIDER_DEPOSIT = Wei(10_000 * ONE_TOKEN)
+"""Free balance of every provider, for collaterals."""
+HOURLY_PRICE = 10
+"""Tokens a job-hour that every provider asks."""
+LEAST_PRICES = (40, 50, 60, 70, 80, 90)
+"""Tokens that each provider asks at least for a job: short jobs then get bids that differ."""
