@@ -1,0 +1,271 @@
+"""The provider node as a process, from bid to payout, killed at every step, and cheated in every way P4.5 knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_job import ScriptedJob
+
+from heldout.devnet.devnet import Devnet
+from heldout.market.failpoint import VARIABLE
+from heldout.market.lifecycle import REQUESTER, Outcome, State
+from heldout.market.messages import NO_KEYS, Kind, Letter, decode_answer, encode_answer
+from heldout.market.money import ONE_TOKEN
+from heldout.market.sealing import envelope_context, open_envelope, open_weights
+
+pytestmark = pytest.mark.integration
+
+PROVIDER = "provider-0"
+PRICE = "600"
+"""A job-hour; the scripted job reserves a minute, so that a bid is 10 tokens."""
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    with Devnet.up(tmp_path_factory.mktemp("devnet"), block_time=1, validators=8) as devnet:
+        devnet.keys(PROVIDER)
+        heldout(devnet, "provider", "init", "--price", PRICE, "--runner", "process")
+        heldout(devnet, "provider", "deposit", "1000")
+        yield devnet
+
+
+@pytest.fixture
+def job(net: Devnet, request: pytest.FixtureRequest) -> Iterator[ScriptedJob]:
+    """A job posted by nobody yet; indirect parameters change it."""
+    with ScriptedJob(net, **getattr(request, "param", {})) as scripted:
+        yield scripted
+
+
+def heldout(net: Devnet, *words: str) -> Any:
+    """What a command of the provider's says, as JSON."""
+    done = subprocess.run(net.command(*words, "--json", home=PROVIDER), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def provider(net: Devnet, failpoint: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A running node; ended, if it still runs, when the test is done with it."""
+    with (net.state / "provider.log").open("ab") as log:
+        child = subprocess.Popen(
+            net.command("provider", "run", "--period", "0.2", home=PROVIDER),
+            env={**os.environ, VARIABLE: failpoint},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield child
+    finally:
+        with suppress(ProcessLookupError):
+            child.terminate()
+        child.wait(30)
+
+
+def story(net: Devnet) -> str:
+    return (net.state / "provider.log").read_text()
+
+
+def leftovers(net: Devnet, job: ScriptedJob) -> list[Path]:
+    return [path for path in net.home(PROVIDER).rglob("*") if path.name == job.id]
+
+
+def open_as_requester(job: ScriptedJob, submission: Letter, half: Letter, provider_address: str) -> bytes:
+    """P4.4: what the requester does with half a from the submission and half b of a paid lane."""
+    keys = job.requester.keys
+    of_a = envelope_context(job.bytes, Kind.SUBMISSION, provider_address, keys.address)
+    of_b = envelope_context(job.bytes, Kind.HALF_B, provider_address, keys.address)
+    half_a = open_envelope(keys.wrap_private, submission.bytes_of("envelopeA"), of_a)
+    half_b = open_envelope(keys.wrap_private, half.bytes_of("envelope"), of_b)
+    sealed = job.stores.get(submission.bytes_of("sealedHash").hex())
+    return open_weights(half_a, half_b, sealed, job.bytes, provider_address)
+
+
+def test_a_job_from_bid_to_payout(net: Devnet, job: ScriptedJob) -> None:
+    """P3, P4: bid, keys, training, seal, submit, letters to seats, half b, settlement; nothing is left behind."""
+    address = net.keys(PROVIDER).address
+    before = job.chain.free(address)
+    with provider(net):
+        job.post()
+        job.accept()
+        assert job.state.lanes[0].price == 10 * ONE_TOKEN
+        job.requester.mail.send(job.training_keys())
+        job.await_state(State.COMMITTING)
+        submission = job.until(lambda: job.letters(Kind.SUBMISSION, job.requester), 30, "the requester's letter")[0]
+        seat = job.seat(job.drawn()[0])
+        assert job.until(lambda: job.letters(Kind.SUBMISSION, seat), 30, "the seat's letter")
+        job.vote(700_000)
+        half = job.until(lambda: job.letters(Kind.HALF_B, job.requester), 30, "half b")[0]
+        weights = open_as_requester(job, submission, half, address)
+        assert sha256(weights).digest() == submission.bytes_of("weightsHash")
+        status = heldout(net, "provider", "status")
+        assert [each["stage"] for each in status["jobs"]] == ["paid"]
+        assert status["jobs"][0]["last_reading"] == {"epoch": 2, "loss": pytest.approx(1 / 3)}
+        net.warp(61)
+        settled = job.await_state(State.SETTLED)
+        job.until(lambda: not leftovers(net, job), 20, "a clean house")
+    assert settled.sums
+    assert settled.lanes[0].payout == 75 * ONE_TOKEN // 10
+    assert job.chain.free(address) == before + settled.lanes[0].payout
+    (told,) = heldout(net, "provider", "why", job.id)
+    assert told["reason"] == "score 0.700000; paid 7.5000 of 10.0000"
+
+
+PLACES = (
+    "bid.noted",
+    "bid.sent",
+    "data.ready",
+    "train.noted",
+    "train.started",
+    "train.ended",
+    "weights.kept",
+    "sealed",
+    "uploaded",
+    "submit.before",
+    "submit.sent",
+    "delivered",
+    "half.sent",
+)
+
+
+@pytest.mark.parametrize("job", [{"epochs": 20}], indirect=True)
+def test_a_node_killed_at_every_step_of_one_job_resumes_each_time_and_submits_once(
+    net: Devnet, job: ScriptedJob
+) -> None:
+    """Threat 40: kill -9 at each named place, one after the other, in the life of one job."""
+    job.post()
+    for place in PLACES:
+        with provider(net, failpoint=place) as node:
+            if place == "data.ready":
+                job.accept()
+                job.requester.mail.send(job.training_keys())
+            if place == "delivered":
+                job.await_state(State.COMMITTING)
+            if place == "half.sent":
+                job.vote(900_000)
+            job.until(lambda node=node: node.poll() is not None, 60, f"the end at {place}")
+            assert node.returncode == -signal.SIGKILL
+    with provider(net):
+        net.warp(61)
+        settled = job.await_state(State.SETTLED)
+        job.until(lambda: not leftovers(net, job), 20, "a clean house")
+    events = job.chain.events(0, job.chain.head().number, job=job.id)
+    assert [event.name for event in events].count("Submitted") == 1
+    assert settled.lanes[0].payout == 10 * ONE_TOKEN
+    assert settled.sums
+
+
+@pytest.mark.parametrize("job", [{"epochs": 60}], indirect=True)
+def test_a_checkpoint_survives_the_attempt_that_wrote_it(net: Devnet, job: ScriptedJob) -> None:
+    """Threat 61: an attempt that is cut down is followed by one that goes on from its checkpoint."""
+    job.post()
+    with provider(net):
+        job.accept()
+        job.requester.mail.send(job.training_keys())
+
+        def readings() -> Any:
+            (found,) = [each for each in heldout(net, "provider", "status")["jobs"] if each["job"] == job.id]
+            return found["last_reading"] or {}
+
+        job.until(lambda: readings().get("epoch", 0) >= 5, 40, "some epochs")
+        (record,) = [*net.home(PROVIDER).glob(f"sandbox/process/{job.id}/*/record.json")]
+        os.kill(int(json.loads(record.read_text())["ref"].partition("-")[0]), signal.SIGKILL)
+        job.await_state(State.COMMITTING, 60)
+    assert "attempt 1 failed" in story(net)
+    resumed = [line for line in story(net).splitlines() if job.id in line and "attempt 2" in line]
+    assert resumed
+
+
+def test_withheld_training_keys_are_demanded_and_cost_the_requester_its_bond(net: Devnet, job: ScriptedJob) -> None:
+    """P4.5, Running: unanswered means the bond goes to the demanding provider, and the job is over."""
+    address = net.keys(PROVIDER).address
+    before = job.chain.free(address)
+    job.post()
+    with provider(net):
+        job.accept()
+        net.warp(150)
+        job.until(lambda: REQUESTER in job.state.pending, 30, "the demand")
+        net.warp(61)
+        settled = job.await_state(State.SETTLED)
+    assert settled.outcome is Outcome.TRAINING_KEYS_WITHHELD
+    assert job.chain.free(address) == before + job.terms.bond
+    assert settled.sums
+
+
+def test_keys_answered_on_chain_are_as_good_as_a_letter(net: Devnet, job: ScriptedJob) -> None:
+    """P4.5: answer puts the envelopes in calldata."""
+    job.post()
+    with provider(net):
+        job.accept()
+        net.warp(150)
+        job.until(lambda: REQUESTER in job.state.pending, 30, "the demand")
+        job.requester.send("answer", job.id, REQUESTER, encode_answer([job.training_keys()]))
+        job.await_state(State.COMMITTING)
+    assert job.state.lanes[0].word != NO_KEYS
+
+
+def test_answered_keys_that_do_not_open_are_submitted_as_no_keys(net: Devnet, job: ScriptedJob) -> None:
+    """P4.5: the word NO_KEYS."""
+    job.post()
+    with provider(net):
+        job.accept()
+        net.warp(150)
+        job.until(lambda: REQUESTER in job.state.pending, 30, "the demand")
+        job.requester.send("answer", job.id, REQUESTER, encode_answer([job.training_keys(spoil=True)]))
+        job.await_state(State.COMMITTING)
+    assert job.state.lanes[0].word == NO_KEYS
+
+
+def test_demands_of_seats_and_requester_are_answered_on_chain(net: Devnet, job: ScriptedJob) -> None:
+    """P4.5: weights while Committing, half b while Scored; both answers open."""
+    address = net.keys(PROVIDER).address
+    job.post()
+    with provider(net):
+        job.accept()
+        job.requester.mail.send(job.training_keys())
+        job.await_state(State.COMMITTING)
+        submission = job.until(lambda: job.letters(Kind.SUBMISSION, job.requester), 30, "the requester's letter")[0]
+        job.drawn()
+        job.requester.send("pin", job.id)
+        seat = job.chain.round(job.id, 1).seats[0]
+        job.seat(seat).send("demand", job.id, 0, 0)
+        answers = job.until(lambda: job.state.answers, 30, "the answer")
+        hot = {letter.receiver for letter in decode_answer(answers[-1][3])}
+        assert job.chain.seat(seat).hot in hot
+        job.vote(900_000)
+        job.await_state(State.SCORED)
+        job.requester.send("demand", job.id, 0, 0)
+        answers = job.until(lambda: job.state.answers[1:], 30, "half b on chain")
+        (half,) = decode_answer(answers[0][3])
+        assert open_as_requester(job, submission, half, address)
+
+
+def test_a_second_node_on_the_same_folder_is_refused(net: Devnet) -> None:
+    """Threat 44."""
+    with provider(net):
+        started = time.monotonic()
+        while "online as" not in story(net).splitlines()[-1] and time.monotonic() < started + 20:
+            time.sleep(0.2)
+        done = subprocess.run(net.command("provider", "run", home=PROVIDER), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 10
+    assert "already_running" in done.stderr
+
+
+@pytest.mark.parametrize("job", [{"priceCap": 9 * ONE_TOKEN}], indirect=True)
+def test_why_tells_the_rule_that_kept_this_node_from_bidding(net: Devnet, job: ScriptedJob) -> None:
+    job.post()
+    with provider(net):
+        told = job.until(
+            lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 30, "a verdict"
+        )
+    assert told[0]["rule"] == "above_cap"
+    assert "asks 10.0000, the job pays at most 9.0000" in told[0]["reason"]
