@@ -16,6 +16,8 @@ from heldout.market.siwe import LIFETIME, SignIn
 from heldout.market.terms import JobId
 
 SILENCE: Final = httpx2.Timeout(5.0, connect=2.0)
+CONNECTIONS: Final = httpx2.Limits(keepalive_expiry=2.0)
+"""Idle connections are closed here before the service closes them, so that no request meets a dead one."""
 MOST_BYTES: Final = 16 << 20
 """Of one answer."""
 MOST_PAGES: Final = 50
@@ -56,7 +58,7 @@ class Carrier:
         self._domain = parts.netloc
         self._chain_id = network.chain_id
         self._account, self._clock, self._ticks = account, clock, ticks
-        self._client = httpx2.Client(timeout=SILENCE, follow_redirects=False, trust_env=False)
+        self._client = httpx2.Client(timeout=SILENCE, limits=CONNECTIONS, follow_redirects=False, trust_env=False)
         self._token, self._token_ends, self._rest_ends = "", 0.0, float("-inf")
 
     def post(self, letter: Letter) -> None:

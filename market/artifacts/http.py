@@ -24,6 +24,8 @@ from heldout.market.signatures import Signer
 
 SILENCE: Final = httpx2.Timeout(10.0, connect=3.0, write=30.0)
 """Seconds without a byte after which a store counts as down."""
+CONNECTIONS: Final = httpx2.Limits(keepalive_expiry=2.0)
+"""Idle connections are closed here before a server closes them, so that no request meets a dead one."""
 PATIENCE: Final = 30.0
 SLOWEST: Final = 64 << 10
 """A transfer may take PATIENCE seconds and one more for every SLOWEST bytes."""
@@ -38,7 +40,7 @@ class HttpStore(ArtifactStore):
             raise BadInput(f"{url!r} is not the address of a store", hint="write it as http(s)://host[:port]")
         self.name = url.rstrip("/")
         self._account, self._clock = account, clock
-        self._client = httpx2.Client(timeout=SILENCE, follow_redirects=False, trust_env=False)
+        self._client = httpx2.Client(timeout=SILENCE, limits=CONNECTIONS, follow_redirects=False, trust_env=False)
 
     def put(self, source: Source) -> ArtifactId:
         """Raises Refused without an account, or if the store does not take this upload."""
