@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from heldout.market.chain import Block, connect
 from heldout.market.console import amount, emit, home_path, load_network, table
 from heldout.market.errors import HeldoutError
@@ -29,25 +31,21 @@ STALE_S = 30.0
 class Board:
     """Writes the file whenever a cycle has gone by."""
 
-    def __init__(self, home: Path, capable: bool) -> None:
+    def __init__(self, home: Path, capable: bool, registry: CollectorRegistry) -> None:
         self._path = home / FILE
         self._capable = capable
+        self._count = Gauge("heldout_duties", "Seats with a duty now, by how far it is", ["state"], registry=registry)
 
     def show(self, head: Block, entries: list[Entry]) -> None:
         duties = [{**asdict(entry.duty), "vote": entry.vote} for entry in entries]
-        text = json.dumps(
-            {
-                "at": time.time(),
-                "block": head.number,
-                "time": head.timestamp,
-                "capable": self._capable,
-                "duties": duties,
-            }
-        )
+        shown = {"at": time.time(), "block": head.number, "time": head.timestamp, "capable": self._capable}
         scratch = self._path.with_suffix(".new")
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
+            json.dump({**shown, "duties": duties}, file)
         scratch.replace(self._path)
+        self._count.clear()
+        for entry in entries:
+            self._count.labels(entry.duty.state).inc()
 
 
 def read(home: Path) -> dict[str, Any]:

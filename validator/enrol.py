@@ -173,7 +173,7 @@ def _cold_outbox(args: argparse.Namespace, chain: Chain) -> Iterator[tuple[KeyRi
     directory = Path(args.cold)
     cold = argparse.Namespace(**{**vars(args), "home": directory, "password_file": args.cold_password_file})
     ring = open_ring(directory, password_file=password_path(cold))
-    with Journal(directory) as journal:
+    with Journal(directory / "journal") as journal:
         yield ring, Outbox(chain, ring.account, journal)
 
 

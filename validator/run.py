@@ -6,7 +6,7 @@ import os
 import shlex
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,8 @@ from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import KernelError
 from heldout.market.alarm import Alarm, Channel, command_channel, webhook_channel
 from heldout.market.artifacts import Stores, artifact_id
-from heldout.market.chain import Chain, connect
+from heldout.market.chain import Block, Outbox, connect
 from heldout.market.chain.fees import FeePolicy
-from heldout.market.chain.sender import Outbox
 from heldout.market.console import home_path, load_network, open_keys, start_logging
 from heldout.market.daemon import Loop, Pace, metrics_server, stopping_on_signals
 from heldout.market.failpoint import failpoints
@@ -76,44 +75,44 @@ def run(args: argparse.Namespace) -> int:
     network, keys, home = load_network(args), open_keys(args), home_path(args)
     options = Options(args.metrics, args.period, tuple(shlex.split(args.alarm_command)), args.alarm_webhook)
     stop = threading.Event()
-    with stopping_on_signals(stop), assembled(network, keys, home, options, stop) as loop:
+    with stopping_on_signals(stop), assembled(network, keys, home, options, stop) as (loop, _):
         loop.run()
     log.info("stopped")
     return 0
 
 
 @contextmanager
-def assembled(network: Network, keys: KeyRing, home: Path, options: Options, stop: threading.Event) -> Iterator[Loop]:  # type: ignore[type-arg]
+def assembled(
+    network: Network, keys: KeyRing, home: Path, options: Options, stop: threading.Event
+) -> Iterator[tuple[Loop[Block], Alarm]]:
     """A node in `home`, which nobody else may use meanwhile. Raises AlreadyRunning, WrongNetwork, ChainProblem."""
     registry = CollectorRegistry()
     alarm = Alarm(_channels(options), registry=registry)
-    with Journal(home) as journal:
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(home / "journal"))
         chain = connect(network)
+        stack.callback(chain.close)
+        outbox = Outbox(chain, keys.account, journal, policy=FeePolicy(reserve_gas=RESERVE_GAS), alarm=alarm.ring)
+        mail = Mail(network, chain, keys.account, outbox)
+        stack.callback(mail.close)
         capable = knows_the_answers(alarm)
-        node = ValidatorNode(_parts(chain, keys, home, journal, alarm, capable), keys.address)
-        loop = Loop(node, chain.head, alarm, registry=registry, pace=Pace(options.period_s), stop=stop)
-        with metrics_server(options.metrics, registry, lambda: loop.ready) as (host, port):
-            log.info("online as %s, metrics on http://%s:%d/metrics", keys.address, host, port)
-            yield loop
-        chain.close()
-
-
-def _parts(chain: Chain, keys: KeyRing, home: Path, journal: Journal, alarm: Alarm, capable: bool) -> Parts:
-    network = chain.network
-    outbox = Outbox(chain, keys.account, journal, policy=FeePolicy(reserve_gas=RESERVE_GAS), alarm=alarm.ring)
-    mail = Mail(network, chain, keys.account, outbox)
-    return Parts(
-        chain=chain,
-        outbox=outbox,
-        watch=Watch(chain, journal, keys.address),
-        ballots=Ballots(journal, keys.vote_secret),
-        bench=Bench(partial(measure, tools=tools(network, keys, home / SCRATCH)), alarm),
-        letters=Letters(journal, keys.address, mail.fetch),
-        alarm=alarm,
-        show=Board(home, capable).show,
-        reach=failpoints(network, os.environ),
-        capable=capable,
-    )
+        parts = Parts(
+            chain=chain,
+            outbox=outbox,
+            watch=Watch(chain, journal, keys.address),
+            ballots=Ballots(journal, keys.vote_secret),
+            bench=Bench(partial(measure, tools=tools(network, keys, home / SCRATCH)), alarm),
+            letters=Letters(journal, keys.address, mail.fetch),
+            alarm=alarm,
+            show=Board(home, capable, registry).show,
+            reach=failpoints(network, os.environ),
+            capable=capable,
+        )
+        pace = Pace(options.period_s)
+        loop = Loop(ValidatorNode(parts, keys.address), chain.head, alarm, registry=registry, pace=pace, stop=stop)
+        host, port = stack.enter_context(metrics_server(options.metrics, registry, lambda: loop.ready))
+        log.info("online as %s, metrics on http://%s:%d/metrics", keys.address, host, port)
+        yield loop, alarm
 
 
 def tools(network: Network, keys: KeyRing, scratch: Path) -> Tools:

@@ -1,0 +1,153 @@
+"""A real validator node judges real deliveries on a real chain, and is not thrown by what chains and disks do."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from court import PERFECT, WINDOW, Case, Court, held_court, working
+
+from heldout.market.lifecycle import Outcome, State
+from heldout.market.messages import BAD, unpack_vote
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
+    with held_court(tmp_path_factory.mktemp("devnet")) as court:
+        yield court
+
+
+def delivered(court: Court, weights: bytes | None = None) -> Case:
+    case = court.case(weights)
+    court.send_weights(case)
+    court.send_held_out_keys(case)
+    return case
+
+
+def test_three_seats_of_one_node_measure_commit_reveal_and_settle(
+    court: Court, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P3, P4.7, P5.2: the same exact score three times, and no word of it before the reveal."""
+    caplog.set_level(logging.INFO)
+    case = delivered(court)
+    with working(court, tmp_path) as node:
+        node.until(case, lambda job: len(job.rounds[0].commits) == 3)
+        told = caplog.text + (tmp_path / "board.json").read_text()
+        assert "1000000" not in told and "1.000000" not in told
+        job = node.settle(case)
+    assert {unpack_vote(vote, 1) for vote in job.rounds[0].votes.values()} == {(PERFECT,)}
+    assert len(set(job.rounds[0].commits.values())) == 3
+    assert job.outcome is Outcome.MEASURED and job.lanes[0].score == PERFECT and job.sums
+
+
+def test_weights_that_are_no_safetensors_are_bad(court: Court, tmp_path: Path) -> None:
+    """P9.1, threat 63"""
+    case = delivered(court, b"\x80\x04 a pickle")
+    with working(court, tmp_path) as node:
+        job = node.settle(case)
+    assert job.lanes[0].score == BAD and job.lanes[0].payout == 0
+
+
+def test_a_disk_lost_between_commit_and_reveal_loses_no_vote(court: Court, tmp_path: Path) -> None:
+    """Threat 43: salt and score are found again from the key ring and the chain."""
+    case = delivered(court)
+    with working(court, tmp_path / "first") as node:
+        node.until(case, lambda job: len(job.rounds[0].commits) == 3)
+    shutil.rmtree(tmp_path / "first")
+    with working(court, tmp_path / "second") as node:
+        job = node.until(case, lambda job: job.state >= State.SCORED)
+    assert job.standing == (PERFECT,)
+
+
+def test_a_commit_that_a_reorg_took_back_is_sent_again_unchanged(court: Court, tmp_path: Path) -> None:
+    """Threat 28, P11b: the same commit and salt."""
+    case = delivered(court)
+    with working(court, tmp_path) as node:
+        before = node.until(case, lambda job: job.rounds[0].commits).rounds[0].commits
+        court.devnet.anvil.reorg(2)
+        assert court.look(case).rounds[0].commits != before
+        node.until(case, lambda job: len(job.rounds[0].commits) == 3)
+        after = court.look(case).rounds[0].commits
+        job = node.until(case, lambda job: job.state >= State.SCORED)
+    assert before.items() <= after.items() and job.standing == (PERFECT,)
+
+
+def test_rows_that_never_come_are_demanded_and_their_silence_ends_the_job(court: Court, tmp_path: Path) -> None:
+    """P4.5: the requester neither delivers nor answers."""
+    case = court.case()
+    court.send_weights(case)
+    with working(court, tmp_path) as node:
+        node.turn()
+        court.devnet.warp(WINDOW // 3 + 10)
+        node.until(case, lambda job: job.demanded)
+        court.pass_deadline(case, spare=30)
+        job = node.until(case, lambda job: job.state is State.SCORED)
+        court.pass_deadline(case, spare=60)
+        job = node.until(case, lambda job: job.final)
+    assert job.outcome is Outcome.HELD_OUT_KEYS_WITHHELD and job.lanes[0].payout == job.lanes[0].price
+
+
+def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path) -> None:
+    """P4.5: the answer itself is the letter."""
+    from heldout.market.lifecycle import REQUESTER
+    from heldout.market.messages import Kind, encode_answer
+
+    case = court.case()
+    court.send_weights(case)
+    with working(court, tmp_path) as node:
+        node.turn()
+        court.devnet.warp(WINDOW // 3 + 10)
+        node.until(case, lambda job: job.demanded)
+        letter = court.letter(case, Kind.HELD_OUT_KEYS, court.requester, court.held_out_keys(case))
+        court.call(court.requester, "answer", case.id, REQUESTER, encode_answer([letter]))
+        job = node.until(case, lambda job: job.state >= State.SCORED)
+    assert job.standing == (PERFECT,)
+
+
+def test_a_commit_of_the_same_key_elsewhere_is_told_and_not_fought(court: Court, tmp_path: Path) -> None:
+    """Threat 45"""
+    case = delivered(court)
+    seat = court.seats(case)[1]
+    court.call(court.devnet.keys("validator-0"), "commit", case.id, 1, b"\7" * 32)
+    with working(court, tmp_path) as node:
+        node.until(case, lambda job: len(job.rounds[0].commits) == 3)
+        node.until(case, lambda _: ("foreign_commit", case.id) in node.alarm.active)
+        job = node.until(case, lambda job: len(job.rounds[0].votes) == 2)
+    assert job.rounds[0].commits[1] == b"\7" * 32 and seat == job.rounds[0].seats[1]
+
+
+def test_without_gas_for_the_reveal_no_duty_is_taken(court: Court, tmp_path: Path) -> None:
+    """Threat 37"""
+    address = court.devnet.keys("validator-0").address
+    plenty = court.chain.eth(address)
+    case = delivered(court)
+    with working(court, tmp_path) as node:
+        court.devnet.anvil.call("anvil_setBalance", address, hex(10**12))
+        for _ in range(3):
+            node.turn()
+        assert ("low_gas", None) in node.alarm.active and not court.look(case).rounds[0].commits
+        court.devnet.anvil.call("anvil_setBalance", address, hex(plenty))
+        node.until(case, lambda job: len(job.rounds[0].commits) == 3)
+        assert ("low_gas", None) not in node.alarm.active
+
+
+def test_the_board_shows_a_vote_once_reveals_have_begun(court: Court, tmp_path: Path) -> None:
+    """P4.7"""
+    case = delivered(court)
+    seen: dict[str, set[str]] = {}
+    with working(court, tmp_path) as node:
+
+        def watch(job: object) -> bool:
+            for duty in json.loads((tmp_path / "board.json").read_text())["duties"]:
+                if duty["job"] == case.id:
+                    seen.setdefault(duty["state"], set()).add(str(duty["vote"]))
+            return court.look(case).state >= State.SCORED
+
+        node.until(case, watch)
+        node.until(case, lambda job: watch(job) and "revealed" in seen)
+    assert all(votes == {"None"} for state, votes in seen.items() if state in ("drawn", "measuring", "voted"))
+    assert str([PERFECT]) in seen["revealed"]
