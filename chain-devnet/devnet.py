@@ -9,7 +9,6 @@ STATE/network.json   what every command reads        STATE/pids.json   the proce
 import json
 import os
 import subprocess
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -145,17 +144,6 @@ class Devnet:
         with Journal(self.home(f"validator-{validator}-cold") / "journal") as journal:
             return stake_validator(self.chain(), journal, cold, hot, seats)
 
-    def configure_provider(self, number: int, *options: str) -> None:
-        """Give `provider-N` its provider.toml, unless it has one. Later ones ask more, so that bids differ."""
-        name = f"provider-{number}"
-        if (self.home(name) / "provider.toml").exists():
-            return
-        price = str(parameters.BASE_PRICE + number * parameters.PRICE_STEP)
-        init = ("provider", "init", "--price", price, "--minimum", price, "--cpus", "1", *options)
-        done = subprocess.run(self.command(*init, home=name), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise HeldoutError(f"{name} could not be configured:\n{done.stderr}", code="not_ready")
-
     def command(self, *words: str, home: str = "") -> list[str]:
         """The argument vector of a `heldout` command on this devnet, as one of its parties."""
         argv = [sys.executable, "-m", "heldout", *words, "--network", str(self.network_file)]
@@ -223,7 +211,6 @@ class Devnet:
     def _start_nodes(self, providers: int, validators: int) -> None:
         for number in range(providers):
             name = f"provider-{number}"
-            self.configure_provider(number)
             self.processes.start(name, self.command("provider", "run", home=name))
         for number in range(validators):
             name = f"validator-{number}"

@@ -26,8 +26,9 @@ BLOCK_TIME_S = 1
 _ABOUT = """\
 Heldout demo: you pay for a model only if it works on data nobody could have trained on.
 
-One market on this machine: a chain, an artifact store, the market service, {providers} providers at different prices and
-{validators} validators with {seats} seats of stake. The job: learn handwritten digits from scikit-learn's 1,797 images.
+One market on this machine: a chain, an artifact store, the market service, {providers} providers at different
+prices, and {validators} validators with {seats} seats of stake. The job: learn handwritten digits from scikit-learn's
+1,797 real images.
 Digits are public, so this demo shows the mechanism, not secrecy: what is sealed here, anybody could look up.
 """
 
