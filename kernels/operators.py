@@ -60,11 +60,11 @@ class Window:
         height, width = (self._length(size[axis], axis) for axis in (0, 1))
         return height, width
 
-    def taps(self) -> Iterator[tuple[int, int, int]]:
-        """Each cell of the window: its flat index and its offset in the padded input, down and across."""
+    def cells(self) -> Iterator[tuple[int, int]]:
+        """The offset of each cell of the window in the padded input, down and across."""
         for row in range(self.kernel[0]):
             for column in range(self.kernel[1]):
-                yield row * self.kernel[1] + column, row * self.dilations[0], column * self.dilations[1]
+                yield row * self.dilations[0], column * self.dilations[1]
 
     def _length(self, size: int, axis: int) -> int:
         reach = self.dilations[axis] * (self.kernel[axis] - 1) + 1

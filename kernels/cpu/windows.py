@@ -21,7 +21,7 @@ def taps(x: Exact, window: Window) -> Iterator[Exact]:
     """For each cell of the window, what it sees at every place: views [n, c, out height, out width] of a padded `x`."""
     height, width = _places(x, window)
     down, across = window.strides
-    for _, top, left in window.taps():
+    for top, left in window.cells():
         yield x[:, :, top : top + (height - 1) * down + 1 : down, left : left + (width - 1) * across + 1 : across]
 
 
