@@ -211,6 +211,15 @@ abstract contract Base is Test, IMarketBase {
         return Votes.withLane(0, 0, value);
     }
 
+    /// @dev Bigger committees want more live seats (P2.2). They count from the next block on.
+    function _moreSeats(uint256 count) internal {
+        address owner = makeAddr("more seats");
+        _fund(owner, count * STAKE);
+        vm.prank(owner);
+        market.stake(count, makeAddr("more hot"), 0);
+        _roll(1);
+    }
+
     function _owner(uint256 i) internal pure returns (address) {
         return address(uint160(0xC01D0000 + i));
     }
