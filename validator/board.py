@@ -22,7 +22,7 @@ from heldout.market.messages import describe_score
 from heldout.market.money import format_tokens
 from heldout.market.spans import format_span
 from heldout.validator.node import Entry
-from heldout.validator.seats import live_at_home, seats_of
+from heldout.validator.seats import seats_of
 
 FILE = "board.json"
 STALE_S = 30.0
@@ -58,10 +58,6 @@ def read(home: Path) -> dict[str, Any]:
     return {**shown, "age": max(0.0, time.time() - shown["at"])}
 
 
-def duties_arguments(parser: argparse.ArgumentParser) -> None:
-    live_at_home(parser)
-
-
 def duties(args: argparse.Namespace) -> int:
     """The calendar of this node. Times are in block time; a vote is shown once its stage is open to everybody."""
     shown = read(home_path(args))
@@ -86,10 +82,6 @@ def _moment(at: int | None, now: int) -> str:
 def _freshness(shown: dict[str, Any]) -> str:
     late = " – is the node running?" if shown["age"] > STALE_S else ""
     return f"as of block {shown['block']}, {format_span(int(shown['age']))} ago{late}"
-
-
-def status_arguments(parser: argparse.ArgumentParser) -> None:
-    live_at_home(parser)
 
 
 def status(args: argparse.Namespace) -> int:

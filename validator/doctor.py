@@ -16,7 +16,7 @@ from heldout.market.keys import KeyRing
 from heldout.market.money import format_tokens
 from heldout.market.settings import Network
 from heldout.validator.node import DUTY_GAS, RESERVE_GAS
-from heldout.validator.seats import live_at_home, seats_of
+from heldout.validator.seats import seats_of
 
 LEAST_DISK = 1 << 30
 MOST_DRIFT_S = 120
@@ -27,10 +27,6 @@ class Finding(NamedTuple):
     check: str
     ok: bool
     told: str
-
-
-def doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    live_at_home(parser)
 
 
 def doctor(args: argparse.Namespace) -> int:

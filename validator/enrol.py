@@ -25,16 +25,12 @@ from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, new_password, open_ring
 from heldout.market.money import Wei, format_tokens
 from heldout.market.spans import format_span
-from heldout.validator.seats import live_at_home, seats_of
+from heldout.validator.seats import seats_of
 from heldout.validator.voting import penalties
 
 STAKE_GAS = 130_000
 """For one seat, measured; a further one takes as much again."""
 DEPOSIT_GAS = 95_000
-
-
-def init_arguments(parser: argparse.ArgumentParser) -> None:
-    live_at_home(parser)
 
 
 def init(args: argparse.Namespace) -> int:
@@ -53,11 +49,6 @@ def init(args: argparse.Namespace) -> int:
 
 
 # ---------------------------------------------------------------------------------------------------- stake
-
-
-def stake_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("count", type=int, metavar="N", help="seats to add")
-    _cold_arguments(parser)
 
 
 def stake(args: argparse.Namespace) -> int:
@@ -115,13 +106,6 @@ def _show_stake(chain: Chain, count: int, cost: Wei, lacking: Wei, cold: str) ->
 # -------------------------------------------------------------------------------------------------- unstake
 
 
-def unstake_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "seats", type=int, nargs="*", metavar="SEAT", help="seats to leave (default: all of the cold key)"
-    )
-    _cold_arguments(parser)
-
-
 def unstake(args: argparse.Namespace) -> int:
     """Let seats leave: the first call begins the exit, a call after the delay credits the stake to the cold key."""
     chain = connect(load_network(args))
@@ -158,14 +142,6 @@ def _next_step(chain: Chain, seat: int, view: SeatView, head: Block) -> tuple[st
 
 
 # -------------------------------------------------------------------------------------------------- cold key
-
-
-def _cold_arguments(parser: argparse.ArgumentParser) -> None:
-    live_at_home(parser)
-    parser.add_argument("--cold", metavar="DIR", required=True, help="key ring that owns the stake; keep it elsewhere")
-    parser.add_argument("--cold-password-file", metavar="FILE", help="file whose first line is that ring's password")
-    parser.add_argument("--dry-run", action="store_true", help="show everything, send nothing")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
 @contextmanager

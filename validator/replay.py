@@ -17,17 +17,8 @@ from heldout.validator.duties import Sight
 from heldout.validator.letters import Letters
 from heldout.validator.measuring import measure
 from heldout.validator.run import tools
-from heldout.validator.seats import live_at_home
 from heldout.validator.voting import Comparison, Undelivered, compare
 from heldout.validator.watch import Watch
-
-
-def replay_arguments(parser: argparse.ArgumentParser) -> None:
-    live_at_home(parser)
-    parser.add_argument("job", metavar="JOB", help="id of a job whose votes are revealed")
-    parser.add_argument(
-        "--round", type=int, default=0, metavar="R", help="1 to 3 (default: the last one that was revealed)"
-    )
 
 
 def replay(args: argparse.Namespace) -> int:

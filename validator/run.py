@@ -35,7 +35,6 @@ from heldout.validator.letters import Letters
 from heldout.validator.measuring import Tools, measure
 from heldout.validator.node import RESERVE_GAS, Parts, ValidatorNode
 from heldout.validator.opening import Get, Reader
-from heldout.validator.seats import live_at_home
 from heldout.validator.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -53,20 +52,6 @@ class Options:
     period_s: float
     alarm_command: tuple[str, ...] = ()
     alarm_webhook: str = ""
-
-
-def run_arguments(parser: argparse.ArgumentParser) -> None:
-    live_at_home(parser)
-    parser.add_argument(
-        "--metrics", metavar="ADDRESS", default="127.0.0.1:0", help="where /metrics is served; port 0: any"
-    )
-    parser.add_argument(
-        "--period", metavar="SECONDS", type=float, default=1.0, help="from one look at the chain to the next"
-    )
-    parser.add_argument(
-        "--alarm-command", metavar="WORDS", default="", help="run when a duty is at risk; JSON on stdin"
-    )
-    parser.add_argument("--alarm-webhook", metavar="URL", default="", help="gets the same JSON by POST")
 
 
 def run(args: argparse.Namespace) -> int:

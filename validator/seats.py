@@ -1,8 +1,4 @@
-"""Whose seats are whose, and where a node keeps itself."""
-
-import argparse
-import os
-from pathlib import Path
+"""Whose seats are whose."""
 
 from heldout.market.chain import Block, Chain, SeatView
 
@@ -16,11 +12,3 @@ def seats_of(chain: Chain, head: Block, *, hot: str = "", cold: str = "") -> dic
     views = zip(numbers, chain.seats(numbers, at=head), strict=True)
     wanted = {address.lower() for address in (hot, cold) if address}
     return {n: view for n, view in views if wanted & {view.hot.lower(), view.cold.lower()} and view.cold != NOBODY}
-
-
-def live_at_home(parser: argparse.ArgumentParser) -> None:
-    """Let --home default to $HELDOUT_HOME, else to this user's own place for a validator."""
-    from platformdirs import user_state_path
-
-    named = os.environ.get("HELDOUT_HOME")
-    parser.set_defaults(home=Path(named) if named else user_state_path("heldout") / "validator")
