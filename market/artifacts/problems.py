@@ -36,7 +36,7 @@ _BY_CLASS: tuple[tuple[type[HeldoutError], int], ...] = (
     (ChainProblem, 503),
     (StoreProblem, 503),
 )
-_CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow"}
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 408: "too_slow"}
 
 
 def status_of(error: HeldoutError) -> int:

@@ -1,10 +1,13 @@
 """`heldout store serve` as a process, and its client over loopback: P8, and the faults a store must outlive."""
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from eth_account import Account
@@ -132,9 +135,6 @@ def test_a_store_that_is_down_is_a_problem_that_may_pass(tmp_path: Path, store: 
 
 def test_a_second_store_on_one_folder_is_refused(place: Place) -> None:
     """Threat 44."""
-    import subprocess
-    import sys
-
     words = [*place.words[:5], "127.0.0.1:0", "--json"]
     done = subprocess.run([sys.executable, "-m", "heldout", *words], capture_output=True, text=True, timeout=30)
     assert done.returncode == 10
@@ -148,8 +148,6 @@ class Liar:
     """Accepts one connection and answers with these bytes, whatever is asked."""
 
     def __init__(self, answer: bytes) -> None:
-        from threading import Thread
-
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._answer = answer
