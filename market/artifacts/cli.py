@@ -31,7 +31,7 @@ def parse_bytes(text: str) -> int:
 
 
 def serve_arguments(parser: argparse.ArgumentParser) -> None:
-    from heldout.market.artifacts.serving import add_serving_arguments
+    from heldout.market.artifacts.listening import add_listening_arguments
 
     parser.add_argument("--dir", required=True, type=Path, help="folder of the artifacts")
     parser.add_argument("--quota", default="20 GiB", help="most bytes in all (%(default)s)")
@@ -40,7 +40,7 @@ def serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--s3", metavar="URL", help="keep artifacts in s3://bucket/prefix; --dir holds what is arriving"
     )
-    add_serving_arguments(parser, DEFAULT_PORT)
+    add_listening_arguments(parser, DEFAULT_PORT)
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -48,9 +48,9 @@ def serve(args: argparse.Namespace) -> int:
     from heldout.market.artifacts.allowance import Allowance
     from heldout.market.artifacts.disk import DiskStore
     from heldout.market.artifacts.gate import known_hosts
+    from heldout.market.artifacts.listening import listen, public_url
     from heldout.market.artifacts.s3 import open_bucket
     from heldout.market.artifacts.server import StoreSettings, create_app
-    from heldout.market.artifacts.serving import listen, public_url
     from heldout.market.artifacts.serving import serve as run
 
     start_logging(args)

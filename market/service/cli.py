@@ -25,20 +25,20 @@ def _database_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def serve_arguments(parser: argparse.ArgumentParser) -> None:
-    from heldout.market.artifacts.serving import add_serving_arguments
+    from heldout.market.artifacts.listening import add_listening_arguments
 
     _database_argument(parser)
     parser.add_argument(
         "--secret", type=Path, metavar="FILE", help="key of the sessions (default: beside the SQLite file)"
     )
     parser.add_argument("--rebuild", action="store_true", help="forget what came from the chain and read it again")
-    add_serving_arguments(parser, DEFAULT_PORT)
+    add_listening_arguments(parser, DEFAULT_PORT)
 
 
 def serve(args: argparse.Namespace) -> int:
     """Serve the index, the bid board and the mailboxes until stopped."""
     from heldout.market.artifacts.gate import known_hosts
-    from heldout.market.artifacts.serving import listen, public_url
+    from heldout.market.artifacts.listening import listen, public_url
     from heldout.market.artifacts.serving import serve as run
     from heldout.market.chain import connect
     from heldout.market.service.app import ServiceSettings, create_app
