@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Base} from "./Base.t.sol";
+
+/// @notice P5.1, P5.5: how a seat is taken, changed and left.
+contract StakeTest is Base {
+    function test_stake_turnsFreeMoneyIntoSeats() public {
+        _fund(stranger, 2 * STAKE);
+        uint256 lockedBefore = market.locked();
+        vm.expectEmit(address(market));
+        emit Staked(25, stranger, requester, WORD);
+        vm.prank(stranger);
+        assertEq(market.stake(2, requester, WORD), 24);
+        assertEq(market.free(stranger), 0);
+        assertEq(market.locked(), lockedBefore + 2 * STAKE);
+        assertEq(market.seatCount(), 26);
+        assertEq(market.liveSeats(), 26);
+        Seat memory seat = market.getSeat(25);
+        assertEq(seat.hot, requester);
+        assertEq(seat.cold, stranger);
+        assertEq(seat.stake, STAKE);
+        assertEq(seat.activeFrom, vm.getBlockNumber());
+    }
+
+    function test_stake_none_poor_orWithoutHotKey_reverts() public {
+        vm.startPrank(stranger);
+        vm.expectRevert(ZeroAmount.selector);
+        market.stake(0, stranger, 0);
+        vm.expectRevert(ZeroAddress.selector);
+        market.stake(1, address(0), 0);
+        vm.expectRevert(abi.encodeWithSelector(InsufficientFree.selector, stranger, 0, STAKE));
+        market.stake(1, stranger, 0);
+    }
+
+    function test_rotate_byColdOnly() public {
+        vm.prank(stranger);
+        vm.expectRevert(abi.encodeWithSelector(NotCold.selector, stranger, 0));
+        market.rotate(0, stranger, 0);
+        vm.startPrank(_owner(0));
+        vm.expectRevert(ZeroAddress.selector);
+        market.rotate(0, address(0), 0);
+        vm.expectEmit(address(market));
+        emit Rotated(0, stranger, WORD);
+        market.rotate(0, stranger, WORD);
+        assertEq(market.getSeat(0).hot, stranger);
+    }
+
+    function test_exit_thenUnstake_afterTheDelay_indexIsReused() public {
+        address cold = _owner(1);
+        uint256 before = market.free(cold);
+        vm.prank(stranger);
+        vm.expectRevert(abi.encodeWithSelector(NotCold.selector, stranger, 4));
+        market.exit(4);
+        vm.expectRevert(abi.encodeWithSelector(SeatNotExiting.selector, 4));
+        market.unstake(4);
+        vm.startPrank(cold);
+        market.exit(4);
+        vm.expectRevert(abi.encodeWithSelector(SeatNotLive.selector, 4));
+        market.exit(4);
+        vm.stopPrank();
+        assertEq(market.liveSeats(), 23);
+        uint256 opensAt = vm.getBlockTimestamp() + market.exitDelay();
+        vm.warp(opensAt - 1);
+        vm.expectRevert(abi.encodeWithSelector(TooEarly.selector, opensAt - 1, opensAt));
+        market.unstake(4);
+        vm.warp(opensAt);
+        market.unstake(4); // by anyone, to the cold key
+        assertEq(market.free(cold), before + STAKE);
+        vm.expectRevert(abi.encodeWithSelector(SeatNotExiting.selector, 4));
+        market.unstake(4);
+
+        _fund(stranger, 2 * STAKE);
+        vm.prank(stranger);
+        assertEq(market.stake(2, stranger, 0), 4);
+        assertEq(market.getSeat(4).cold, stranger);
+        assertEq(market.getSeat(24).cold, stranger);
+        assertEq(market.seatCount(), 25);
+        assertEq(market.liveSeats(), 25);
+    }
+
+    function test_exitDelay_outlastsThreeLongestRounds() public view {
+        Limits memory limits = market.limits();
+        uint256 asked = uint256(limits.release.greatest);
+        // Worst case: a reseed, then every party is asked in turn and answers in its last second.
+        uint256 committing = 2 * uint256(limits.commit.greatest) + 9 * (asked + limits.commit.greatest);
+        uint256 challenge = uint256(limits.challenge.greatest) + 9 * (asked + limits.challenge.greatest);
+        assertGt(market.exitDelay(), 3 * (committing + limits.reveal.greatest + challenge));
+    }
+
+    function test_slashBelowHalf_seatLeavesByItself() public {
+        JobTerms memory terms = _terms();
+        (terms.fee, terms.collateral) = (STAKE / 32, 100e18); // 4f = S/8, 8f = S/4
+        _moreSeats(8);
+        uint32 liveBefore = market.liveSeats();
+        bytes32 id = _drawn(terms);
+        for (uint256 i; i < 3; ++i) {
+            skip(terms.commitWindow);
+            _roll(3);
+            market.close(id);
+        }
+        uint32 left = liveBefore;
+        market.settle(terms);
+        for (uint32 seat; seat < 32; ++seat) {
+            Seat memory stored = market.getSeat(seat);
+            bool isOut = stored.stake < STAKE / 2;
+            assertEq(stored.exitingAt != 0, isOut);
+            if (isOut) --left;
+        }
+        assertEq(market.liveSeats(), left);
+    }
+
+    function test_slash_passesOverTheNextOwnerOfAnIndex() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _drawn(terms);
+        uint32 seat = _seat(id, 0);
+        vm.prank(market.getSeat(seat).cold);
+        market.exit(seat);
+        for (uint256 i; i < 3; ++i) {
+            skip(terms.commitWindow);
+            _roll(3);
+            market.close(id);
+        }
+        skip(market.exitDelay());
+        market.unstake(seat);
+        _fund(stranger, STAKE);
+        vm.prank(stranger);
+        assertEq(market.stake(1, stranger, 0), seat);
+        market.settle(terms);
+        assertEq(market.getSeat(seat).stake, STAKE);
+    }
+}
