@@ -85,7 +85,7 @@ def decide(view: View, mine: Record) -> list[Step]:
     job, lane = view.job, view.lane
     if job.state is State.OPEN:
         return _bidding(mine)
-    if job.final or lane is None or is_absent(job, lane):
+    if job.final or lane is None or (is_absent(job, lane) and mine.keys):
         return [Step.FINISH] if view.deep and not mine.done else []
     return [*_in_lane(view, mine, lane, job.lanes[lane])]
 
@@ -102,7 +102,7 @@ def _bidding(mine: Record) -> list[Step]:
 def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]:
     job = view.job
     in_time = view.now < job.deadline
-    if lane.word is None and in_time:
+    if lane.word is None and in_time and job.state is State.RUNNING:
         yield from _towards_submission(view, mine)
     elif lane.word and mine.sealed and view.deep:
         yield Step.TELL_REQUESTER
@@ -112,7 +112,7 @@ def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]
         yield Step.DELIVER
     if job.state is State.SCORED and mine.sealed and view.deep and is_paid(job, index):
         yield Step.GIVE_HALF
-    yield from _deadline_moves(view, index, lane)
+    yield from _deadline_moves(view, mine, index)
 
 
 def is_paid(job: JobState, index: int) -> bool:
@@ -153,11 +153,13 @@ def _keys_are_late(job: JobState, now: Timestamp) -> bool:
     return window // PATIENCE <= waited <= window // 2
 
 
-def _deadline_moves(view: View, index: int, lane: Lane) -> Iterator[Step]:
-    """Whoever worked, or waits for the requester, moves the job on; an absent provider leaves it to those it failed."""
-    if lane.word is None and REQUESTER not in view.job.pending:
+def _deadline_moves(view: View, mine: Record, index: int) -> Iterator[Step]:
+    """Whoever worked, or was left without keys, moves the job on; an absent provider leaves it to those it failed."""
+    job = view.job
+    left_without_keys = not mine.keys and (REQUESTER in job.pending or job.state is State.SCORED)
+    if job.lanes[index].word is None and not left_without_keys:
         return
-    move = deadline_move(view.job, Timestamp(view.now - STAGGER_S * index))
+    move = deadline_move(job, Timestamp(view.now - STAGGER_S * index))
     if move == "settle":
         yield Step.SETTLE
     elif move == "close":

@@ -156,7 +156,14 @@ def test_who_waits_for_keys_closes_a_demand_that_nobody_answered() -> None:
 def test_an_absent_provider_pays_no_gas_for_its_own_loss() -> None:
     assert decide(Story().accepted(ME).view(TERMS.workWindow + 60), BOUND) == []
     moved_on = Story().accepted(ME, OTHER).committing()
-    assert decide(moved_on.view(), BOUND) == [Step.FINISH]
+    assert decide(moved_on.view(), BOUND.but(keys="00")) == [Step.FINISH]
+
+
+def test_who_was_left_without_keys_settles_what_the_requester_has_lost() -> None:
+    """P4.5, Running: the bond goes to the demanding providers when the job is settled."""
+    over = Story().accepted(ME).moved(State.SCORED, 0)
+    assert decide(over.view(), BOUND.but(demanded=True)) == [Step.SETTLE]
+    assert decide(over.view(), BOUND.but(demanded=True, keys="00")) == [Step.FINISH]
 
 
 # ------------------------------------------------------------------------------------------------ afterwards
