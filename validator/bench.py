@@ -58,10 +58,9 @@ class Bench:
         with self._lock:
             return self._findings.get(job)
 
-    @property
-    def busy(self) -> bool:
+    def is_measuring(self, job: JobId) -> bool:
         with self._lock:
-            return any(attempt.running for attempt in self._attempts.values())
+            return job in self._attempts and self._attempts[job].running
 
     def put(self, sample: Sample) -> bool:
         """Start measuring, if that can bring anything new. Whether it was started."""

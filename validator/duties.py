@@ -84,6 +84,11 @@ class Demand:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """Hand what one has to the other seats: one of them demands it (P4.3)."""
+
+
+@dataclass(frozen=True)
 class Commit:
     place: int
     seat: int
@@ -110,7 +115,7 @@ class Move:
     function: Literal["close", "settle"]
 
 
-Action = Reveal | Recover | Commit | Demand | Pin | Measure | Move
+Action = Reveal | Recover | Commit | Demand | Forward | Pin | Measure | Move
 
 
 def decide(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
@@ -130,6 +135,10 @@ def decide(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
 def _while_committing(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
     if not sight.deep:
         return []
+    return [*_votes(sight, mine, now), *_forwards(sight, mine)]
+
+
+def _votes(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
     waiting = {place: seat for place, seat in sight.places.items() if place not in sight.round.committed}
     if not waiting:
         return _recoveries(sight, mine)
@@ -142,6 +151,12 @@ def _while_committing(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
     if not mine.findings.lacking or _is_last_call(sight, mine.findings, now):
         return _commits(waiting)
     return [*(_demands(sight, mine.findings, now) or _pin_if_late(sight)), Measure()]
+
+
+def _forwards(sight: Sight, mine: Mine) -> list[Action]:
+    """Only what is awaited on chain, and only by whoever has it: measuring has shown that it opens."""
+    has_it = mine.findings is not None and not mine.findings.lacking
+    return [Forward()] if has_it and sight.view.pending else []
 
 
 def _commits(waiting: Mapping[int, int]) -> list[Action]:

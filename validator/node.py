@@ -18,9 +18,10 @@ from heldout.market.chain import Block, Chain
 from heldout.market.chain.fees import Urgency
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
+from heldout.market.errors import InsufficientFunds, Reverted
 from heldout.market.failpoint import Reach, unarmed
-from heldout.market.lifecycle import State
-from heldout.market.messages import unpack_vote
+from heldout.market.lifecycle import VACANT, State
+from heldout.market.messages import Letter, unpack_vote
 from heldout.market.terms import Address, JobId, Timestamp
 from heldout.validator.ballots import Ballots
 from heldout.validator.bench import Bench, Sample
@@ -29,6 +30,7 @@ from heldout.validator.duties import (
     Commit,
     Demand,
     Duty,
+    Forward,
     Measure,
     Mine,
     Move,
@@ -70,6 +72,8 @@ class Parts:
     ballots: Ballots
     bench: Bench
     letters: Letters
+    forward: Callable[[tuple[Letter, ...], Iterable[int]], None]
+    """Hands letters on to seats (P4.3)."""
     alarm: Alarm
     show: Callable[[Block, list[Entry]], None]
     """Takes the calendar after each cycle."""
@@ -87,6 +91,8 @@ class ValidatorNode:
         self._isolation = Isolation(parts.alarm)
         self._calendar: dict[JobId, list[Entry]] = {}
         self._tried: dict[tuple[JobId, int, int], object] = {}
+        self._refused: dict[str, str] = {}
+        self._forwarded: set[str] = set()
         self._affordable: bool | None = None
 
     def step(self, head: Block, /) -> None:
@@ -144,6 +150,8 @@ class ValidatorNode:
         self._parts.letters.forget(job)
         self._parts.alarm.clear("duty_at_risk", job=job)
         self._tried = {key: value for key, value in self._tried.items() if key[0] != job}
+        self._refused = {intent: why for intent, why in self._refused.items() if job not in intent}
+        self._forwarded = {key for key in self._forwarded if job not in key}
 
     # ---------------------------------------------------------------------------------------------- deeds
 
@@ -157,6 +165,8 @@ class ValidatorNode:
                 self._recover(sight, place, seat, head)
             case Reveal(place, seat):
                 self._reveal(sight, place, seat)
+            case Forward():
+                self._forward(sight)
             case Demand(party, place):
                 log.info("job %s: demanding what party %d owes", sight.job, party)
                 self._send(sight, f"demand:{party}", "demand", sight.job, party, place)
@@ -168,10 +178,23 @@ class ValidatorNode:
                 self._send(sight, f"settle:{sight.view.deadline}", "settle", sight.terms.as_tuple())
 
     def _send(self, sight: Sight, what: str, function: str, *args: object, urgency: Urgency = Urgency.NORMAL) -> None:
-        """Once per stage, under a name that says what for."""
-        self._parts.outbox.send(f"{what}:{sight.job}:{sight.view.round}", function, *args, urgency=urgency)
+        """Once per stage, under a name that says what for. What contract or purse refuse is told once: the next cycle
+        decides anew, and the other seats of the job must not wait for this one (threat 38)."""
+        intent = f"{what}:{sight.job}:{sight.view.round}"
+        try:
+            self._parts.outbox.send(intent, function, *args, urgency=urgency)
+        except (Reverted, InsufficientFunds) as refused:
+            if self._refused.get(intent) != refused.message:
+                log.warning("%s was not sent: %s. %s", intent, refused.message, refused.hint)
+            self._refused[intent] = refused.message
+            if isinstance(refused, InsufficientFunds):
+                self._parts.alarm.ring("low_gas", refused.message)
+            elif refused.name == "WrongReveal":
+                self._ring_foreign(sight, what)
 
     def _measure(self, sight: Sight, head: Block) -> None:
+        if self._parts.bench.is_measuring(sight.job):
+            return
         self._parts.letters.collect()
         known = self._parts.watch.case(sight, head)
         for letter in known.to_me:
@@ -206,8 +229,21 @@ class ValidatorNode:
             log.info("job %s: the lost vote of seat %d was found again", sight.job, seat)
             self._parts.alarm.clear("foreign_commit", job=sight.job)
             return
-        text = f"seat {seat} has a commit that this node did not make: is its key in use on another machine?"
+        self._ring_foreign(sight, f"seat {seat}")
+
+    def _ring_foreign(self, sight: Sight, what: str) -> None:
+        text = f"{what}: the commit on chain is not of this node. Is its key in use on another machine?"
         self._parts.alarm.ring("foreign_commit", text, job=sight.job)
+
+    def _forward(self, sight: Sight) -> None:
+        """Once a round, to the seats that have not voted yet and are not mine."""
+        key = f"forward:{sight.job}:{sight.view.round}"
+        if key in self._forwarded or not sight.round.seats:
+            return
+        self._forwarded.add(key)
+        others = {place: seat for place, seat in enumerate(sight.round.seats) if place not in sight.places}
+        lacking = [seat for place, seat in others.items() if place not in sight.round.committed and seat != VACANT]
+        self._parts.forward(self._parts.letters.of(sight.job), lacking)
 
     # ------------------------------------------------------------------------------------------ for people
 

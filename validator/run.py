@@ -5,7 +5,7 @@ import logging
 import os
 import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,19 +18,22 @@ from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import KernelError
 from heldout.market.alarm import Alarm, Channel, command_channel, webhook_channel
 from heldout.market.artifacts import Stores, artifact_id
-from heldout.market.chain import Block, Outbox, connect
+from heldout.market.chain import Block, Chain, Outbox, connect
 from heldout.market.chain.fees import FeePolicy
 from heldout.market.console import home_path, load_network, open_keys, start_logging
 from heldout.market.daemon import Loop, Pace, metrics_server, stopping_on_signals
+from heldout.market.errors import HeldoutError
 from heldout.market.failpoint import failpoints
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.mail import Mail
+from heldout.market.messages import Letter
 from heldout.market.settings import Network
 from heldout.validator import scoring
 from heldout.validator.ballots import Ballots
 from heldout.validator.bench import Bench
 from heldout.validator.board import Board
+from heldout.validator.forwarding import handed_on
 from heldout.validator.letters import Letters
 from heldout.validator.measuring import Tools, measure
 from heldout.validator.node import RESERVE_GAS, Parts, ValidatorNode
@@ -88,6 +91,7 @@ def assembled(
             ballots=Ballots(journal, keys.vote_secret),
             bench=Bench(partial(measure, tools=tools(network, keys, home / SCRATCH)), alarm),
             letters=Letters(journal, keys.address, mail.fetch),
+            forward=partial(_hand_on, chain, keys, mail),
             alarm=alarm,
             show=Board(home, capable, registry).show,
             reach=failpoints(network, os.environ),
@@ -98,6 +102,19 @@ def assembled(
         host, port = stack.enter_context(metrics_server(options.metrics, registry, lambda: loop.ready))
         log.info("online as %s, metrics on http://%s:%d/metrics", keys.address, host, port)
         yield loop, alarm
+
+
+def _hand_on(chain: Chain, keys: KeyRing, mail: Mail, letters: Sequence[Letter], seats: Iterable[int]) -> None:
+    """A carrier that is down is passed over: whoever was demanded still has to answer on chain."""
+    reader = Reader(keys.address, keys.wrap_private)
+    wrap_keys = chain.seat_wrap_keys(list(seats))
+    receivers = {chain.seat(seat).hot: wrap_key for seat, wrap_key in wrap_keys.items()}
+    try:
+        for receiver, wrap_key in receivers.items():
+            for letter in handed_on(letters, reader, keys.seed, receiver, wrap_key):
+                mail.send(letter)
+    except HeldoutError as problem:
+        log.warning("letters could not be handed on: %s", problem.message)
 
 
 def tools(network: Network, keys: KeyRing, scratch: Path) -> Tools:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from court import PERFECT, WINDOW, Case, Court, held_court, working
 
-from heldout.market.lifecycle import Outcome, State
-from heldout.market.messages import BAD, unpack_vote
+from heldout.market.lifecycle import REQUESTER, Outcome, State
+from heldout.market.messages import BAD, Kind, encode_answer, unpack_vote
 
 pytestmark = pytest.mark.integration
 
@@ -63,13 +63,14 @@ def test_a_disk_lost_between_commit_and_reveal_loses_no_vote(court: Court, tmp_p
     assert job.standing == (PERFECT,)
 
 
-def test_a_commit_that_a_reorg_took_back_is_sent_again_unchanged(court: Court, tmp_path: Path) -> None:
-    """Threat 28, P11b: the same commit and salt."""
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_commit_that_a_reorg_took_back_is_sent_again_unchanged(court: Court, tmp_path: Path, depth: int) -> None:
+    """Threats 26, 28, P11b: the same commit and salt, within and beyond the confirmations."""
     case = delivered(court)
     with working(court, tmp_path) as node:
         before = node.until(case, lambda job: job.rounds[0].commits).rounds[0].commits
-        court.devnet.anvil.reorg(2)
-        assert court.look(case).rounds[0].commits != before
+        court.devnet.anvil.reorg(depth)
+        assert not before.items() <= court.look(case).rounds[0].commits.items()
         node.until(case, lambda job: len(job.rounds[0].commits) == 3)
         after = court.look(case).rounds[0].commits
         job = node.until(case, lambda job: job.state >= State.SCORED)
@@ -93,9 +94,6 @@ def test_rows_that_never_come_are_demanded_and_their_silence_ends_the_job(court:
 
 def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path) -> None:
     """P4.5: the answer itself is the letter."""
-    from heldout.market.lifecycle import REQUESTER
-    from heldout.market.messages import Kind, encode_answer
-
     case = court.case()
     court.send_weights(case)
     with working(court, tmp_path) as node:
@@ -133,6 +131,29 @@ def test_without_gas_for_the_reveal_no_duty_is_taken(court: Court, tmp_path: Pat
         court.devnet.anvil.call("anvil_setBalance", address, hex(plenty))
         node.until(case, lambda job: len(job.rounds[0].commits) == 3)
         assert ("low_gas", None) not in node.alarm.active
+
+
+def test_reveals_that_a_reorg_took_back_are_sent_again(court: Court, tmp_path: Path) -> None:
+    """Threat 26"""
+    case = delivered(court)
+    with working(court, tmp_path) as node:
+        before = node.until(case, lambda job: job.rounds[0].votes).rounds[0].votes
+        court.devnet.anvil.reorg(1)
+        assert court.look(case).rounds[0].votes != before
+        job = node.until(case, lambda job: job.state >= State.SCORED)
+    assert job.standing == (PERFECT,)
+
+
+def test_an_appeal_is_judged_by_the_bigger_committee(court: Court, tmp_path: Path) -> None:
+    """P3.2, P3.6: seven seats, the same exact score, and the appellant loses its bond."""
+    case = delivered(court)
+    with working(court, tmp_path) as node:
+        node.until(case, lambda job: job.state is State.SCORED)
+        court.call(court.requester, "appeal", case.id, 0)
+        job = node.until(case, lambda job: job.round == 2 and job.state is State.SCORED)
+        assert len(job.rounds[1].votes) == 7 and job.standing == (PERFECT,)
+        job = node.settle(case)
+    assert job.outcome is Outcome.MEASURED and job.sums
 
 
 def test_the_board_shows_a_vote_once_reveals_have_begun(court: Court, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from heldout.validator.duties import (
     Commit,
     Demand,
     Findings,
+    Forward,
     Measure,
     Mine,
     Move,
@@ -174,7 +175,16 @@ def test_no_vote_is_final_while_an_answer_is_awaited() -> None:
 def test_who_lacks_nothing_commits_although_others_await_an_answer() -> None:
     """P4.5"""
     awaited = sight(job(demanded=frozenset({0}), pending=frozenset({0})))
-    assert acts(awaited, Mine(COMPLETE), START + 54) == [Commit(1, 5)]
+    assert acts(awaited, Mine(COMPLETE), START + 54)[0] == Commit(1, 5)
+
+
+def test_what_others_demand_is_handed_on_by_who_has_it() -> None:
+    """P4.3: a letter lost on the way to one seat costs its sender nothing."""
+    awaited = sight(job(demanded=frozenset({0}), pending=frozenset({0})))
+    assert acts(awaited, Mine(COMPLETE, frozenset({5})), START + 54) == [Commit(1, 5), Forward()]
+    voted = replace(awaited, round=committee(committed=frozenset({1})))
+    assert acts(voted, Mine(COMPLETE, frozenset({5})), START + 54) == [Forward()]
+    assert Forward() not in acts(awaited, Mine(NO_WEIGHTS), START + 54)
 
 
 def test_findings_from_before_the_answer_do_not_make_a_vote() -> None:

@@ -12,9 +12,11 @@ from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import BadGraph, ChildFailed
 from heldout.market.lifecycle import REQUESTER as PARTY_R
 from heldout.market.messages import BAD, MISSING, NO_KEYS, Kind, Letter
+from heldout.market.sealing import wrap_public_key
 from heldout.market.terms import scorer_id
+from heldout.validator.forwarding import handed_on
 from heldout.validator.measuring import Case, Tools, measure
-from heldout.validator.opening import HeldOutSecret
+from heldout.validator.opening import HeldOutSecret, Reader
 from heldout.validator.voting import Finding, Undelivered, Verdict
 
 EVIDENCE = digest("predictions")
@@ -103,6 +105,16 @@ def test_held_out_keys_are_as_good_from_another_seat(tmp_path: Path) -> None:
     job = deliver()
     forwarded = to_seat(Kind.HELD_OUT_KEYS, PROVIDERS[5], b"".join(map(key_of, SPLIT.held_out)))
     assert findings(job, tmp_path, [job.submission, forwarded]) == (Verdict(961_111, EVIDENCE),)
+
+
+def test_what_one_seat_hands_on_another_seat_can_score(tmp_path: Path) -> None:
+    """P4.3: the letters of one seat, wrapped again for another."""
+    job, other = deliver(), Reader(PROVIDERS[6], digest("another seat wraps"))
+    key = wrap_public_key(other.wrap_private)
+    letters = list(handed_on(job.letters, READER, lambda *parts: digest(repr(parts)), other.address, key))
+    tools = Tools(other, job.shelf, Scorer(), tmp_path)
+    assert measure(job.case, letters, (), tools) == (Verdict(961_111, EVIDENCE),)
+    assert list(handed_on(letters, READER, lambda *_: SEED, other.address, key)) == [], "not mine to open"
 
 
 def test_a_lane_that_is_missing_on_chain_is_missing(tmp_path: Path) -> None:
