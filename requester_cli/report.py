@@ -12,6 +12,7 @@ from heldout.market.lifecycle import (
     JobState,
     Movement,
     Outcome,
+    Purpose,
     State,
     deadline_move,
     if_nobody_acts,
@@ -89,14 +90,20 @@ def _scores(job: JobState) -> list[int | None]:
 
 
 def _movement_json(row: Movement) -> dict[str, Any]:
-    purpose = "slash" if row.purpose is None else row.purpose.name.lower()
     return {
         "direction": "in" if row.incoming else "out",
         "account": row.account,
-        "purpose": purpose,
+        "purpose": _purpose(row),
         "amount": amount(row.amount),
         "tx": row.tx,
     }
+
+
+def _purpose(row: Movement) -> str:
+    """What money was for. What comes in to be refunded, if it is not spent, is the escrow."""
+    if row.purpose is None:
+        return "slash"
+    return "escrow" if row.incoming and row.purpose is Purpose.REFUND else row.purpose.name.lower()
 
 
 # ------------------------------------------------------------------------------------------------ for people
@@ -133,7 +140,7 @@ def money_lines(job: JobState) -> list[str]:
     rows = [
         (
             "in" if row.incoming else "out",
-            "slash" if row.purpose is None else row.purpose.name.lower(),
+            _purpose(row),
             "burned" if row.account == _ZERO else row.account,
             format_tokens(row.amount),
         )
@@ -201,6 +208,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "Locked": lambda a: f"in   {format_tokens(a['amount'])} from {a['from']}",
     "Paid": lambda a: f"out  {format_tokens(a['amount'])} to {a['to']}",
     "Slashed": lambda a: f"seat {a['seat']} slashed by {format_tokens(a['amount'])}",
+    "Artifact": lambda a: f"artifact {hexed(a['artifact'])} made by {a['maker']}, owned by {a['owner']}",
     "LaneSettled": lambda a: f"lane {a['lane']}: {describe_score(a['score'])}, paid {format_tokens(a['payout'])}",
     "Settled": lambda a: f"settled: {Outcome(a['outcome']).name.lower()}",
 }

@@ -1,11 +1,13 @@
 """What every command has in common: JSON, exit codes, no questions without a terminal, no control characters."""
 
 import argparse
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
+
 from heldout.market import console, errors
 from heldout.market.console import Command, Parser, run_command, run_table
 from heldout.market.errors import BadInput, Declined, HeldoutError
@@ -104,7 +106,7 @@ def test_a_table_cuts_nothing_off() -> None:
 
 
 def test_without_a_terminal_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", open(os.devnull))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     console.confirm("Pay?", yes=True)
     with pytest.raises(Declined) as declined:
         console.confirm("Pay?", yes=False)

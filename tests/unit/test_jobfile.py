@@ -1,13 +1,14 @@
 """The job file: exact values, and errors that name file and line (issue 2 item 8)."""
 
 import json
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import tomllib
+
 from heldout.market.errors import BadJobFile
 from heldout.market.money import ONE_TOKEN
 from heldout.requester_cli.jobfile import SECTIONS, load, parse

@@ -1,0 +1,105 @@
+"""Sealing: nothing repeats over shards, nothing can be recognised, and a lost disk can be made again (P2.4)."""
+
+from array import array
+
+import pytest
+from builders import digest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heldout.market import sealing
+from heldout.market.errors import BadEnvelope, BadInput, BadWeights
+from heldout.market.weights import Tensor, decode, encode, row_bytes
+from heldout.requester_cli.dataset import open_all, overlaps, padded_size, seal
+
+SECRET, SALT = digest("secret"), digest("data salt")
+
+
+def rows(values: list[float]) -> bytes:
+    """A data file: x is [n, 2], y its row number."""
+    x = array("f", [part for value in values for part in (value, value + 0.5)])
+    y = array("q", range(len(values)))
+    shape = (len(values), 2)
+    return encode({"x": Tensor("F32", shape, x.tobytes()), "y": Tensor("I64", shape[:1], y.tobytes())})
+
+
+def all_rows(parts: list[bytes]) -> list[bytes]:
+    return [row for part in parts for row in row_bytes(decode(part))]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(16, 90), st.integers(16, 20))
+def test_every_row_is_in_exactly_one_shard(count: int, shards: int) -> None:
+    if count < shards:
+        return
+    file = rows([float(i) for i in range(count)])
+    sealed = seal([file], SECRET, SALT, shards)
+    parts = list(open_all(sealed, SECRET))
+    assert sorted(all_rows(parts)) == sorted(row_bytes(decode(file)))
+    assert sum(sealed.about.rows) == count and max(sealed.about.rows) - min(sealed.about.rows) <= 1
+    assert [decode(part)["y"].shape[0] for part in parts] == list(sealed.about.rows)
+    assert overlaps(parts) == 0
+
+
+def test_all_sealed_shards_have_one_size_and_another_salt_shares_no_byte_of_order() -> None:
+    file = rows([float(i) for i in range(100)])
+    one, two = seal([file], SECRET, SALT, 16), seal([file], SECRET, digest("another"), 16)
+    assert {len(blob) for blob in one.sealed} == {one.about.shard_bytes + sealing.SEAL_OVERHEAD}
+    assert not set(one.sealed) & set(two.sealed)
+    assert all_rows(list(open_all(one, SECRET))) != all_rows(list(open_all(two, SECRET)))
+
+
+def test_the_same_secret_and_salt_seal_to_the_same_bytes() -> None:
+    file = rows([float(i) for i in range(40)])
+    assert seal([file], SECRET, SALT, 20) == seal([file], SECRET, SALT, 20)
+
+
+def test_another_secret_opens_nothing() -> None:
+    sealed = seal([rows([float(i) for i in range(40)])], SECRET, SALT, 20)
+    with pytest.raises(BadEnvelope):
+        next(open_all(sealed, digest("stranger")))
+
+
+def test_a_row_that_occurs_twice_is_refused_or_dropped() -> None:
+    """A provider that trains on a held-out row has been given the answer."""
+    file = rows([*map(float, range(30)), 3.0])
+    with pytest.raises(BadInput, match="1 of 31 rows") as refused:
+        seal([file], SECRET, SALT, 16)
+    assert refused.value.code == "duplicate_rows"
+    assert sum(seal([file], SECRET, SALT, 16, drop_duplicates=True).about.rows) == 30
+
+
+def test_the_same_x_under_another_label_is_a_duplicate_too() -> None:
+    with pytest.raises(BadInput, match="repeat the x"):
+        seal([rows([1.0, *map(float, range(20))])], SECRET, SALT, 16)
+
+
+def test_overlaps_over_shards_are_counted() -> None:
+    assert overlaps([rows([1.0, 2.0]), rows([2.0, 3.0]), rows([1.0])]) == 2
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(BadInput) as refused:
+        seal([rows([1.0, 2.0])], SECRET, SALT, 16)
+    assert refused.value.code == "too_few_rows"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x04pickle", b"PK\x03\x04zip", b"\x93NUMPY"])
+def test_pickle_and_zip_are_refused_unread(data: bytes) -> None:
+    """threats.md 63."""
+    with pytest.raises(BadWeights):
+        seal([data], SECRET, SALT, 16)
+
+
+@pytest.mark.parametrize("size", [1, 1015, 1016, 1017, 5000])
+def test_padding_holds_the_longest_shard_and_little_more(size: int) -> None:
+    padded = padded_size(size)
+    assert padded % 1024 == 0 and len(sealing.pad_shard(bytes(size), padded)) == padded
+    with pytest.raises(ValueError):
+        sealing.pad_shard(bytes(size), padded - 1024)
+
+
+def test_the_held_out_rows_are_counted_for_the_worst_draw() -> None:
+    """P1.5: the operation cap must cover whichever shards the chain draws."""
+    about = seal([rows([float(i) for i in range(35)])], SECRET, SALT, 16).about
+    assert about.held_out_rows(4) == sum(sorted(about.rows)[-4:])
