@@ -20,10 +20,10 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
-from eth_utils.address import to_checksum_address
 
 from heldout.market.errors import Declined, KeyProblem
 from heldout.market.sealing import derive, wrap_public_key
+from heldout.market.signatures import checksummed
 from heldout.market.terms import Address
 
 ACCOUNT = "account.json"
@@ -94,7 +94,7 @@ class KeyRing:
     @staticmethod
     def address_of(directory: Path) -> Address:
         """Whose ring this is, without the password."""
-        return Address(to_checksum_address("0x" + str(_read(directory / ACCOUNT).get("address"))))
+        return checksummed("0x" + str(_read(directory / ACCOUNT).get("address")))
 
 
 def backup(directory: Path, file: Path) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError, EncodingError
-from eth_utils.address import to_checksum_address
 
 from heldout.market.chain.hints import HINTS
 from heldout.market.errors import BadInput, ChainProblem, Reverted
 from heldout.market.messages import hexed
+from heldout.market.signatures import checksummed
 from heldout.market.terms import Address, keccak256
 
 Abi = dict[str, Any]
@@ -27,14 +27,6 @@ _BUILT_IN: list[Abi] = [
     {"type": "error", "name": "Error", "inputs": [{"name": "message", "type": "string"}]},
     {"type": "error", "name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
 ]
-
-
-def checksum(address: str) -> Address:
-    """EIP-55 spelling. Raises BadInput if it is not an address."""
-    try:
-        return Address(to_checksum_address(address))
-    except (ValueError, TypeError):
-        raise BadInput(f"{address!r} is not an address", hint="0x and 40 hex digits") from None
 
 
 def canonical_type(item: Abi) -> str:
@@ -65,7 +57,7 @@ def named(item: Abi, value: Any) -> Any:
         return [named(inner, each) for each in value]
     if kind == "tuple":
         return {part["name"]: named(part, each) for part, each in zip(item["components"], value, strict=True)}
-    return to_checksum_address(value) if kind == "address" else value
+    return checksummed(value) if kind == "address" else value
 
 
 def _plain(item: Abi, value: Any) -> Any:

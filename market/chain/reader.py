@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from heldout.market.chain.contracts import Contract, checksum
+from heldout.market.chain.contracts import Contract
 from heldout.market.chain.logs import Cursor, Followed, follow, read_block, read_events, read_logs
 from heldout.market.chain.rpc import Endpoint, Rpc, RpcError
 from heldout.market.chain.signatures import MAGIC, recovers, wallet_question
@@ -19,6 +19,7 @@ from heldout.market.lifecycle import ChainEvent
 from heldout.market.messages import hexed
 from heldout.market.money import Wei
 from heldout.market.settings import Network
+from heldout.market.signatures import checksummed
 from heldout.market.terms import JobId, JobTerms, job_id, keccak256
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ class Chain:
 
     def __init__(self, network: Network, *, timeout_s: float = 10) -> None:
         self.network = network
-        self.market = Contract(MARKET, checksum(network.market))
-        self.token = Contract(TOKEN, checksum(network.token))
+        self.market = Contract(MARKET, checksummed(network.market))
+        self.token = Contract(TOKEN, checksummed(network.token))
         self.rpc = Rpc(network.rpc, timeout_s=timeout_s, check=self._check)
         self._highest = 0
         self._stale = 0

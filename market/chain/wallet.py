@@ -4,7 +4,7 @@ import logging
 from enum import Enum
 from typing import Any, Protocol
 
-from heldout.market.chain.contracts import Contract, checksum
+from heldout.market.chain.contracts import Contract
 from heldout.market.chain.fees import Fees
 from heldout.market.chain.logs import decode_logs
 from heldout.market.chain.reader import Chain
@@ -95,7 +95,7 @@ class Wallet:
         if raw is None:
             return None
         market = self.chain.market
-        logs = [each for each in raw["logs"] if checksum(each["address"]) == market.address]
+        logs = [each for each in raw["logs"] if each["address"].lower() == market.address.lower()]
         gas_used = int(raw["gasUsed"], 16)
         return Receipt(
             sending.intent,
@@ -111,7 +111,7 @@ class Wallet:
         """Gas it would use. Raises Reverted if it would be refused."""
         is_token = sending.to == self.chain.token.address
         name = self.chain.token.name if is_token else self.chain.market.name
-        contract = Contract(name, checksum(sending.to))
+        contract = Contract(name, Address(sending.to))
         return self.chain.gas_of(contract, sending.data, self.address, value=sending.value, at=at)
 
     def nonces_used(self, tag: str = "latest") -> int:
