@@ -10,31 +10,38 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heldout.devnet import Devnet
-from heldout.market.alarm import Alarm
+import pytest
+
+from heldout.devnet.devnet import Devnet
 from heldout.market.chain import Chain
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
-from heldout.market.daemon import Isolation  # noqa: F401  (imported early: the loop thread must not pay for it)
 from heldout.market.journal import Journal
-from heldout.market.lifecycle import VACANT, JobState, Outcome, State, deadline_move, fold
+from heldout.market.lifecycle import VACANT, JobState, Outcome, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Bid, bid_letter, commit_hash, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
-from heldout.requester_cli.keeper import Keeper
 
 ROOT = Path(__file__).resolve().parents[2]
 VALIDATORS = 8
 PATIENCE_S = 120.0
+_CHEAP = Wei(ONE_TOKEN)
+
+# Short windows for all; and four kinds of training, the first as cheap as can be: the template's own baseline.
+_WINDOWS = {"bids": '"12 s"', "release": '"10 s"', "commit": '"45 s"', "reveal": '"30 s"', "challenge": '"30 s"'}
+GOOD_ENOUGH = {**_WINDOWS, "command": '["python", "/in/task/baseline.py"]', "floor": "0.5", "target": "0.9"}
+HARD = {**GOOD_ENOUGH, "floor": "0.9", "target": "0.95"}
+RANDOM = {**GOOD_ENOUGH, "command": '["python", "/in/task/train.py", "--epochs", "0"]'}
+SLOW = {**GOOD_ENOUGH, "command": '["python", "/in/task/train.py", "--epochs", "12", "--pause", "1"]'}
 
 
 @dataclass
@@ -71,9 +78,12 @@ class Town:
         return self.until(
             job,
             f"{state.name} (round {round_})",
-            lambda j: j.state >= state and j.round >= round_ or j.final,
+            lambda j: (j.state >= state and j.round >= round_) or j.final,
             patience_s,
         )
+
+    def until_open(self, job: JobId) -> JobState:
+        return self.until_state(job, State.OPEN)
 
     def story(self, job: JobId) -> str:
         """What a failed test shows: the job's events, and the end of every node's log."""
@@ -134,6 +144,18 @@ class Town:
     def played_provider(self, number: int) -> "PlayedProvider":
         return PlayedProvider(self, number)
 
+    def cold_of(self, validator: int) -> str:
+        """Who is paid for what `validator-N` does."""
+        return self.devnet.keys(f"validator-{validator}-cold").address
+
+    def lone_owner(self, seats: tuple[int, ...]) -> int:
+        """A validator with exactly one of the drawn seats. Three seats of one owner happen once in 250 draws (P10)."""
+        owners = [self.validator_of(seat) for seat in seats]
+        lone = [owner for owner in owners if owners.count(owner) == 1]
+        if not lone:
+            pytest.skip("one owner was drawn for all seats")
+        return lone[0]
+
     def validator_of(self, seat: int) -> int:
         """Which `validator-N` holds a seat."""
         hot = self.chain.seat(seat).hot
@@ -162,8 +184,14 @@ class Town:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
+    def until_dead(self, name: str, patience_s: float = PATIENCE_S) -> None:
+        give_up = time.monotonic() + patience_s
+        while name in self.devnet.processes.running():
+            assert time.monotonic() < give_up, f"{name} lives"
+            time.sleep(0.1)
+
     def start(self, name: str, **env: str) -> int:
-        """Start `provider-N` or `validator-N` as its user would."""
+        """Start `requester`, `provider-N` or `validator-N` as its user would."""
         role = name.split("-")[0]
         return self.devnet.processes.start(name, self.devnet.command(role, "run", home=name), env)
 
@@ -175,14 +203,48 @@ class Town:
         while name in self.devnet.processes.running() and time.monotonic() < give_up:
             time.sleep(0.05)
 
+    # ------------------------------------------------------------------------------------------------ indices
+
+    def start_index(self, name: str) -> None:
+        """A market service of its own, with a database of its own."""
+        db = str(self.devnet.state / f"{name}.db")
+        self.devnet.processes.start(name, self.devnet.command("market", "serve", "--db", db, "--listen", "127.0.0.1:0"))
+
+    def restart_service(self) -> None:
+        """The service comes back at its address, with nothing in its database."""
+        listen = (self.devnet.network.service or "").removeprefix("http://")
+        db = str(self.devnet.state / "service.db")
+        self.devnet.processes.start("service", self.devnet.command("market", "serve", "--db", db, "--listen", listen))
+
+    def index_hash(self, name: str) -> str:
+        """What an index has, once it has caught up with a chain that rests."""
+        known = ""
+        for _ in range(40):
+            time.sleep(0.5)
+            db = str(self.devnet.state / f"{name}.db")
+            before, known = known, heldout(["market", "hash", "--db", db]).stdout.strip()
+            if known and known == before:
+                break
+        return known
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+
     def outbox(self, name: str) -> tuple[Outbox, Journal]:
         """Transactions from a party's key, with a journal apart from its node's."""
         keys = self.devnet.keys(name)
         journal = Journal(self.scratch / f"journal-{name}-{time.monotonic_ns()}")
         return Outbox(self.chain, keys.account, journal), journal
 
+    def vote_together(self, job: JobId, votes: dict[int, list[int]]) -> None:
+        """Several seats vote as the test likes, at the same time."""
+        with ThreadPoolExecutor(len(votes)) as pool:
+            list(pool.map(lambda item: self.vote(job, *item), votes.items()))
+
     def vote(self, job: JobId, place: int, lanes: list[int], *, reveal: bool = True) -> None:
         """Commit to a vote of the test's own choice with a seat's real key, and reveal it when it is time."""
+        self.until_state(job, State.COMMITTING, 1)
         view = self.chain.job(job)
         seat = self.chain.committee(job)[1][place]
         assert seat != VACANT
@@ -205,33 +267,17 @@ class Town:
 
 
 class Kept:
-    """A requester whose jobs are kept in the background, as `heldout requester run` does, until the block ends."""
+    """`heldout requester run` looks after the requester's jobs until the block ends; then the requester is gone."""
 
-    def __init__(self, client: Client, job: JobId, *, sabotage: Callable[[Keeper], None] | None = None) -> None:
-        self._client, self._job, self._stop = client, job, threading.Event()
-        self._keeper = client.keeper(Alarm(), only=[job])
-        if sabotage:
-            sabotage(self._keeper)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.problem: BaseException | None = None
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set() and not self._keeper.is_done(self._job):
-                self._keeper.step(self._client.chain.head())
-                self._stop.wait(0.5)
-        except BaseException as problem:
-            self.problem = problem
+    def __init__(self, town: Town) -> None:
+        self._town = town
 
     def __enter__(self) -> "Kept":
-        self._thread.start()
+        self._town.start("requester")
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        self._thread.join(30)
-        if self.problem and not any(exception):
-            raise self.problem
+        self._town.devnet.processes.stop("requester")
 
 
 class PlayedProvider:
@@ -246,7 +292,7 @@ class PlayedProvider:
     def close(self) -> None:
         self._journal.close()
 
-    def bid(self, job: JobId, price: Wei = Wei(ONE_TOKEN)) -> Bid:
+    def bid(self, job: JobId, price: Wei = _CHEAP) -> Bid:
         """Deposit the collateral and offer, cheaply enough to win."""
         chain, terms = self.town.chain, self.town.job(job).terms
         lacking = terms.collateral - chain.free(self.keys.address)
@@ -268,17 +314,6 @@ def heldout(words: list[str], **options: object) -> subprocess.CompletedProcess[
     done = subprocess.run([sys.executable, "-m", "heldout", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"heldout {' '.join(words)} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
-
-
-def advance(town: Town, job: JobId, outbox: Outbox) -> JobState:
-    """Push a job to its end by nothing but deadline moves anybody may make (P1.1)."""
-    while not (state := town.job(job)).final:
-        town.pass_deadline(job)
-        move = deadline_move(town.job(job), town.chain.head().timestamp)
-        if move:
-            argument = state.terms.as_tuple() if move == "settle" else job
-            outbox.send(f"advance:{job}:{time.monotonic_ns()}", move, argument, wait=True)
-    return state
 
 
 def check_ended(town: Town, job: JobState, outcome: Outcome) -> None:
