@@ -91,7 +91,7 @@ def self_test(*, timeout_s: float = 60) -> int:
     return int(json.loads(_communicate(command("--self-test"), b"", timeout_s))["vectors"])
 
 
-def answer(returncode: int, stdout: bytes, stderr: bytes) -> bytes:
+def _answer(returncode: int, stdout: bytes, stderr: bytes) -> bytes:
     """The child's standard output if it did its work, else the error it reports."""
     if returncode == 0:
         return stdout
@@ -105,23 +105,23 @@ def answer(returncode: int, stdout: bytes, stderr: bytes) -> bytes:
     raise kind(message[:_LONGEST_MESSAGE])
 
 
-def kill_group(pid: int) -> None:
-    """Ends a child that leads its own session, with everything it may have started."""
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 def _communicate(arguments: list[str], text: bytes, timeout_s: float) -> bytes:
     pipe = subprocess.PIPE
     with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, env={}, start_new_session=True) as child:
         try:
             stdout, stderr = child.communicate(text, timeout_s)
         except BaseException as problem:
-            kill_group(child.pid)
+            _kill_group(child.pid)
             if isinstance(problem, subprocess.TimeoutExpired):
                 raise TimedOut(f"scoring took longer than {timeout_s:g} s") from None
             raise
-    return answer(child.returncode, stdout, stderr)
+    return _answer(child.returncode, stdout, stderr)
+
+
+def _kill_group(pid: int) -> None:
+    """Ends a child that leads its own session, with everything it may have started."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _kinds() -> dict[str, type[KernelError]]:
