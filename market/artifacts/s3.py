@@ -5,6 +5,7 @@ Credentials, region and endpoint come from the usual AWS_* variables, which obst
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ from heldout.market.errors import BadInput, StoreProblem
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_RETRIES = 2
+_PATIENCE = timedelta(seconds=10)
+"""For all tries of one request: another store may be up."""
+
 
 def open_bucket(url: str, spool: Path) -> "S3Store":
     """`s3://bucket/prefix`. Raises BadInput if obstore is not installed or the address is none."""
@@ -25,7 +30,7 @@ def open_bucket(url: str, spool: Path) -> "S3Store":
     except ImportError:
         raise BadInput("a store in a bucket needs obstore", hint="pip install 'heldout[s3]'") from None
     try:
-        return S3Store(from_url(url), url, spool)
+        return S3Store(from_url(url, retry_config={"max_retries": _RETRIES, "retry_timeout": _PATIENCE}), url, spool)
     except BaseError as problem:
         raise BadInput(f"{url!r} cannot be opened: {problem}", hint="write s3://bucket/prefix, set AWS_*") from None
 

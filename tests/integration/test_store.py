@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,9 +13,8 @@ from eth_account import Account
 
 from heldout.devnet.anvil import free_port
 from heldout.market.artifacts import ArtifactId, HttpStore, Stores
-from heldout.market.artifacts.permit import HEADER, write_permit
 from heldout.market.errors import HashMismatch, HeldoutError, Refused, StoreProblem
-from tests.servers import served
+from tests.servers import StorePlace, served, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -25,34 +23,18 @@ DATA = bytes(range(256)) * 8192  # 2 MiB
 ID = ArtifactId(sha256(DATA).hexdigest())
 
 
-class Place:
-    """Where the store of this module lives."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        limits = ["--max-blob", "4 MiB", "--quota", "64 MiB"]
-        self.words = ["store", "serve", "--dir", str(folder / "store"), "--listen", f"127.0.0.1:{self.port}", *limits]
-        self.log = folder / "log"
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = Place(tmp_path_factory.mktemp("store"))
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorePlace]:
+    place = StorePlace(tmp_path_factory.mktemp("store"))
     with served(place.words, place.url, place.log):
         yield place
 
 
 @pytest.fixture
-def store(place: Place) -> Iterator[HttpStore]:
+def store(place: StorePlace) -> Iterator[HttpStore]:
     store = HttpStore(place.url, ACCOUNT)
     yield store
     store.close()
-
-
-def arriving(place: Place) -> list[Path]:
-    return list((place.folder / "store" / "incoming").iterdir())
 
 
 def test_bytes_and_files_go_up_and_come_back(store: HttpStore, tmp_path: Path) -> None:
@@ -68,7 +50,7 @@ def test_bytes_and_files_go_up_and_come_back(store: HttpStore, tmp_path: Path) -
     assert store.get(ArtifactId(sha256(b"").hexdigest())) == b""
 
 
-def test_without_a_key_a_store_can_only_be_read(place: Place, store: HttpStore) -> None:
+def test_without_a_key_a_store_can_only_be_read(place: StorePlace, store: HttpStore) -> None:
     store.put(DATA)
     reader = HttpStore(place.url)
     assert reader.get(ID) == DATA
@@ -85,12 +67,12 @@ def test_refusals_reach_the_client_with_their_codes(store: HttpStore) -> None:
     assert problem.value.code == "artifact_too_large"
 
 
-def test_a_store_known_by_another_name_says_which_name_it_signs_for(place: Place) -> None:
+def test_a_store_known_by_another_name_says_which_name_it_signs_for(place: StorePlace) -> None:
     with pytest.raises(Refused, match=place.url):
         HttpStore(f"http://localhost:{place.port}", ACCOUNT).put(b"any bytes")
 
 
-def test_bytes_rotten_on_the_stores_disk_never_reach_a_reader(place: Place, store: HttpStore) -> None:
+def test_bytes_rotten_on_the_stores_disk_never_reach_a_reader(place: StorePlace, store: HttpStore) -> None:
     """Threat 50: and the next upload heals the store."""
     blob = b"soon to rot" * 100_000
     name = store.put(blob)
@@ -104,22 +86,22 @@ def test_bytes_rotten_on_the_stores_disk_never_reach_a_reader(place: Place, stor
 
 def test_a_killed_store_keeps_what_it_said_it_has_and_sweeps_the_rest(tmp_path: Path) -> None:
     """Threats 48 and 51."""
-    place = Place(tmp_path)
+    place = StorePlace(tmp_path)
     with served(place.words, place.url, place.log) as process:
         HttpStore(place.url, ACCOUNT).put(DATA)
         other = b"half of this arrives" * 10_000
-        line = begin_upload(place, other)
+        line = place.begin_upload(ACCOUNT, other)
         line.sendall(other[: len(other) // 2])
-        wait_until(lambda: bool(arriving(place)))
+        wait_until(lambda: bool(place.arriving()))
         process.kill()
         process.wait()
         line.close()
-    assert len(arriving(place)) == 1
+    assert len(place.arriving()) == 1
     with served(place.words, place.url, place.log):
         again = HttpStore(place.url, ACCOUNT)
         assert again.get(ID) == DATA
         assert not again.has(ArtifactId(sha256(other).hexdigest()))
-        assert arriving(place) == []
+        assert place.arriving() == []
 
 
 def test_a_store_that_is_down_is_a_problem_that_may_pass(tmp_path: Path, store: HttpStore) -> None:
@@ -133,7 +115,7 @@ def test_a_store_that_is_down_is_a_problem_that_may_pass(tmp_path: Path, store: 
     assert both.get(ID) == DATA
 
 
-def test_a_second_store_on_one_folder_is_refused(place: Place) -> None:
+def test_a_second_store_on_one_folder_is_refused(place: StorePlace) -> None:
     """Threat 44."""
     words = [*place.words[:5], "127.0.0.1:0", "--json"]
     done = subprocess.run([sys.executable, "-m", "heldout", *words], capture_output=True, text=True, timeout=30)
@@ -195,98 +177,3 @@ def test_a_store_cannot_send_more_than_was_asked_for() -> None:
     with pytest.raises(StoreProblem) as problem:
         HttpStore(Liar(answered(b"x" * 5_000)).url).get(ID, limit=1_000)
     assert problem.value.code == "artifact_too_large"
-
-
-# ------------------------------------------------------------------------------------------- clients that misbehave
-
-
-def begin_upload(place: Place, data: bytes, length: int | None = None) -> socket.socket:
-    """A connection that has sent the head of an upload."""
-    name, size = ArtifactId(sha256(data).hexdigest()), len(data) if length is None else length
-    permit = write_permit(ACCOUNT, place.url, name, size, int(time.time()) + 60)
-    line = socket.create_connection(("127.0.0.1", place.port))
-    headers = [f"Host: 127.0.0.1:{place.port}", f"{HEADER}: {permit}", f"Content-Length: {size}"]
-    line.sendall("\r\n".join([f"PUT /v1/blobs/{name} HTTP/1.1", *headers, "", ""]).encode())
-    return line
-
-
-def wait_until(condition: object, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
-
-
-@pytest.mark.attack
-def test_an_upload_that_breaks_off_leaves_nothing(place: Place) -> None:
-    """Threat 80."""
-    data = b"never whole" * 50_000
-    line = begin_upload(place, data)
-    line.sendall(data[: len(data) // 2])
-    wait_until(lambda: bool(arriving(place)))
-    line.close()
-    wait_until(lambda: not arriving(place))
-
-
-@pytest.mark.attack
-def test_an_upload_that_stalls_is_ended(place: Place) -> None:
-    """Threat 80: slow uploads (408), and the place they held is free again."""
-    data = b"too slow" * 50_000
-    line = begin_upload(place, data)
-    line.sendall(data[:1000])
-    line.settimeout(20)
-    assert b" 408 " in line.recv(4096)
-    wait_until(lambda: not arriving(place))
-    line.close()
-
-
-@pytest.mark.attack
-def test_a_bomb_is_refused_by_its_head_alone(place: Place) -> None:
-    """Threat 80: the answer comes before a byte of the body was sent."""
-    line = begin_upload(place, b"bomb", length=1 << 40)
-    line.settimeout(5)
-    assert b" 413 " in line.recv(4096)
-    line.close()
-
-
-@pytest.mark.attack
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1/blobs/../../../../etc/passwd",
-        "/v1/blobs/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
-        "/v1/blobs/..%5c..%5cetc",
-        "/v1/blobs/" + "a" * 63 + "%00",
-        "/v1/blobs/" + "A" * 64,
-        "/v1/blobs/incoming",
-        "/v1/blobs/%2flock",
-        "//v1/blobs/.lock",
-        "/v1/blobs/.lock",
-        "/v1/blobs/uploads.db",
-    ],
-)
-def test_no_path_leads_out_of_the_store(place: Place, path: str) -> None:
-    """Threat 81. Sent as they are: a client library would tidy them up."""
-    line = socket.create_connection(("127.0.0.1", place.port))
-    line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{place.port}\r\nConnection: close\r\n\r\n".encode())
-    line.settimeout(5)
-    answer = b""
-    while piece := line.recv(4096):
-        answer += piece
-    line.close()
-    assert answer.split(b" ")[1] in (b"400", b"404")
-    assert b"root:" not in answer
-
-
-@pytest.mark.attack
-def test_a_hundred_idle_connections_do_not_keep_others_out(place: Place, store: HttpStore) -> None:
-    """Threat 80."""
-    lines = [socket.create_connection(("127.0.0.1", place.port)) for _ in range(100)]
-    for line in lines:
-        line.sendall(b"GET /v1/blobs/")
-    try:
-        assert store.put(DATA) == ID
-        assert store.get(ID) == DATA
-    finally:
-        for line in lines:
-            line.close()

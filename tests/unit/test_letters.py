@@ -6,80 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account
-from sqlalchemy import Engine
 
-from heldout.market.errors import BadMessage, ChainProblem, HeldoutError, Refused
+from heldout.market.errors import BadMessage, HeldoutError, Refused
 from heldout.market.lifecycle import VACANT
-from heldout.market.messages import BULLETIN, Bid, Kind, Letter, bid_letter
+from heldout.market.messages import BULLETIN, Kind, Letter
 from heldout.market.money import Wei
 from heldout.market.service.database import open_database
-from heldout.market.service.indexer import Index
-from heldout.market.service.letters import MOST_BIDS_FROM_ONE, MOST_BYTES, Letters, NotYetKnown
-from heldout.market.settings import Network
-from heldout.market.signatures import recover
+from heldout.market.service.letters import MOST_BIDS_FROM_ONE, MOST_BYTES, NotYetKnown
 from heldout.market.terms import Address, JobId
-from tests.builders import CHAIN_ID, JOB, JOB_BYTES, MARKET, REQUESTER, TERMS, EventLog, digest, terms_values
-from tests.unit.test_indexer import ScriptedChain
-
-NETWORK = Network("test", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
-PROVIDER = Account.from_key("0x" + "01" * 32)
-RIVAL = Account.from_key("0x" + "02" * 32)
-HOT = Address("0x" + "aa" * 20)
-IDLE_HOT = Address("0x" + "bb" * 20)
-STRANGER = Address("0x" + "cc" * 20)
-NOW = 1_800_000_000
-
-
-class Market:
-    """What the board asks the chain."""
-
-    def __init__(self) -> None:
-        self.free_ = Wei(TERMS.collateral)
-        self.drawn: tuple[int, ...] | ChainProblem = ChainProblem("SeedNotReady")
-
-    def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
-        try:
-            return recover(digest, signature) == address
-        except BadMessage:
-            return False
-
-    def free(self, account: str) -> Wei:
-        return self.free_
-
-    def committee(self, job: JobId) -> tuple[bytes, tuple[int, ...]]:
-        if isinstance(self.drawn, ChainProblem):
-            raise self.drawn
-        return b"", self.drawn
-
-
-class Board:
-    """A job as far as `events` say, and the letters about it."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.market = Market()
-        self.letters = Letters(engine, self.market, NETWORK, lambda: NOW)
-        self._index, self._chain, self._log = Index(engine, chain := ScriptedChain()), chain, EventLog()
-        self.happens("Staked", seat=4, cold=STRANGER, hot=HOT, wrapKey=digest("hot"))
-        self.happens("Staked", seat=5, cold=STRANGER, hot=IDLE_HOT, wrapKey=digest("idle"))
-        self.happens("Posted", requester=REQUESTER, terms=terms_values())
-        self.happens("Moved", state=1, round=0, deadline=NOW + 60)
-
-    def happens(self, name: str, **args: Any) -> None:
-        event = self._log(name, **args)
-        if name == "Staked":
-            del event.args["job"]
-        self._chain.add(event)
-        self._index.step()
-
-    def accept(self) -> None:
-        bids = [{"provider": PROVIDER.address, "price": 50, "wrapKey": digest("wrap")}]
-        self.happens("Accepted", bids=bids, seatCount=24)
-        self.happens("Moved", state=2, round=0, deadline=NOW + 600)
-
-    def post(self, sender: str, receiver: str, session: str | None = "sender", text: str = "sealed") -> bool:
-        letter = Letter(JOB, Kind.TRAINING_KEYS, Address(sender), receiver, {"envelope": text})
-        return self.letters.post(letter, Address(sender if session == "sender" else session) if session else None)
+from tests.builders import JOB, REQUESTER, TERMS, digest
+from tests.letter_board import HOT, IDLE_HOT, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
 
 
 @pytest.fixture
@@ -87,12 +23,6 @@ def board(tmp_path: Path) -> Iterator[Board]:
     engine = open_database(str(tmp_path / "service.db"))
     yield Board(engine)
     engine.dispose()
-
-
-def bid(account: Any = PROVIDER, signer: Any = None, **changes: Any) -> Letter:
-    offer = replace(Bid(JOB_BYTES, account.address, Wei(7), digest("wrap"), NOW + 60, 1), **changes)
-    signature = (signer or account).unsafe_sign_hash(offer.digest(CHAIN_ID, MARKET)).signature
-    return bid_letter(offer, signature)
 
 
 def code_of(refused: pytest.ExceptionInfo[HeldoutError]) -> str:
