@@ -85,9 +85,16 @@ def decide(view: View, mine: Record) -> list[Step]:
     job, lane = view.job, view.lane
     if job.state is State.OPEN:
         return _bidding(mine)
+    if job.final and view.deep and lane is not None and _owes_half_still(job.lanes[lane], mine):
+        return [Step.GIVE_HALF]
     if job.final or lane is None or (is_absent(job, lane) and mine.keys):
         return [Step.FINISH] if view.deep and not mine.done else []
     return [*_in_lane(view, mine, lane, job.lanes[lane])]
+
+
+def _owes_half_still(lane: Lane, mine: Record) -> bool:
+    """A requester that has paid gets what it paid for, even if this node slept through the challenge (P4.4)."""
+    return lane.payout > 0 and mine.sealed is not None and not mine.half_given
 
 
 def is_absent(job: JobState, lane: int) -> bool:

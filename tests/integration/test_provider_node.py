@@ -8,16 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
+from provider_process import PROVIDER, heldout, leftovers, provider, set_up, story
 from scripted_job import ScriptedJob
 
 from heldout.devnet.devnet import Devnet
-from heldout.market.failpoint import VARIABLE
 from heldout.market.lifecycle import REQUESTER, Outcome, State
 from heldout.market.messages import NO_KEYS, Kind, Letter, decode_answer, encode_answer
 from heldout.market.money import ONE_TOKEN
@@ -25,17 +23,11 @@ from heldout.market.sealing import envelope_context, open_envelope, open_weights
 
 pytestmark = pytest.mark.integration
 
-PROVIDER = "provider-0"
-PRICE = "600"
-"""A job-hour; the scripted job reserves a minute, so that a bid is 10 tokens."""
-
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
     with Devnet.up(tmp_path_factory.mktemp("devnet"), block_time=1, validators=8) as devnet:
-        devnet.keys(PROVIDER)
-        heldout(devnet, "provider", "init", "--price", PRICE, "--runner", "process")
-        heldout(devnet, "provider", "deposit", "1000")
+        set_up(devnet, runner="process")
         yield devnet
 
 
@@ -44,39 +36,6 @@ def job(net: Devnet, request: pytest.FixtureRequest) -> Iterator[ScriptedJob]:
     """A job posted by nobody yet; indirect parameters change it."""
     with ScriptedJob(net, **getattr(request, "param", {})) as scripted:
         yield scripted
-
-
-def heldout(net: Devnet, *words: str) -> Any:
-    """What a command of the provider's says, as JSON."""
-    done = subprocess.run(net.command(*words, "--json", home=PROVIDER), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@contextmanager
-def provider(net: Devnet, failpoint: str = "") -> Iterator[subprocess.Popen[bytes]]:
-    """A running node; ended, if it still runs, when the test is done with it."""
-    with (net.state / "provider.log").open("ab") as log:
-        child = subprocess.Popen(
-            net.command("provider", "run", "--period", "0.2", home=PROVIDER),
-            env={**os.environ, VARIABLE: failpoint},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield child
-    finally:
-        with suppress(ProcessLookupError):
-            child.terminate()
-        child.wait(30)
-
-
-def story(net: Devnet) -> str:
-    return (net.state / "provider.log").read_text()
-
-
-def leftovers(net: Devnet, job: ScriptedJob) -> list[Path]:
-    return [path for path in net.home(PROVIDER).rglob("*") if path.name == job.id]
 
 
 def open_as_requester(job: ScriptedJob, submission: Letter, half: Letter, provider_address: str) -> bytes:

@@ -222,13 +222,15 @@ def test_lanes_leave_the_deadline_move_to_those_before_them_for_a_while(lane: in
     assert Step.SETTLE in decide(story.view(end), SUBMITTED)
 
 
-def test_a_settled_job_is_cleared_away_once_that_is_deep() -> None:
+def test_a_settled_job_is_cleared_away_once_that_is_deep_and_what_was_paid_for_is_sent() -> None:
+    """P4.4: a node that slept through the challenge still owes half b to who has paid."""
     story = Story().accepted(ME).submitted().committing().scored(950_000)
     story.log("LaneSettled", lane=0, score=950_000, payout=7 * ONE_TOKEN, provider=ME)
     story.log("Settled", outcome=Outcome.MEASURED, result=pack_vote([950_000]))
     assert decide(story.view(depth=1), SUBMITTED) == []
-    assert decide(story.view(), SUBMITTED) == [Step.FINISH]
-    assert decide(story.view(), SUBMITTED.but(done=True)) == []
+    assert decide(story.view(), SUBMITTED) == [Step.GIVE_HALF]
+    assert decide(story.view(), SUBMITTED.but(half_given=True)) == [Step.FINISH]
+    assert decide(story.view(), SUBMITTED.but(half_given=True, done=True)) == []
 
 
 def test_a_submission_at_risk_is_told_in_the_last_quarter_of_the_window() -> None:

@@ -1,0 +1,82 @@
+"""A provider with real containers: adopted after kill -9, gone when the job is over, and attacked by `doctor`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from provider_process import PROVIDER, heldout, leftovers, provider, set_up, story
+from scripted_job import ScriptedJob
+
+from heldout.devnet.devnet import Devnet
+from heldout.market.lifecycle import State
+from heldout.market.messages import Kind
+from heldout.market.sandbox.profile import LABEL_JOB
+
+pytestmark = [pytest.mark.integration, pytest.mark.docker]
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory, job_image: str) -> Iterator[Devnet]:
+    with Devnet.up(tmp_path_factory.mktemp("devnet"), block_time=1, validators=8) as devnet:
+        named = replace(devnet.network, images={"linux/amd64": job_image, "linux/arm64": job_image})
+        devnet.network_file.write_text(named.to_json())
+        set_up(devnet, runner="docker")
+        yield devnet
+
+
+def containers(job: ScriptedJob) -> list[str]:
+    found = subprocess.run(
+        ["docker", "ps", "-aq", "--filter", f"label={LABEL_JOB}={job.id}"], capture_output=True, text=True, check=True
+    )
+    return found.stdout.split()
+
+
+def test_a_container_outlives_its_killed_node_and_is_adopted_by_the_next(net: Devnet, job_image: str) -> None:
+    """Threats 40, 60: one attempt, one container, one submission; and no container once the job is settled."""
+    with ScriptedJob(net, epochs=120, image=job_image) as job:
+        job.post()
+        with provider(net, failpoint="train.started") as node:
+            job.accept()
+            job.requester.mail.send(job.training_keys())
+            job.until(lambda: node.poll() is not None, 60, "the end of the node")
+            assert node.returncode == -signal.SIGKILL
+        before = containers(job)
+        assert len(before) == 1
+        with provider(net):
+            job.await_state(State.COMMITTING, 90)
+            assert containers(job) in ([], before)
+            job.vote(900_000)
+            job.await_state(State.SCORED)
+            net.warp(61)
+            settled = job.await_state(State.SETTLED)
+            job.until(lambda: not leftovers(net, job), 20, "a clean house")
+        assert containers(job) == []
+        assert job.until(lambda: job.letters(Kind.HALF_B, job.requester), 10, "half b, for the challenge was too short")
+        assert settled.lanes[0].payout == settled.lanes[0].price
+    assert "attempt 2" not in "".join(line for line in story(net).splitlines() if job.id in line)
+
+
+def test_doctor_finds_every_escape_blocked(net: Devnet) -> None:
+    """Threat 59, as the owner of the machine checks it."""
+    told = heldout(net, "provider", "doctor")
+    tried = {each["check"]: each["ok"] for each in told["findings"] if each["check"].startswith("sandbox: ")}
+    assert len(tried) == 7
+    assert all(tried.values()), json.dumps(told, indent=1)
+
+
+def test_doctor_names_what_is_wrong(net: Devnet) -> None:
+    config = net.home(PROVIDER) / "provider.toml"
+    sound = config.read_text()
+    try:
+        config.write_text(sound.replace('gas_reserve = "0.01"', 'gas_reserve = "1000000"'))
+        command = net.command("provider", "doctor", "--no-sandbox", "--json", home=PROVIDER)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    finally:
+        config.write_text(sound)
+    assert done.returncode == 1
+    assert [each["check"] for each in json.loads(done.stdout)["findings"] if not each["ok"]] == ["money"]
