@@ -41,6 +41,7 @@ class Devnet:
         self.state = state
         self.anvil = anvil
         self.processes = processes
+        self._chains: list[Chain] = []
 
     @staticmethod
     def up(
@@ -89,8 +90,10 @@ class Devnet:
 
     def down(self) -> None:
         """End every process it started; the folder stays, and `up` goes on from there."""
-        self.processes.stop()
+        for chain in self._chains:
+            chain.close()
         self.anvil.rpc.close()
+        self.processes.stop()
 
     def __enter__(self) -> "Devnet":
         return self
@@ -123,7 +126,9 @@ class Devnet:
         return accounts.open_ring(self.state / "keys", name)
 
     def chain(self) -> Chain:
-        return connect(self.network)
+        """A connection of its own, closed with the devnet."""
+        self._chains.append(connect(self.network))
+        return self._chains[-1]
 
     def warp(self, seconds: int) -> None:
         """Move block time on by `seconds` and mine a block there."""

@@ -71,6 +71,19 @@ class Chain:
             raise ChainProblem(f"the RPC does not have block {number}", hint="it lags behind; try again")
         return block
 
+    def confirm(self, head: Block) -> None:
+        """Before money moves, all RPCs of the network file (that are up) agree about the chain, confirmations deep.
+
+        Raises ChainProblem `rpcs_disagree`. With one RPC there is nobody else to ask.
+        """
+        if len(self.rpc.endpoints) == 1:
+            return
+        block = self.block(max(0, head.number - self.network.confirmations))
+        for url, raw in self.rpc.witnesses("eth_getBlockByNumber", hex(block.number), False):
+            if raw is not None and raw["hash"] != block.hash:
+                hint = "one of them lies or follows another branch; find out which and take it out of the network file"
+                raise ChainProblem(f"{url} has another block {block.number}", hint=hint, code="rpcs_disagree")
+
     def _refuse_stale(self, newest: Block) -> None:
         """A head that moves far back is a lagging node, until it insists: then it is a reorg, and said aloud."""
         if newest.number >= self._highest - self.network.confirmations:

@@ -152,6 +152,18 @@ class Rpc:
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         return self._first(lambda endpoint: endpoint.batch(calls))
 
+    def witnesses(self, method: str, *params: Any) -> list[tuple[str, Any]]:
+        """URL and result of every endpoint that answers. Raises WrongNetwork if one is of another chain."""
+        heard = []
+        for endpoint in self.endpoints:
+            try:
+                heard.append((endpoint.url, self.ready(endpoint).call(method, params)))
+            except ChainProblem as problem:
+                if not problem.retryable:
+                    raise
+                log.debug("%s", problem)
+        return heard
+
     def ready(self, endpoint: Endpoint) -> Endpoint:
         """The endpoint, once its chain is checked."""
         if not endpoint.trusted:

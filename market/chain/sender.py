@@ -241,6 +241,7 @@ class Outbox:
         gas = self.chain.gas_of(contract, data, self.address)
         gas = gas + gas // 4 + 50_000  # a race may make ours the call that pins, or that ends a stage
         head = self.chain.head()
+        self.chain.confirm(head)
         fees = self._offer(head, urgency)
         self._refuse_unaffordable(gas, fees, urgency)
         sending = Sending(intent, contract.address, data, 0, gas, urgency, Status.OPEN, ())

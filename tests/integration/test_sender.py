@@ -18,7 +18,7 @@ from heldout.devnet import Devnet
 from heldout.market.chain import Chain, FeePolicy, Outbox, Pending, Receipt, Urgency
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.fees import GWEI
-from heldout.market.errors import HeldoutError, InsufficientFunds, Reverted, TimedOut
+from heldout.market.errors import ChainProblem, HeldoutError, InsufficientFunds, Reverted, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.money import ONE_TOKEN, Wei
 
@@ -391,6 +391,27 @@ def test_an_answer_lost_on_the_way_does_not_send_twice(devnet: Devnet) -> None:
             assert outbox.pending == []
         chain.close()
     assert said(devnet) == 1
+
+
+def test_nothing_is_sent_while_two_rpcs_disagree_about_the_chain(devnet: Devnet) -> None:
+    """Threat 32: money moves only when both agree; one that is merely down has no say."""
+
+    def other_branch(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        block = ask()
+        return {**block, "hash": "0x" + "66" * 32} if method == "eth_getBlockByNumber" and params[0] != "0x0" else block
+
+    with RpcProxy(devnet.network.rpc[0]) as proxy:
+        proxy.handler = other_branch
+        for second, refused in ((proxy.url, True), ("http://127.0.0.1:1", False)):
+            chain = Chain(replace(devnet.network, rpc=(*devnet.network.rpc, second)))
+            with outbox_of(devnet, chain=chain) as outbox:
+                if refused:
+                    with pytest.raises(ChainProblem) as found:
+                        outbox.send("hello", "announce", HELLO)
+                    assert (found.value.code, outbox.pending) == ("rpcs_disagree", [])
+                else:
+                    assert outbox.send("hello", "announce", HELLO, wait=True).ok
+            chain.close()
 
 
 def test_waiting_outlives_an_rpc_that_is_gone_for_a_moment(devnet: Devnet) -> None:
