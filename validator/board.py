@@ -6,6 +6,7 @@ everybody see it (P4.7).
 
 import argparse
 import json
+import logging
 import os
 import time
 from dataclasses import asdict
@@ -24,6 +25,8 @@ from heldout.market.spans import format_span
 from heldout.validator.node import Entry
 from heldout.validator.seats import seats_of
 
+log = logging.getLogger(__name__)
+
 FILE = "board.json"
 STALE_S = 30.0
 
@@ -39,13 +42,19 @@ class Board:
     def show(self, head: Block, entries: list[Entry]) -> None:
         duties = [{**asdict(entry.duty), "vote": entry.vote} for entry in entries]
         shown = {"at": time.time(), "block": head.number, "time": head.timestamp, "capable": self._capable}
-        scratch = self._path.with_suffix(".new")
-        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({**shown, "duties": duties}, file)
-        scratch.replace(self._path)
+        try:
+            self._replace(json.dumps({**shown, "duties": duties}))
+        except OSError as problem:  # a full disk must not keep a node from its reveals
+            log.warning("the board cannot be written: %s", problem)
         self._count.clear()
         for entry in entries:
             self._count.labels(entry.duty.state).inc()
+
+    def _replace(self, text: str) -> None:
+        scratch = self._path.with_suffix(".new")
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        scratch.replace(self._path)
 
 
 def read(home: Path) -> dict[str, Any]:

@@ -148,7 +148,9 @@ class ValidatorNode:
         self._parts.watch.forget(job)
         self._parts.bench.forget(job)
         self._parts.letters.forget(job)
-        self._parts.alarm.clear("duty_at_risk", job=job)
+        for code, about in self._parts.alarm.active:
+            if about == job:
+                self._parts.alarm.clear(code, job=job)
         self._tried = {key: value for key, value in self._tried.items() if key[0] != job}
         self._refused = {intent: why for intent, why in self._refused.items() if job not in intent}
         self._forwarded = {key for key in self._forwarded if job not in key}

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import shlex
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -44,7 +45,6 @@ log = logging.getLogger(__name__)
 
 SCORER_MEMORY = 4 << 30
 """Bytes of address space of one scoring process."""
-SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def assembled(
     alarm = Alarm(_channels(options), registry=registry)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(home / "journal"))
+        scratch = stack.enter_context(emptied(home / "scratch"))
         chain = connect(network)
         stack.callback(chain.close)
         outbox = Outbox(chain, keys.account, journal, policy=FeePolicy(reserve_gas=RESERVE_GAS), alarm=alarm.ring)
@@ -89,7 +90,7 @@ def assembled(
             outbox=outbox,
             watch=Watch(chain, journal, keys.address),
             ballots=Ballots(journal, keys.vote_secret),
-            bench=Bench(partial(measure, tools=tools(network, keys, home / SCRATCH)), alarm),
+            bench=Bench(partial(measure, tools=tools(network, keys, scratch)), alarm),
             letters=Letters(journal, keys.address, mail.fetch),
             forward=partial(_hand_on, chain, keys, mail),
             alarm=alarm,
@@ -115,6 +116,16 @@ def _hand_on(chain: Chain, keys: KeyRing, mail: Mail, letters: Sequence[Letter],
                 mail.send(letter)
     except HeldoutError as problem:
         log.warning("letters could not be handed on: %s", problem.message)
+
+
+@contextmanager
+def emptied(folder: Path) -> Iterator[Path]:
+    """A folder for plaintext: empty now, whatever a killed node has left in it, and gone afterwards (P4.7, P11d)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def tools(network: Network, keys: KeyRing, scratch: Path) -> Tools:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from heldout.market.chain import Block, Chain, Cursor
 from heldout.market.chain.views import JobView, RoundView
-from heldout.market.errors import Reverted
+from heldout.market.errors import ChainProblem, Reverted
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import VACANT, State
 from heldout.market.messages import NO_KEYS, Letter, decode_answer
@@ -112,11 +112,13 @@ class Watch:
     def case(self, sight: Sight, head: Block) -> Known:
         """All that measuring needs of the chain."""
         view, job = sight.view, sight.job
-        accepted = self._chain.events(view.accept_block, view.accept_block, job=job, names=["Accepted"])[-1]
+        accepted = self._chain.events(view.accept_block, view.accept_block, job=job, names=["Accepted"])
+        if not accepted:
+            raise ChainProblem(f"the chain changed while {job} was read", hint="try again")
         lanes = self._chain.lanes(job, view.lanes, at=head)
         entries = tuple(
             Entry(job, index, lane.provider, bid["wrapKey"], lane.word)
-            for index, (lane, bid) in enumerate(zip(lanes, accepted.args["bids"], strict=True))
+            for index, (lane, bid) in enumerate(zip(lanes, accepted[-1].args["bids"], strict=True))
         )
         seed = bytes.fromhex(self._chain.block(view.accept_block + SEED_DELAY).hash[2:])
         split = draw_split(seed, bytes.fromhex(job[2:]), sight.terms.shards, sight.terms.heldOut)
