@@ -8,6 +8,9 @@ from heldout.market.chain import Chain, Cursor
 from heldout.market.lifecycle import ChainEvent, JobState, transition
 from heldout.market.terms import BlockNumber, JobId
 
+PAGE = 2_000
+"""Blocks read in one go."""
+
 
 class Book:
     """Every job posted at or after the cursor. Not for two threads."""
@@ -30,13 +33,13 @@ class Book:
     def advance(self) -> None:
         """Read everything up to the head. Raises ChainProblem; what was read before it stays read."""
         while True:
-            followed = self._chain.follow(self.cursor)
+            followed = self._chain.follow(self.cursor, most=PAGE)
             if followed.rolled_back is not None:
                 self._take_back(followed.rolled_back)
             for event in followed.events:
                 self._apply(event)
             before, self.cursor = self.cursor, followed.cursor
-            if followed.rolled_back is None and self.cursor == before:
+            if followed.rolled_back is None and self.cursor.block < before.block + PAGE:
                 return
 
     def changed(self, job: JobId) -> BlockNumber:

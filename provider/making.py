@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 PROGRESS = "progress/"
 TAIL_LINES = 20
+MOST_LETTERS = 32
+"""Letters kept of a requester that keeps writing; what it puts on chain is always read."""
 TRAINING_SHARE = 0.95
 """Of the time left to the deadline: the rest is for sealing, the upload and the transaction."""
 
@@ -41,7 +43,9 @@ class Making:
 
     def receive(self, letter: Letter) -> None:
         """File a letter with training keys. The mail brings it again after a restart."""
-        self._letters.setdefault(letter.job, []).append(letter)
+        filed = self._letters.setdefault(letter.job, [])
+        if len(filed) < MOST_LETTERS:
+            filed.append(letter)
 
     def forget(self, job: JobId) -> None:
         self._letters.pop(job, None)

@@ -12,6 +12,8 @@ from heldout.market.terms import BlockNumber, JobId
 from heldout.provider.bidding import Refusal, Rule
 
 PREFIX = "job/"
+MOST_REMEMBERED = 1_000
+"""Jobs that are over and kept for `why`."""
 
 
 @dataclass(frozen=True)
@@ -129,3 +131,10 @@ class Records:
             self._journal.put(record.key, record.as_dict())
             self._records[record.job] = record
         return record
+
+    def prune(self) -> None:
+        """Forget the oldest of the jobs that are over."""
+        over = sorted((record for record in self if record.done), key=lambda record: record.posted)
+        for record in over[: max(0, len(over) - MOST_REMEMBERED)]:
+            self._journal.delete(record.key)
+            del self._records[record.job]

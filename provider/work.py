@@ -14,7 +14,7 @@ from heldout.provider.bidding import Means, Quote, Refusal, judge
 from heldout.provider.delivering import Delivering
 from heldout.provider.duties import Step, View
 from heldout.provider.ending import describe_ending
-from heldout.provider.making import Making
+from heldout.provider.making import PROGRESS, Making
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools
 
@@ -102,4 +102,7 @@ class Work:
         self._delivering.forget(job)
         ending = describe_ending(view.job, view.lane, mine)
         log.info("job %s  over  %s", job, ending)
-        return self._tools.records.keep(mine.but(done=True, ending=ending))
+        mine = self._tools.records.keep(mine.but(done=True, ending=ending))
+        self._tools.journal.delete(PROGRESS + job)
+        self._tools.records.prune()
+        return mine

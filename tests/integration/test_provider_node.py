@@ -16,10 +16,12 @@ from provider_process import PROVIDER, heldout, leftovers, provider, set_up, sto
 from scripted_job import ScriptedJob
 
 from heldout.devnet.devnet import Devnet
+from heldout.market.journal import glance
 from heldout.market.lifecycle import REQUESTER, Outcome, State
 from heldout.market.messages import NO_KEYS, Kind, Letter, decode_answer, encode_answer
 from heldout.market.money import ONE_TOKEN
 from heldout.market.sealing import envelope_context, open_envelope, open_weights
+from heldout.provider.record import PREFIX, Record
 
 pytestmark = pytest.mark.integration
 
@@ -49,6 +51,15 @@ def open_as_requester(job: ScriptedJob, submission: Letter, half: Letter, provid
     return open_weights(half_a, half_b, sealed, job.bytes, provider_address)
 
 
+def secrets(net: Devnet, job: ScriptedJob) -> list[str]:
+    """Threat 82: what must stand in no log, as the journal has it."""
+    (raw,) = [raw for key, raw in glance(net.home(PROVIDER) / "journal", PREFIX) if raw["job"] == job.id]
+    record = Record.from_dict(raw)
+    assert record.sealed is not None and record.keys
+    first_key, password = record.keys[:64], net.password_file.read_text().strip()
+    return [record.sealed.half_a, record.sealed.half_b, record.sealed.seed_a, first_key, password]
+
+
 def test_a_job_from_bid_to_payout(net: Devnet, job: ScriptedJob) -> None:
     """P3, P4: bid, keys, training, seal, submit, letters to seats, half b, settlement; nothing is left behind."""
     address = net.keys(PROVIDER).address
@@ -75,6 +86,8 @@ def test_a_job_from_bid_to_payout(net: Devnet, job: ScriptedJob) -> None:
     assert settled.sums
     assert settled.lanes[0].payout == 75 * ONE_TOKEN // 10
     assert job.chain.free(address) == before + settled.lanes[0].payout
+    for secret in secrets(net, job):
+        assert secret not in story(net)
     (told,) = heldout(net, "provider", "why", job.id)
     assert told["reason"] == "score 0.700000; paid 7.5000 of 10.0000"
 
@@ -228,3 +241,27 @@ def test_why_tells_the_rule_that_kept_this_node_from_bidding(net: Devnet, job: S
         )
     assert told[0]["rule"] == "above_cap"
     assert "asks 10.0000, the job pays at most 9.0000" in told[0]["reason"]
+
+
+def test_with_the_market_service_gone_chain_and_store_carry_a_job_to_its_end(net: Devnet, job: ScriptedJob) -> None:
+    """P8, threat 52. The last test of this file, since the service stays gone."""
+    net.processes.stop("service")
+    job.post()
+    with provider(net):
+        job.accept()
+        job.requester.mail.send(job.training_keys(), fallback=True)
+        job.await_state(State.COMMITTING)
+        seat = job.seat(job.drawn()[0])
+        assert job.until(lambda: job.letters(Kind.SUBMISSION, seat), 30, "the seat's letter")
+        job.vote(900_000)
+        assert job.until(lambda: job.letters(Kind.HALF_B, job.requester), 30, "half b")
+        net.warp(61)
+        settled = job.await_state(State.SETTLED)
+    assert settled.lanes[0].payout == 10 * ONE_TOKEN
+    announced = [event for event in job.chain.events(0, job.chain.head().number, names=["Announced"])]
+    assert {Letter.decode(event.args["message"]).kind for event in announced} == {
+        Kind.BID,
+        Kind.TRAINING_KEYS,
+        Kind.SUBMISSION,
+        Kind.HALF_B,
+    }
