@@ -79,6 +79,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Give the journal and all connections free."""
+        for part in ("mail", "stores", "chain"):
+            if part in self.__dict__:
+                self.__dict__.pop(part).close()
+        self.__dict__.pop("outbox", None)
         if self._journal is not None:
             self._journal.close()
             self._journal = None

@@ -69,6 +69,10 @@ class Stores(ArtifactStore):
     def fetch(self, artifact: ArtifactId, path: Path, limit: int = FILE_LIMIT) -> None:
         self._first(artifact, lambda store: store.fetch(artifact, path, limit))
 
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
     def _first(self, artifact: ArtifactId, read: Callable[[ArtifactStore], T]) -> T:
         failures = []
         for store in self._stores:
