@@ -230,8 +230,8 @@ class ValidatorNode:
         if self._parts.ballots.recover(self._domain(sight), seat, findings.lanes, committed):
             log.info("job %s: the lost vote of seat %d was found again", sight.job, seat)
             self._parts.alarm.clear("foreign_commit", job=sight.job)
-            return
-        self._ring_foreign(sight, f"seat {seat}")
+        elif not findings.lacking:
+            self._ring_foreign(sight, f"seat {seat}")
 
     def _ring_foreign(self, sight: Sight, what: str) -> None:
         text = f"{what}: the commit on chain is not of this node. Is its key in use on another machine?"
@@ -250,10 +250,11 @@ class ValidatorNode:
     # ------------------------------------------------------------------------------------------ for people
 
     def _entries(self, sight: Sight, mine: Mine) -> list[Entry]:
-        return [Entry(duty, self._vote_of(sight, duty.seat)) for duty in calendar(sight, mine)]
+        return [Entry(duty, self._vote_of(sight, duty.place, duty.seat)) for duty in calendar(sight, mine)]
 
-    def _vote_of(self, sight: Sight, seat: int) -> tuple[int, ...] | None:
-        if sight.view.state not in (State.REVEALING, State.SCORED):
+    def _vote_of(self, sight: Sight, place: int, seat: int) -> tuple[int, ...] | None:
+        """None until everybody may see it."""
+        if place not in sight.round.revealed:
             return None
         ballot = self._parts.ballots.get(self._domain(sight), seat)
         return unpack_vote(ballot.vote, sight.view.lanes) if ballot else None
@@ -275,5 +276,5 @@ class ValidatorNode:
             return
         result = unpack_vote(sight.round.result, sight.view.lanes)
         for place, seat in sight.places.items():
-            if place in sight.round.revealed and self._vote_of(sight, seat) not in (None, result):
+            if self._vote_of(sight, place, seat) not in (None, result):
                 yield seat
