@@ -60,7 +60,7 @@ class Gate:
             raise BadInput("this server does not go by that name", hint="set its --public-url", code="wrong_host")
         if self._body_limit is not None:
             _check_length(headers, self._body_limit)
-        self._throttle.take(scope["client"][0] if scope.get("client") else "local")
+        self._throttle.take(client_of(scope))
 
 
 def _check_length(headers: Headers, limit: int) -> None:
@@ -89,6 +89,12 @@ def _timely(receive: Receive) -> Receive:
         return message
 
     return next_message
+
+
+def client_of(scope: Scope) -> str:
+    """The client's address, for limits."""
+    client = scope.get("client")
+    return str(client[0]) if client else "local"
 
 
 def known_hosts(public_url: str, port: int) -> frozenset[str]:

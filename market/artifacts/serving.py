@@ -1,13 +1,51 @@
 """Running an ASGI app on a socket, bounded in connections and in waiting."""
 
+import asyncio
 import socket
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 512
+HEAD_SECONDS = 5
+"""In which the head of a request must arrive; bodies are watched by the gate."""
 IDLE_SECONDS = 5
 STOP_SECONDS = 3
+
+
+class Hurried(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, but a connection that never completes a request's head is closed.
+
+    uvicorn alone lets such a connection take one of MAX_CONNECTIONS for ever ("slowloris").
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._await_head()
+        else:
+            self._head_came()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def serve(app: FastAPI, bound: socket.socket, *, trust_proxy: bool = False) -> None:
@@ -15,6 +53,7 @@ def serve(app: FastAPI, bound: socket.socket, *, trust_proxy: bool = False) -> N
     config = uvicorn.Config(
         app,
         access_log=False,
+        http=Hurried,
         limit_concurrency=MAX_CONNECTIONS,
         log_config=None,
         proxy_headers=trust_proxy,

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
 
+from heldout.market.artifacts.gate import client_of
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.errors import BadMessage
 from heldout.market.messages import Letter, canonical_json
@@ -85,10 +86,11 @@ def read_routes(reading: Reading, feed: Feed, network: Network) -> APIRouter:
 
     @routes.get("/events", response_class=EventSourceResponse)
     async def events(
-        job: JobFilter = "", last_event_id: Annotated[str, Header(max_length=30)] = ""
+        request: Request, job: JobFilter = "", last_event_id: Annotated[str, Header(max_length=30)] = ""
     ) -> EventSourceResponse:
         """Server-sent events, confirmed ones only; resumes after Last-Event-ID."""
-        return EventSourceResponse(feed.stream(parse_place(last_event_id) if last_event_id else BEGINNING, job))
+        after = parse_place(last_event_id) if last_event_id else BEGINNING
+        return EventSourceResponse(feed.stream(after, job, client_of(request.scope)))
 
     return routes
 
@@ -125,13 +127,14 @@ def letter_routes(letters: Letters, sessions: Sessions, senders: Throttle) -> AP
     return routes
 
 
-def session_routes(sessions: Sessions) -> APIRouter:
-    """Signing in (EIP-4361)."""
+def session_routes(sessions: Sessions, askers: Throttle) -> APIRouter:
+    """Signing in (EIP-4361). `askers` bounds the nonces that one client is given."""
     routes = APIRouter(prefix="/v1/auth", tags=["sign-in"])
 
     @routes.post("/nonce")
-    def nonce() -> dict[str, Any]:
+    def nonce(request: Request) -> dict[str, Any]:
         """A nonce for one sign-in message."""
+        askers.take(client_of(request.scope))
         value, expires = sessions.nonce()
         return {"nonce": value, "expires": expires}
 

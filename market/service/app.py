@@ -25,6 +25,7 @@ from heldout.market.settings import Network
 STALE_S = 60.0
 """Seconds without standing at the chain's head after which the service calls itself not ready."""
 LETTERS_PER_S = 5.0
+NONCES_PER_S = 1.0
 _ENVELOPE = 2048
 """What a request may add to a letter's bytes: spaces, escapes."""
 
@@ -71,7 +72,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     problems.install(app)
     app.include_router(read_routes(reading, feed, network))
     app.include_router(letter_routes(letters, sessions, Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)))
-    app.include_router(session_routes(sessions))
+    app.include_router(session_routes(sessions, Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
     return app
 

@@ -9,6 +9,7 @@ Only events that deep are told, so an id names one event however the chain's tip
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from heldout.market.artifacts.throttle import Throttled
 from heldout.market.service.reading import EVENT_PAGE, Place, Reading, parse_place
 
 MOST_STREAMS = 100
+MOST_FROM_ONE = 20
+"""Streams of one client; nodes behind one address share it."""
 _COME_BACK_S = 10
 
 
@@ -29,7 +32,7 @@ class Feed:
         self._reading, self._confirmations = reading, confirmations
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
-        self._open = 0
+        self._open: Counter[str] = Counter()
 
     def start(self) -> None:
         """Called once, in the event loop."""
@@ -44,14 +47,14 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
-    def stream(self, after: Place, job: str) -> AsyncIterator[ServerSentEvent]:
-        """Events after a place, for ever. Raises Throttled if too many listen already."""
-        if self._open >= MOST_STREAMS:
+    def stream(self, after: Place, job: str, client: str) -> AsyncIterator[ServerSentEvent]:
+        """Events after a place, for ever. Raises Throttled if too many listen already, or this client too often."""
+        if self._open.total() >= MOST_STREAMS or self._open[client] >= MOST_FROM_ONE:
             raise Throttled(_COME_BACK_S)
-        return self._events(after, job)
+        return self._events(after, job, client)
 
-    async def _events(self, after: Place, job: str) -> AsyncIterator[ServerSentEvent]:
-        self._open += 1
+    async def _events(self, after: Place, job: str, client: str) -> AsyncIterator[ServerSentEvent]:
+        self._open[client] += 1
         try:
             while True:
                 news = self._news
@@ -62,7 +65,8 @@ class Feed:
                 if len(events) < EVENT_PAGE:
                     await news.wait()
         finally:
-            self._open -= 1
+            self._open[client] -= 1
+            self._open += Counter()  # forgets clients that have none
 
     def _confirmed(self, after: Place, job: str) -> list[dict[str, Any]]:
         block = self._reading.block()

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy.exc import OperationalError
 
 from heldout.market.chain.logs import Cursor, Followed
-from heldout.market.errors import ChainProblem
+from heldout.market.errors import ChainProblem, HeldoutError
 from heldout.market.lifecycle import ChainEvent, fold
 from heldout.market.service import database as db
 from heldout.market.service.rows import SEAT_EVENTS, event_of, event_row, job_rows, seat_row
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 2_000
 """Blocks in one step, and so in one transaction."""
+_STOP_S = 3.0
 
 
 class Followable(Protocol):
@@ -137,8 +139,8 @@ class Follower(Thread):
         self._fresh_at: float | None = None
         self._block = Gauge("heldout_market_block", "Last block in the index", registry=registry)
         self._rollbacks = Counter("heldout_market_rollbacks", "Reorgs undone", registry=registry)
-        self._failures = Counter("heldout_market_failures", "Steps that found no chain", registry=registry)
-        self.failed: Exception | None = None
+        self._failures = Counter("heldout_market_failures", "Steps that could not be taken", registry=registry)
+        self.failed: HeldoutError | None = None
         """What ended the thread: an error that no waiting cures."""
 
     @property
@@ -147,8 +149,9 @@ class Follower(Thread):
         return float("inf") if self._fresh_at is None else self._ticks() - self._fresh_at
 
     def stop(self) -> None:
+        """A request under way may outlast this; the thread ends with the process."""
         self._stop_asked.set()
-        self.join()
+        self.join(_STOP_S)
 
     def run(self) -> None:
         failures = 0
@@ -156,16 +159,21 @@ class Follower(Thread):
             try:
                 caught_up = self._step()
                 failures = 0
-            except ChainProblem as problem:
-                if not problem.retryable:
-                    log.error("the index stops: %s (%s)", problem.message, problem.hint)
-                    self.failed = problem
-                    return
-                log.warning("the chain cannot be read: %s", problem.message)
+            except (ChainProblem, OperationalError) as problem:
+                if isinstance(problem, ChainProblem) and not problem.retryable:
+                    return self._give_up(problem)
+                log.warning("the index cannot go on now: %s", problem)
                 self._failures.inc()
                 failures, caught_up = failures + 1, True
+            except Exception as bug:
+                log.exception("the index cannot go on")
+                return self._give_up(HeldoutError(f"the index cannot go on: {bug!r}", hint="rebuild it"))
             if caught_up:
                 self._stop_asked.wait(self._period_s * min(2**failures, 30))
+
+    def _give_up(self, problem: HeldoutError) -> None:
+        log.error("the index stops: %s (%s)", problem.message, problem.hint)
+        self.failed = problem
 
     def _step(self) -> bool:
         """Whether the index now stands at the head."""

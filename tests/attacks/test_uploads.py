@@ -8,6 +8,7 @@ import pytest
 from eth_account import Account
 
 from heldout.market.artifacts import ArtifactId, HttpStore
+from heldout.market.artifacts.serving import HEAD_SECONDS, MAX_CONNECTIONS
 from tests.servers import StorePlace, served, wait_until
 
 pytestmark = pytest.mark.attack
@@ -81,12 +82,15 @@ def test_no_path_leads_out_of_the_store(place: StorePlace, path: str) -> None:
     assert b"root:" not in answer
 
 
-def test_a_hundred_idle_connections_do_not_keep_others_out(place: StorePlace) -> None:
-    """Threat 80."""
-    lines = [socket.create_connection(("127.0.0.1", place.port)) for _ in range(100)]
-    for line in lines:
+def test_connections_that_never_finish_a_request_are_closed_and_keep_nobody_out(place: StorePlace) -> None:
+    """Threat 80: "slowloris", with more connections than the server takes at once."""
+    lines = [socket.create_connection(("127.0.0.1", place.port)) for _ in range(MAX_CONNECTIONS + 10)]
+    for line in lines[::2]:
         line.sendall(b"GET /v1/blobs/")
     try:
+        lines[0].settimeout(4 * HEAD_SECONDS)
+        lines[1].settimeout(4 * HEAD_SECONDS)
+        assert lines[0].recv(1) == lines[1].recv(1) == b""
         store = HttpStore(place.url, ACCOUNT)
         assert store.put(DATA) == ID
         assert store.get(ID) == DATA

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from heldout.market.chain.logs import Cursor, Followed
 from heldout.market.errors import BadInput, ChainProblem, WrongNetwork
 from heldout.market.lifecycle import fold
 from heldout.market.messages import hexed
 from heldout.market.service.database import open_database, state_hash
-from heldout.market.service.indexer import Follower, Index
+from heldout.market.service.indexer import Follower, Index, Step
 from heldout.market.service.letters import NotYetKnown
 from heldout.market.service.reading import BEGINNING, Reading, parse_place
 from heldout.market.service.rows import event_of, event_row
@@ -289,6 +290,37 @@ def test_a_chain_that_is_down_for_a_while_costs_nothing_but_time(engine: Engine)
     run_until(follower, lambda: blocks)
     assert (follower.age, follower.failed) == (0.0, None)
     assert Reading(engine).job(JOB)["state"] == "settled"
+
+
+def test_a_database_that_is_full_for_a_while_costs_nothing_but_time(
+    chain: ScriptedChain, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat 46."""
+    chain.add(*honest_job().events)
+    index, blocks, problems = Index(engine, chain), list[int](), [OperationalError("INSERT", {}, OSError("disk full"))]
+    step = index.step
+
+    def stumbling() -> Step:
+        if problems:
+            raise problems.pop()
+        return step()
+
+    monkeypatch.setattr(index, "step", stumbling)
+    follower = Follower(index, CollectorRegistry(), lambda: blocks.append(1), lambda: 0.0, period_s=0.01)
+    run_until(follower, lambda: blocks)
+    assert follower.failed is None
+    assert Reading(engine).job(JOB)["state"] == "settled"
+
+
+def test_an_index_that_meets_a_bug_says_so(
+    chain: ScriptedChain, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index(engine, chain)
+    monkeypatch.setattr(index, "step", lambda: 1 // 0)
+    follower = Follower(index, CollectorRegistry(), lambda: None, lambda: 0.0)
+    run_until(follower, lambda: follower.failed)
+    assert follower.failed is not None
+    assert "ZeroDivisionError" in follower.failed.message
 
 
 def test_another_chain_behind_the_same_url_ends_the_index(engine: Engine) -> None:
