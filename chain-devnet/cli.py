@@ -46,6 +46,7 @@ def up(args: argparse.Namespace) -> int:
     """Start a devnet, or go on with the one in its folder."""
     from heldout.devnet.devnet import Devnet
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     devnet = Devnet.up(
         _state(args),
         block_time=args.block_time or None,
@@ -66,7 +67,6 @@ def up(args: argparse.Namespace) -> int:
         return 0
     say("^C ends it; the chain is kept, and `heldout devnet up` goes on from there")
     with devnet:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             signal.pause()
         except KeyboardInterrupt:

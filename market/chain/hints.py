@@ -47,6 +47,9 @@ HINTS = {
     "SeatNotLive": "this seat is exiting or gone",
     "SeatNotExiting": "call `exit` first and wait for the delay",
     "BadLimits": "every window needs least <= greatest",
+    "SafeERC20FailedOperation": "the token refused the transfer: look at its balance, allowance and blocklist",
+    "ERC2612ExpiredSignature": "sign a fresh permit",
+    "ERC2612InvalidSigner": "the permit was signed by another key, or with a nonce that is spent",
     "ERC20InsufficientBalance": "the wallet holds too few tokens",
     "ERC20InsufficientAllowance": "approve the market, or deposit with a permit",
 }

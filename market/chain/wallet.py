@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from heldout.market.chain.contracts import Contract
-from heldout.market.chain.fees import Fees
+from heldout.market.chain.fees import GWEI, Fees
 from heldout.market.chain.logs import decode_logs
 from heldout.market.chain.reader import Chain
 from heldout.market.chain.rpc import RpcError
@@ -18,6 +18,8 @@ from heldout.market.signatures import Signer
 from heldout.market.terms import Address, BlockNumber
 
 log = logging.getLogger(__name__)
+
+DEFAULT_TIP = GWEI
 
 
 class Answer(Enum):
@@ -119,8 +121,11 @@ class Wallet:
         return int(self.chain.rpc.call("eth_getTransactionCount", self.address, tag), 16)
 
     def tip(self) -> int:
-        """What the node thinks a block's maker should get, in wei per gas."""
-        return int(self.chain.rpc.call("eth_maxPriorityFeePerGas"), 16)
+        """What the node thinks a block's maker should get, in wei per gas; DEFAULT_TIP if it has no opinion."""
+        try:
+            return int(self.chain.rpc.call("eth_maxPriorityFeePerGas"), 16)
+        except RpcError:
+            return DEFAULT_TIP
 
     def balance(self) -> Wei:
         return self.chain.eth(self.address)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -106,6 +108,18 @@ def test_down_ends_its_own_processes_and_no_other(tmp_path: Path) -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_in_the_foreground_it_ends_what_it_started_when_it_is_told_to_end(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "heldout", "devnet", "up", "--state", str(tmp_path), "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as foreground:
+        assert foreground.stdout is not None
+        told = json.loads(foreground.stdout.readline())
+        assert set(Processes(tmp_path).running()) == {"anvil", "store", "service"}
+        assert told["network"] == str(tmp_path / "network.json")
+        foreground.send_signal(signal.SIGTERM)
+        assert foreground.wait(timeout=30) == 0
+    assert Processes(tmp_path).running() == {}
 
 
 def test_without_anvil_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
