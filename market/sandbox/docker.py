@@ -148,11 +148,12 @@ class DockerRunner:
                     return await asyncio.to_thread(self._report, handle, container)
                 if reason := self._must_stop(handle, container):
                     self._reasons[handle.ref] = reason
-                    await self.stop(handle)
+                    await self.stop(handle, 0.0 if reason == "disk" else 2.0)
                     continue
             left = max(0.0, handle.deadline - self._clock())
             await asyncio.sleep(min(pause, left + 0.01))
-            pause = min(pause * 1.5, _POLL_S[1])
+            if self._disks.exact:  # else its size has to be watched closely
+                pause = min(pause * 1.5, _POLL_S[1])
 
     def _look(self, handle: Handle) -> Any:
         container = self._engine.find(handle.ref)

@@ -134,7 +134,7 @@ class ProcessRunner:
         while self._alive(handle):
             if self._disks.used(handle.job) > limit:
                 self._reasons[handle.ref] = "disk"
-                await self.stop(handle)
+                await self.stop(handle, 0.0)
             await asyncio.sleep(_POLL_S)
         result = self._result(handle)
         code = result["exit_code"]
@@ -157,9 +157,9 @@ class ProcessRunner:
         if not self._alive(handle):
             return
         self._reasons.setdefault(handle.ref, "stopped")
-        for patience in (grace_s, _STOP_TIMEOUT_S):
+        for patience, number in ((grace_s, signal.SIGTERM), (_STOP_TIMEOUT_S, signal.SIGUSR1)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(_pid(handle), signal.SIGTERM)
+                os.kill(_pid(handle), number)
             until = self._clock() + patience
             while self._clock() < until:
                 if not self._alive(handle):

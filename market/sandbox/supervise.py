@@ -2,7 +2,7 @@
 
     python -m heldout.market.sandbox.supervise RESULT DEADLINE FILE_BYTES -- COMMAND…
 
-The first TERM is passed on to the job, the second kills it. RESULT appears, whole, when the job has ended.
+TERM is passed on to the job, USR1 kills it. RESULT appears, whole, when the job has ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 GRACE_S = 2.0
 
@@ -25,15 +24,9 @@ def supervise(result: Path, deadline: float, file_bytes: int, command: Sequence[
     """Run `command` in a session of its own until it ends or `deadline` (Unix seconds) comes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    asked = 0
-
-    def on_term(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked += 1
-        _kill(job.pid, signal.SIGTERM if asked == 1 else signal.SIGKILL)
-
     job = subprocess.Popen(command, start_new_session=True)
-    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGTERM, lambda *_: _kill(job.pid, signal.SIGTERM))
+    signal.signal(signal.SIGUSR1, lambda *_: _kill(job.pid, signal.SIGKILL))
     late = False
     try:
         code = job.wait(max(0.0, deadline - time.time()))
