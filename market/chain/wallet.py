@@ -77,7 +77,7 @@ class Wallet:
             text = refused.text.lower()
             if "already" in text:
                 return Answer.ACCEPTED
-            if "nonce too low" in text or "underpriced" in text:
+            if "nonce too low" in text or "replacement" in text or "replace existing" in text:
                 return Answer.NONCE_TAKEN
             log.warning("transaction %s was not taken: %s", attempt.hash, refused.text)
             return Answer.REFUSED

@@ -373,6 +373,23 @@ def test_an_rpc_that_does_not_take_transactions_is_tried_again(devnet: Devnet) -
     assert said(devnet) == 1
 
 
+def test_a_node_that_finds_the_offer_too_low_is_not_mistaken_for_a_taken_nonce(devnet: Devnet) -> None:
+    """Geth's "transaction underpriced" is about its own least tip: a new nonce would only leave a gap."""
+
+    def picky(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        if method == "eth_sendRawTransaction":
+            raise Refuse("transaction underpriced: tip needed 2, tip permitted 1")
+        return ask()
+
+    with RpcProxy(devnet.network.rpc[0]) as proxy:
+        proxy.handler = picky
+        chain = Chain(replace(devnet.network, rpc=(proxy.url,)))
+        with outbox_of(devnet, chain=chain) as outbox:
+            outbox.send("hello", "announce", HELLO)
+            assert [(pending.nonce, len(pending.hashes)) for pending in outbox.pending] == [(0, 1)]
+        chain.close()
+
+
 def test_an_answer_lost_on_the_way_does_not_send_twice(devnet: Devnet) -> None:
     """The transaction arrives and is mined, the RPC's answer does not come back."""
 
