@@ -48,7 +48,7 @@ def test_a_lone_liar_is_outvoted_and_not_paid(town: Town) -> None:
 
 def test_an_appeal_overturns_a_lying_majority_and_the_liars_pay(town: Town) -> None:
     """P3.6, P5.4: seven honest seats measure again; a liar loses S/2, the appellant gains its bond."""
-    _client, job = town.post("overturned", **GOOD_ENOUGH, challenge='"60 s"')
+    _client, job = town.post("overturned", **{**GOOD_ENOUGH, "challenge": '"60 s"'})
     with Kept(town):
         seats = town.committee(job, 1)
         with town.stopped(*(town.validator_of(seat) for seat in seats)):

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from heldout.market.lifecycle import Outcome, State
-from tests.e2e.town import GOOD_ENOUGH, SLOW, Kept, Town, check_ended
+from tests.e2e.town import GOOD_ENOUGH, SLOW, Kept, Town, check_ended, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 
-def containers(town: Town) -> list[str]:
+def containers() -> list[str]:
     """Containers of jobs that this town's provider runs or left."""
     done = subprocess.run(
         ["docker", "ps", "-a", "--filter", "label=heldout.job", "--format", "{{.Names}} {{.Status}}"],
@@ -32,10 +32,7 @@ def test_a_provider_killed_in_training_goes_on_and_submits_once(town: Town) -> N
     client, job = town.post("killed-in-training", **SLOW)
     with Kept(town):
         town.until_state(job, State.RUNNING)
-        give_up = time.monotonic() + 60
-        while not mine(containers(town), job) and time.monotonic() < give_up:
-            time.sleep(0.3)
-        assert mine(containers(town), job), town.story(job)
+        eventually(lambda: bool(mine(containers(), job)), "a container of the job")
         town.kill("provider-0")
         time.sleep(2)
         assert town.job(job).state is State.RUNNING
@@ -44,13 +41,13 @@ def test_a_provider_killed_in_training_goes_on_and_submits_once(town: Town) -> N
     check_ended(town, ended, Outcome.MEASURED)
     assert ended.lanes[0].payout > 0
     assert len([e for e in client.events(ended) if e.name == "Submitted"]) == 1
-    assert mine(containers(town), job) == [], "P11 (d): no stray container"
+    eventually(lambda: not mine(containers(), job), "P11 (d): no stray container")
 
 
 @pytest.mark.parametrize("disk", ["kept", "lost"])
 def test_a_validator_killed_between_commit_and_reveal_still_reveals(town: Town, disk: str) -> None:
     """Threats 42 and 43: from its journal, or, with the disk gone, by measuring again and deriving the salt again."""
-    client, job = town.post(f"killed-{disk}", **GOOD_ENOUGH, reveal='"90 s"')
+    client, job = town.post(f"killed-{disk}", **{**GOOD_ENOUGH, "reveal": '"90 s"'})
     with Kept(town):
         seats = town.committee(job, 1)
         victim = town.lone_owner(seats)

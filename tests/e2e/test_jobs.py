@@ -54,7 +54,7 @@ def test_random_weights_score_like_chance_and_are_not_paid(town: Town) -> None:
 
 def test_nobody_bids_and_everything_comes_back(town: Town) -> None:
     """P3: Open passes its deadline; anyone may expire it."""
-    _client, job = town.post("nobody", **GOOD_ENOUGH, price='"39"')
+    _client, job = town.post("nobody", **{**GOOD_ENOUGH, "price": '"39"'})
     with Kept(town):
         town.until_open(job)
         town.pass_deadline(job)

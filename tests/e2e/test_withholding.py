@@ -66,7 +66,7 @@ def test_withheld_held_out_keys_pay_the_provider_in_full_and_the_bond_on_top(tow
 
 def test_a_provider_that_keeps_its_half_key_is_not_paid(town: Town) -> None:
     """P4.5, Scored: the requester demands half b; silence makes the lane MISSING."""
-    _client, job = town.post("no-half", **GOOD_ENOUGH, challenge='"60 s"')
+    _client, job = town.post("no-half", **{**GOOD_ENOUGH, "challenge": '"60 s"'})
     with Kept(town):
         town.until_state(job, State.REVEALING, 1)
         town.kill("provider-0")

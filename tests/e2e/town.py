@@ -316,6 +316,14 @@ def heldout(words: list[str], **options: object) -> subprocess.CompletedProcess[
     return done
 
 
+def eventually(holds: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:
+    """Wait until something that a node does in its own time has come true."""
+    give_up = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < give_up, f"not in {patience_s:.0f} s: {what}"
+        time.sleep(0.3)
+
+
 def check_ended(town: Town, job: JobState, outcome: Outcome) -> None:
     """P11 (a) and (c): one final state, and the money sums to the unit, on chain and in events."""
     assert job.final
