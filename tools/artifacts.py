@@ -1,4 +1,4 @@
-"""Compile the contracts through py-solc-x and write what the Python package ships: one JSON per contract.
+"""Compile the contracts through py-solc-x; write what the Python package ships, and snapshots that a review can read.
 
 Settings, remappings and source names are read from foundry.toml, so the bytecode (metadata hash included) is the same
 byte for byte as forge's. Usage: ``python tools/artifacts.py`` writes, ``--check`` compares and exits 1 on a difference.
@@ -23,6 +23,13 @@ SOURCES = {
     "Market": "contracts/src/Market.sol",
     "HeldToken": "contracts/src/HeldToken.sol",
 }
+SNAPSHOTS = ROOT / "contracts/snapshots"
+DEPLOYED = {
+    "Market": SOURCES["Market"],
+    "Resolution": "contracts/src/Resolution.sol",
+    "HeldToken": SOURCES["HeldToken"],
+}
+Output = dict[str, dict[str, Any]]
 
 
 def find_compiler(version: str) -> Path:
@@ -40,8 +47,8 @@ def find_compiler(version: str) -> Path:
     return ROOT / "tools/solc-shim"
 
 
-def compile_all() -> dict[str, dict[str, Any]]:
-    """Artifacts by contract name: ``{"contract", "source", "abi", "bytecode", "deployedBytecode"}``, code as 0x-hex."""
+def compile_sources() -> Output:
+    """The compiler's output by source path and contract name."""
     forge = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
     settings = {
         "remappings": forge["remappings"],
@@ -49,9 +56,9 @@ def compile_all() -> dict[str, dict[str, Any]]:
         "evmVersion": forge["evm_version"],
         "viaIR": forge.get("via_ir", False),
         "metadata": {"useLiteralContent": False, "bytecodeHash": "ipfs", "appendCBOR": True},
-        "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+        "outputSelection": {"*": {"*": ["abi", "storageLayout", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
     }
-    output = solcx.compile_standard(
+    output: dict[str, Output] = solcx.compile_standard(
         {
             "language": "Solidity",
             "sources": {path: {"content": (ROOT / path).read_text()} for path in SOURCES.values()},
@@ -61,17 +68,58 @@ def compile_all() -> dict[str, dict[str, Any]]:
         base_path=ROOT,
         allow_paths=ROOT,
     )
-    artifacts = {}
+    return output["contracts"]
+
+
+def artifacts(output: Output) -> dict[str, dict[str, Any]]:
+    """By contract name: ``{"contract", "source", "abi", "bytecode", "deployedBytecode"}``, code as 0x-hex."""
+    found = {}
     for name, path in SOURCES.items():
-        contract = output["contracts"][path][name]
-        artifacts[name] = {
+        contract = output[path][name]
+        found[name] = {
             "contract": name,
             "source": path,
             "abi": contract["abi"],
             "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
             "deployedBytecode": "0x" + contract["evm"]["deployedBytecode"]["object"],
         }
-    return artifacts
+    return found
+
+
+def signature(entry: dict[str, Any]) -> str:
+    """An ABI entry on one line, e.g. ``function pin(bytes32)``; tuples by the name of their struct."""
+
+    def shown(part: dict[str, Any]) -> str:
+        named: str = part["internalType"].split(" ")[-1].split(".")[-1] if part["type"].startswith("tuple") else part["type"]
+        return named + (" indexed" if part.get("indexed") else "")
+
+    returns = ",".join(map(shown, entry.get("outputs", [])))
+    mutability = "" if entry.get("stateMutability", "nonpayable") == "nonpayable" else f" {entry['stateMutability']}"
+    call = f"{entry['type']} {entry.get('name', '')}({','.join(map(shown, entry['inputs']))})"
+    return call + mutability + (f" returns ({returns})" if returns else "")
+
+
+def storage(layout: dict[str, Any]) -> list[str]:
+    """Variables and struct members, one a line: slot, offset in bytes, type, name."""
+
+    def lines(variables: list[dict[str, Any]], owner: str) -> list[str]:
+        types = layout["types"]
+        return [
+            f"{owner}{v['label']}: slot {v['slot']} byte {v['offset']} {types[v['type']]['label']}" for v in variables
+        ]
+
+    structs = [kind for kind in layout["types"].values() if "members" in kind]
+    members = [line for kind in structs for line in lines(kind["members"], kind["label"].split(".")[-1] + ".")]
+    return lines(layout["storage"], "") + sorted(members)
+
+
+def snapshots(output: Output) -> dict[Path, str]:
+    """Interface, storage layout and code sizes: what a change of them changes, a diff shows."""
+    market = output[SOURCES["Market"]]["Market"]
+    code = {name: output[path][name]["evm"]["deployedBytecode"]["object"] for name, path in DEPLOYED.items()}
+    sizes = [f"{name}: {len(each) // 2} of 24576 bytes" for name, each in code.items()]
+    texts = {"abi": sorted(map(signature, market["abi"])), "storage": storage(market["storageLayout"]), "sizes": sizes}
+    return {SNAPSHOTS / f"{name}.txt": "\n".join(lines) + "\n" for name, lines in texts.items()}
 
 
 def render(artifact: dict[str, Any]) -> str:
@@ -80,15 +128,17 @@ def render(artifact: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the artifacts, or compare them with the committed ones; returns the exit code."""
-    texts = {FOLDER / f"{name}.json": render(artifact) for name, artifact in compile_all().items()}
+    """Write artifacts and snapshots, or compare them with the committed ones; returns the exit code."""
+    output = compile_sources()
+    texts = {FOLDER / f"{name}.json": render(artifact) for name, artifact in artifacts(output).items()}
+    texts |= snapshots(output)
     if "--check" in arguments:
         stale = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
         for path in stale:
             print(f"stale: {path.relative_to(ROOT)} (run: python tools/artifacts.py)", file=sys.stderr)
         return 1 if stale else 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         print(path.relative_to(ROOT))
     return 0

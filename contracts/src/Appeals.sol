@@ -33,7 +33,7 @@ abstract contract Appeals is Rounds {
         }
         uint256 byFees = 2 * uint256(Committee.sizeOf(job.committee, number)) * job.fee;
         uint256 byValue = value * (number == 2 ? 10 : 15) / 100;
-        // forge-lint: disable-next-line(unsafe-typecast) fees are below S/32 and V below 2S, or there would be no job
+        // fees are below S/32 and V below 2S, or there would be no job
         return uint96(byFees > byValue ? byFees : byValue);
     }
 }

@@ -40,7 +40,9 @@ abstract contract Demands is Rounds {
         uint16 bit = party <= _REQUESTER ? uint16(1) << party : 0;
         uint16 pending = job.pending;
         if (pending & bit == 0) revert NothingDemanded(id, party);
-        if (msg.sender != (party == _REQUESTER ? job.requester : job.lane[party].provider)) revert NotParty(msg.sender, id);
+        if (msg.sender != (party == _REQUESTER ? job.requester : job.lane[party].provider)) {
+            revert NotParty(msg.sender, id);
+        }
         _requireBefore(job.deadline);
         pending &= ~bit;
         job.pending = pending;
@@ -74,7 +76,7 @@ abstract contract Demands is Rounds {
     function _defaultWhileScored(bytes32 id, Job storage job) private {
         uint16 pending = job.pending;
         _emitUnanswered(id, pending);
-        job.halfWithheld |= uint8(pending); // forge-lint: disable-line(unsafe-typecast) lanes only
+        job.halfWithheld |= uint8(pending); // lanes only
         if (pending & Votes.REQUESTER_BIT != 0) job.keysWithheld = job.demanders;
         job.pending = 0;
         _setDeadline(id, job, job.stageEnd);

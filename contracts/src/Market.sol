@@ -226,7 +226,7 @@ contract Market is EIP712, Vault, Staking, Voting, Views {
 
         uint256 unused = uint256(terms.lanes) * terms.priceCap - value;
         job.locked = (job.locked + lanes * terms.collateral - unused).toUint96();
-        job.lanes = uint8(lanes); // forge-lint: disable-line(unsafe-typecast) at most terms.lanes
+        job.lanes = uint8(lanes); // at most terms.lanes
         _fix(job, terms);
         emit Accepted(id, bids, job.seatCount);
         if (unused != 0) {
@@ -278,13 +278,12 @@ contract Market is EIP712, Vault, Staking, Voting, Views {
     function _fix(Job storage job, JobTerms calldata terms) private {
         job.acceptBlock = uint40(block.number);
         job.seatCount = _seatCount;
-        // forge-lint: disable-start(unsafe-typecast) the constructor bounds all windows by MAX_WINDOW
+        // the constructor bounds all windows by MAX_WINDOW
         job.workWindow = uint24(terms.workWindow);
         job.releaseWindow = uint24(terms.releaseWindow);
         job.commitWindow = uint24(terms.commitWindow);
         job.revealWindow = uint24(terms.revealWindow);
         job.challengeWindow = uint24(terms.challengeWindow);
-        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /// @dev Nobody was bound: the whole escrow goes back.
@@ -313,7 +312,7 @@ contract Market is EIP712, Vault, Staking, Voting, Views {
     }
 
     function _unpacked(uint64 window) private pure returns (Window memory) {
-        // forge-lint: disable-next-line(unsafe-typecast) the lower half
+        // the lower half
         return Window(uint32(window), uint32(window >> 32));
     }
 }

@@ -86,7 +86,7 @@ abstract contract Rounds is Jobs {
     function _defaultWhileCommitting(bytes32 id, Job storage job, Round storage round) private {
         uint16 pending = job.pending;
         _emitUnanswered(id, pending);
-        // forge-lint: disable-next-line(unsafe-typecast) the requester's bit is dropped on purpose
+        // the requester's bit is dropped on purpose
         uint8 missing = job.missing | uint8(pending);
         job.missing = missing;
         job.pending = 0;
@@ -152,12 +152,12 @@ abstract contract Rounds is Jobs {
         while (drawn != 0 && _seatAt(round, drawn - 1) == Committee.VACANT) {
             --drawn;
         }
-        // forge-lint: disable-next-line(unsafe-typecast) at most 31 places
+        // at most 31 places
         return uint32((uint256(1) << drawn) - 1);
     }
 
     function _allLanes(Job storage job) internal view returns (uint8) {
-        // forge-lint: disable-next-line(unsafe-typecast) at most 8 lanes
+        // at most 8 lanes
         return uint8((uint256(1) << job.lanes) - 1);
     }
 }

@@ -56,7 +56,7 @@ abstract contract Seats is Ledger {
         if (stored.activeFrom >= acceptBlock) return 0;
         uint96 left = stored.stake;
         taken = amount < left ? amount : left;
-        left -= uint96(taken); // forge-lint: disable-line(unsafe-typecast) at most `left`
+        left -= uint96(taken); // at most `left`
         stored.stake = left;
         if (left < _SEAT_STAKE / 2 && stored.exitingAt == 0 && stored.hot != address(0)) _exit(seat, stored);
     }

@@ -231,7 +231,7 @@ abstract contract Settlement is EIP712, Jobs {
         bytes32 measured = _overlaid(job, word);
         for (uint256 lane; lane < job.lanes; ++lane) {
             uint256 payout = _payoutOf(terms, job.lane[lane].price, Votes.lane(measured, lane));
-            // forge-lint: disable-next-line(unsafe-typecast) at most 8 lanes
+            // at most 8 lanes
             if (payout == 0) withheld &= ~uint8(1 << lane);
         }
         job.halfWithheld = withheld;
@@ -283,14 +283,9 @@ abstract contract Settlement is EIP712, Jobs {
         _pay(pot, provider, Purpose.Payout, net);
     }
 
-    function _emitArtifact(
-        bytes32 id,
-        JobTerms calldata terms,
-        uint8 lane,
-        address maker,
-        bytes32 word,
-        uint32 score
-    ) private {
+    function _emitArtifact(bytes32 id, JobTerms calldata terms, uint8 lane, address maker, bytes32 word, uint32 score)
+        private
+    {
         emit Artifact({
             artifact: keccak256(abi.encode(id, lane)),
             job: id,

@@ -37,7 +37,7 @@ abstract contract Staking is IMarket, Seats {
         if (count == 0) revert ZeroAmount();
         if (hot == address(0)) revert ZeroAddress();
         _lock(msg.sender, count * _SEAT_STAKE);
-        _liveSeats += uint32(count); // forge-lint: disable-line(unsafe-typecast) bounded by gas
+        _liveSeats += uint32(count); // bounded by gas
         for (uint256 i; i < count; ++i) {
             uint32 seat = _nextIndex();
             if (i == 0) firstSeat = seat;

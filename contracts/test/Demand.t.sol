@@ -153,7 +153,9 @@ contract DemandTest is Base {
         _revealAll(id, _vote(Votes.NO_DATA));
         assertEq(market.getJob(id).result, _vote(Votes.NO_DATA));
         _settle(terms);
-        assertEq(market.free(providers[0]), 10_000e18 + PRICE + terms.bond, "in full, with its share of the bond (P3.3)");
+        assertEq(
+            market.free(providers[0]), 10_000e18 + PRICE + terms.bond, "in full, with its share of the bond (P3.3)"
+        );
     }
 
     /* ------------------------------------------------------------------- Scored */

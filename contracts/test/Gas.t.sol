@@ -17,6 +17,16 @@ contract GasTest is Base {
         vm.snapshotValue(GROUP, "plain: total", _total);
     }
 
+    /// @notice The same with bids gathered on signed terms: `open` in place of `post` and `accept` (P2.5).
+    function test_plainRoadWithOpen() public {
+        _wholeJob(keccak256("first job, so that no ledger slot is fresh"));
+        JobTerms memory terms = _terms();
+        (Bid[] memory bids, bytes[] memory signatures) = _offers(market.hashTerms(terms), 1, PRICE);
+        vm.prank(requester);
+        market.open(terms, bids, signatures);
+        vm.snapshotGasLastCall(GROUP, "open instead of post and accept");
+    }
+
     function _wholeJob(bytes32 salt) private {
         JobTerms memory terms = _terms();
         terms.salt = salt;

@@ -134,7 +134,9 @@ contract SettleTest is Base {
         _settle(terms);
         assertEq(market.getSeat(dissenter).stake, STAKE, "a round slashes nobody for being different (P5.4)");
         uint256 payout = uint256(PRICE) * (75_000 + 50_000) / 150_000;
-        assertEq(market.free(requester), r + 100e18 - 10e18 - payout + 30e18 + FEE, "the withheld fee is the requester's");
+        assertEq(
+            market.free(requester), r + 100e18 - 10e18 - payout + 30e18 + FEE, "the withheld fee is the requester's"
+        );
     }
 
     function test_settle_silentSeats_pay4fAbsent8fUnrevealed() public {

@@ -16,11 +16,13 @@ EIP_170 = 24_576
 NAMES = ["IMarket", "Market", "HeldToken"]
 
 
+TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools/artifacts.py"))
+
+
 @pytest.fixture(scope="module")
-def rebuilt() -> dict[str, Any]:
+def output() -> Any:
     """What py-solc-x makes of the sources now, under foundry.toml's settings."""
-    artifacts: dict[str, Any] = runpy.run_path(str(ROOT / "tools/artifacts.py"))["compile_all"]()
-    return artifacts
+    return TOOL["compile_sources"]()
 
 
 def committed(name: str) -> dict[str, Any]:
@@ -29,8 +31,21 @@ def committed(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_rebuild_gives_the_committed_artifact_byte_for_byte(name: str, rebuilt: dict[str, Any]) -> None:
-    assert rebuilt[name] == committed(name), "run: python tools/artifacts.py"
+def test_a_rebuild_gives_the_committed_artifact_byte_for_byte(name: str, output: Any) -> None:
+    assert TOOL["artifacts"](output)[name] == committed(name), "run: python tools/artifacts.py"
+
+
+def test_interface_storage_and_sizes_are_those_of_the_snapshots(output: Any) -> None:
+    for path, text in TOOL["snapshots"](output).items():
+        assert path.read_text() == text, "run: python tools/artifacts.py"
+
+
+def test_resolution_finds_markets_storage_where_market_left_it(output: Any) -> None:
+    """Resolution runs by delegatecall: one variable elsewhere, and it would pay out of another job's slots."""
+    market = TOOL["storage"](output["contracts/src/Market.sol"]["Market"]["storageLayout"])
+    resolution = TOOL["storage"](output["contracts/src/Resolution.sol"]["Resolution"]["storageLayout"])
+    assert any(line.startswith("_jobs: ") for line in resolution)
+    assert set(resolution) <= set(market)
 
 
 @pytest.mark.parametrize("name", ["Market", "HeldToken"])

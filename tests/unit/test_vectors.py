@@ -1,4 +1,4 @@
-"""tests/vectors/*.json, which the Solidity tests read too, are what the Python side computes today (P2.1, P3.3, P3.5, P5.2, P8)."""
+"""tests/vectors/*.json, which the Solidity tests read too, are what Python computes (P2.1, P3.3, P3.5, P5.2, P8)."""
 
 from __future__ import annotations
 

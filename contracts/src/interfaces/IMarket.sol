@@ -44,7 +44,9 @@ interface IMarket is IMarketBase {
     /// @notice One word per lane: keccak256(abi.encode(job, provider, weightsHash, sealedHash, sha256(b), sha256(envelope of a)))
     /// or NO_KEYS (P4.4, P4.5). The last lane starts round 1.
     function submit(bytes32 job, uint8 lane, bytes32 word) external;
-    /// @notice Anyone, from the deadline on: moves a Running, Committing or Revealing job on, whoever is absent (P3).
+    /// @notice Anyone, from the deadline on: moves a Running, Committing or Revealing job on, whoever is absent (P3); and a
+    /// Scored one whose demand ran out. It decides and never pays: a job that is over is Scored, with its outcome set and its
+    /// deadline now, and `settle` pays at once.
     function close(bytes32 job) external;
 
     /* ------------------------------------------------------------------ rounds */
@@ -57,7 +59,7 @@ interface IMarket is IMarketBase {
     function reveal(bytes32 job, uint256 place, bytes32 vote, bytes32 evidence, bytes32 salt) external;
     /// @notice Requester, a provider, or the hot key at `place` of the round asks for a bigger round, with a bond (P3.6).
     function appeal(bytes32 job, uint256 place) external;
-    /// @notice Anyone, from the deadline of Scored on: pays everybody (P3.3, P3.4). No external call.
+    /// @notice Anyone, from the deadline of Scored on: pays everybody, whatever the outcome (P3.3, P3.4). No external call.
     function settle(JobTerms calldata terms) external;
 
     /* ------------------------------------------------------- demand and answer */

@@ -119,7 +119,7 @@ interface IMarketBase {
         uint8 committee; // n of round 1
         uint8 round; // 1 to 3; 0 before Committing
         uint40 deadline; // of the present stage, or of the pending demand
-        uint40 stageStart; // when the present stage (or its restart) began
+        uint40 stageStart; // when the present stage (or its restart) began; 0 in Open, in Settled and when only `settle` is left
         uint40 acceptBlock; // the split's seed is the hash of acceptBlock + 2 (P4.1)
         uint40 seedBlock; // of the present round's committee
         uint32 seatCount; // fixed at accept, for all rounds
@@ -137,7 +137,7 @@ interface IMarketBase {
     struct RoundView {
         uint8 size; // n, 2n+1 or 4n+3
         uint40 seedBlock;
-        bytes32 seed; // zero until pinned
+        bytes32 seed; // zero until pinned, and once the chain has forgotten the hash; Drawn keeps it
         uint32[] seats; // empty until pinned
         uint32 committed; // bit per place
         uint32 revealed; // bit per place
@@ -177,7 +177,7 @@ interface IMarketBase {
     event Answered(bytes32 indexed job, uint8 indexed party, bytes envelopes, uint40 deadline);
     event Unanswered(bytes32 indexed job, uint8 indexed party);
     event Appealed(bytes32 indexed job, uint8 round, address indexed by, uint256 bond);
-    /// @notice Money that came into the job: escrow, a lane's collateral, an appeal bond.
+    /// @notice Money that came into the job: the escrow (as Refund: what may go back), a lane's collateral, an appeal bond.
     event Locked(bytes32 indexed job, address indexed from, Purpose indexed purpose, uint256 amount);
     /// @notice Money that left the job into somebody's free balance (or was burned, then `to` is zero).
     event Paid(bytes32 indexed job, address indexed to, Purpose indexed purpose, uint256 amount);

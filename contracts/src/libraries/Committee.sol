@@ -18,13 +18,13 @@ library Committee {
         pure
         returns (uint32)
     {
-        // forge-lint: disable-next-line(unsafe-typecast) the remainder is smaller than a uint32
+        // the remainder is smaller than a uint32
         return uint32(uint256(keccak256(abi.encode(seed, job, round, k))) % seatCount);
     }
 
     /// @notice n of round 1, 2 and 3: n, 2n+1, 4n+3.
     function sizeOf(uint8 committee, uint8 round) internal pure returns (uint8) {
-        // forge-lint: disable-next-line(unsafe-typecast) at most 31
+        // at most 31
         return uint8(((uint256(committee) + 1) << (round - 1)) - 1);
     }
 
@@ -32,7 +32,7 @@ library Committee {
     function pack(uint32[] memory seats) internal pure returns (uint96 first, uint256[4] memory others) {
         for (uint256 place; place < seats.length; ++place) {
             uint256 seat = seats[place];
-            // forge-lint: disable-next-line(unsafe-typecast) shifted by 64 bits at most
+            // shifted by 64 bits at most
             if (place < INLINE) first |= uint96(seat << (32 * place));
             else others[(place - INLINE) / 8] |= seat << (32 * ((place - INLINE) % 8));
         }
@@ -40,9 +40,8 @@ library Committee {
 
     /// @notice The seat at `place` of a packed committee.
     function seatAt(uint96 first, uint256[4] storage others, uint256 place) internal view returns (uint32) {
-        // forge-lint: disable-start(unsafe-typecast) the seat is the lowest 32 bits
+        // the seat is the lowest 32 bits
         if (place < INLINE) return uint32(first >> (32 * place));
         return uint32(others[(place - INLINE) / 8] >> (32 * ((place - INLINE) % 8)));
-        // forge-lint: disable-end(unsafe-typecast)
     }
 }

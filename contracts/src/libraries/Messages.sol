@@ -15,9 +15,8 @@ library Messages {
         "uint32 revealWindow,uint32 challengeWindow,bytes32 salt,Parent[] parents)"
         "Parent(bytes32 artifact,address payee,uint16 bps)"
     );
-    bytes32 internal constant BID_TYPEHASH = keccak256(
-        "Bid(bytes32 job,address provider,uint96 price,bytes32 wrapKey,uint64 validUntil,uint256 nonce)"
-    );
+    bytes32 internal constant BID_TYPEHASH =
+        keccak256("Bid(bytes32 job,address provider,uint96 price,bytes32 wrapKey,uint64 validUntil,uint256 nonce)");
 
     /// @dev How many static fields JobTerms has before `parents`.
     uint256 private constant TERMS_WORDS = 27;
@@ -52,14 +51,11 @@ library Messages {
     }
 
     /// @notice What a seat commits to: bound to chain, market, job, round and seat, so a copied commit cannot be opened.
-    function commitment(
-        bytes32 job,
-        uint8 round,
-        uint32 seat,
-        bytes32 vote,
-        bytes32 evidence,
-        bytes32 salt
-    ) internal view returns (bytes32) {
+    function commitment(bytes32 job, uint8 round, uint32 seat, bytes32 vote, bytes32 evidence, bytes32 salt)
+        internal
+        view
+        returns (bytes32)
+    {
         return keccak256(abi.encode(block.chainid, address(this), job, round, seat, vote, evidence, salt));
     }
 }

@@ -29,7 +29,7 @@ library Votes {
     function checked(bytes32 vote, uint256 lanes) internal pure returns (bytes32) {
         for (uint256 i; i < lanes; ++i) {
             uint32 value = lane(vote, i);
-            // forge-lint: disable-next-line(unsafe-typecast) lanes <= 8
+            // lanes <= 8
             if (value > NO_DATA) revert IMarketBase.VoteOutOfRange(uint8(i), value);
         }
         return vote & used(lanes);
