@@ -15,7 +15,7 @@ from heldout.market.settings import DEVNET_CHAIN_ID
 
 NAME = "anvil"
 START_S = 30.0
-DUMP_EVERY_S = 60
+DUMP_EVERY_S = 10
 
 
 def find_anvil() -> str:

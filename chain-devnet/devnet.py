@@ -224,8 +224,10 @@ class Devnet:
 
 def _start_chain(state: Path, processes: Processes) -> Devnet:
     """Anvil with the market deployed, mining on demand: a new chain, or the one in `state` gone on with."""
-    known = (state / "network.json").exists() and (state / "chain.json").exists()
-    before: Network | None = _read_network(state) if known else None
+    before: Network | None = _read_network(state) if (state / "network.json").exists() else None
+    if before and not (state / "chain.json").exists():
+        hint = "anvil was killed before it first saved its chain: remove the folder, or name another with --state"
+        raise HeldoutError(f"{state} has keys and a network file, but no chain", hint=hint, code="chain_lost")
     anvil = Anvil.start(state, processes, port=_port(before.rpc[0]) if before else 0)
     anvil.mine_on_demand()
     urls: dict[str, Any] = {

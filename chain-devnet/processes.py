@@ -48,21 +48,18 @@ class Processes:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
     def stop(self, *names: str) -> None:
-        """End the named processes (all if none is named), the youngest first."""
-        for name in reversed([name for name in self._read() if not names or name in names]):
-            self._stop(name)
-            self._write({other: each for other, each in self._read().items() if other != name})
-
-    def _stop(self, name: str) -> None:
-        record = self._read()[name]
-        for deadline_signal in (signal.SIGTERM, signal.SIGKILL):
-            if not self._lives(name, record):
-                return
-            with suppress(ProcessLookupError):
-                os.kill(record["pid"], deadline_signal)
+        """End the named processes, all if none is named: asked first, and after PATIENCE_S ended."""
+        records = {name: each for name, each in self._read().items() if not names or name in names}
+        for signal_ in (signal.SIGTERM, signal.SIGKILL):
+            for name, record in records.items():
+                if self._lives(name, record):
+                    with suppress(ProcessLookupError):
+                        os.kill(record["pid"], signal_)
             give_up = time.monotonic() + PATIENCE_S
-            while self._lives(name, record) and time.monotonic() < give_up:
+            while any(self._lives(*each) for each in records.items()) and time.monotonic() < give_up:
                 time.sleep(_POLL_S)
+        if records:
+            self._write({name: each for name, each in self._read().items() if name not in records})
 
     def _lives(self, name: str, record: dict[str, Any]) -> bool:
         child = self._children.get(name)

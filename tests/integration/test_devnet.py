@@ -79,6 +79,16 @@ def test_a_chain_goes_on_after_down_with_its_genesis_and_never_back_in_time(devn
         assert again.chain().head().timestamp < before.timestamp + 600
 
 
+def test_a_folder_whose_chain_is_lost_is_refused_rather_than_mixed_with_a_new_one(devnet: Devnet) -> None:
+    """Journals and the service's index in it speak of a chain that is gone."""
+    devnet.down()
+    (devnet.state / "chain.json").unlink()
+    with pytest.raises(HeldoutError) as lost:
+        Devnet.up(devnet.state, store=False, service=False)
+    assert lost.value.code == "chain_lost"
+    assert devnet.processes.running() == {}
+
+
 def test_block_time_can_be_warped_and_mined_at_a_pace(tmp_path: Path) -> None:
     with Devnet.up(tmp_path, block_time=1, store=False, service=False) as devnet:
         chain = devnet.chain()
@@ -120,6 +130,12 @@ def test_in_the_foreground_it_ends_what_it_started_when_it_is_told_to_end(tmp_pa
         foreground.send_signal(signal.SIGTERM)
         assert foreground.wait(timeout=30) == 0
     assert Processes(tmp_path).running() == {}
+
+
+def test_down_where_nothing_runs_says_so(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "heldout", "devnet", "down", "--state", str(tmp_path / "nowhere")]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "nothing" in told.stdout
 
 
 def test_without_anvil_there_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
