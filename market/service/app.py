@@ -18,6 +18,7 @@ from heldout.market.service.api import letter_routes, read_routes, session_route
 from heldout.market.service.feed import Feed
 from heldout.market.service.indexer import Follower, Index
 from heldout.market.service.letters import MOST_BYTES, Letters
+from heldout.market.service.page import page_routes
 from heldout.market.service.reading import Reading
 from heldout.market.service.sessions import Sessions
 from heldout.market.settings import Network
@@ -70,6 +71,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     requests = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
     app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=2 * MOST_BYTES + _ENVELOPE)
     problems.install(app)
+    app.include_router(page_routes(reading, network))
     app.include_router(read_routes(reading, feed, network))
     app.include_router(letter_routes(letters, sessions, Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)))
     app.include_router(session_routes(sessions, Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)))

@@ -170,6 +170,14 @@ def test_jobs_are_found_by_what_they_are(town: Town, job: ScriptedJob) -> None:
     assert [seat["hot"] for seat in town.get("/seats", params={"address": hot})["seats"]] == [hot] * 3
 
 
+def test_a_person_with_a_browser_sees_the_jobs(town: Town, job: ScriptedJob) -> None:
+    answer = town.client.get("/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert job.id in answer.text
+
+
 def test_an_idle_service_is_small(town: Town) -> None:
     """The bound that every idle node is held to: 90 MB resident."""
     (line,) = [
