@@ -1,0 +1,239 @@
+"""The requester's duties on a real chain with no market service: every letter travels by `announce` (P2.5, P8, P11)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from heldout.devnet import Devnet
+from heldout.market.alarm import Alarm
+from heldout.market.chain.deposits import deposit
+from heldout.market.chain.sender import Outbox
+from heldout.market.chain.signatures import sign_digest
+from heldout.market.errors import BadInput
+from heldout.market.journal import Journal
+from heldout.market.keys import KeyRing
+from heldout.market.lifecycle import REQUESTER, JobState, Outcome, State
+from heldout.market.messages import Bid, Kind, Letter, bid_letter, decode_answer
+from heldout.market.money import ONE_TOKEN, Wei
+from heldout.market.sealing import envelope_context, open_envelope, shard_key
+from heldout.market.split import draw_split
+from heldout.market.terms import JobId
+from heldout.requester_cli.client import Client
+from heldout.requester_cli.duties import Policy
+from heldout.requester_cli.keeper import Keeper
+
+pytestmark = pytest.mark.integration
+NOW = Policy(accept_after=0)
+
+
+@dataclass
+class Provider:
+    """Bids and opens what it is sent, by hand."""
+
+    devnet: Devnet
+    keys: KeyRing
+    outbox: Outbox
+
+    def bid(self, client: Client, job: JobId, price: int = 50) -> None:
+        head = client.chain.head()
+        bid = Bid(
+            bytes.fromhex(job[2:]),
+            self.keys.address,
+            Wei(price * ONE_TOKEN),
+            self.keys.wrap_public,
+            head.timestamp + 3600,
+            head.number,
+        )
+        network = client.network
+        signature = sign_digest(self.keys.account, bid.digest(network.chain_id, network.market))
+        letter = bid_letter(bid, signature)
+        self.outbox.send(f"announce:{job}:{price}", "announce", letter.encode(), wait=True)
+
+    def opened(self, letter: Letter) -> bytes:
+        context = envelope_context(bytes.fromhex(letter.job[2:]), letter.kind, letter.sender, letter.receiver)
+        return open_envelope(self.keys.wrap_private, letter.bytes_of("envelope"), context)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    """Chain, store and 24 seats of stake. No service, no nodes."""
+    with Devnet.up(tmp_path_factory.mktemp("keeper") / "devnet", service=False) as running:
+        for number in range(8):
+            running.stake(number)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def provider(town: Devnet) -> Iterator[Provider]:
+    keys, chain = town.keys("provider-0"), town.chain()
+    with Journal(town.home("provider-0") / "journal") as journal:
+        outbox = Outbox(chain, keys.account, journal)
+        deposit(chain, outbox, keys.account, Wei(1000 * ONE_TOKEN))
+        yield Provider(town, keys, outbox)
+    chain.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template") / "digits"
+    subprocess.run([sys.executable, "-m", "heldout", "init", "digits", str(folder)], check=True, capture_output=True)
+    for script in ("make_data.py", "make_graph.py"):
+        subprocess.run([sys.executable, str(folder / script)], check=True, capture_output=True)
+    path = folder / "job.toml"
+    path.write_text(path.read_text().replace('graph = "', f'image = "sha256:{"00" * 32}"\ngraph = "'))
+    return folder
+
+
+@pytest.fixture
+def client(town: Devnet) -> Iterator[Client]:
+    with Client(town.network, town.keys("requester"), home=town.home("requester"), journal="keeper") as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "digits"))
+
+
+def post(client: Client, folder: Path) -> JobId:
+    client.seal(folder, again=True)
+    return client.post(client.draft(folder))
+
+
+def step(client: Client, keeper: Keeper) -> None:
+    """One cycle, and what it sent is mined."""
+    keeper.step(client.chain.head())
+    for pending in client.outbox.pending:
+        client.outbox.wait(pending.intent)
+
+
+def accepted(town: Devnet, client: Client, keeper: Keeper, provider: Provider, job: JobId) -> JobState:
+    """Running, with the split's block deep enough for keys to leave."""
+    provider.bid(client, job)
+    step(client, keeper)
+    assert client.job(job).state is State.RUNNING
+    step(client, keeper)
+    assert announced(client, job, Kind.TRAINING_KEYS) == [], "no key leaves before the split's block is deep"
+    town.mine(5)
+    return client.job(job)
+
+
+def announced(client: Client, job: JobId, kind: Kind) -> list[Letter]:
+    events = client.chain.events(client.network.deploy_block, client.chain.head().number, names=["Announced"])
+    letters = [Letter.decode(event.args["message"]) for event in events]
+    return [letter for letter in letters if letter.job == job and letter.kind is kind]
+
+
+def training_keys(client: Client, job: JobState) -> bytes:
+    assert job.accept_block is not None
+    seed = bytes.fromhex(client.chain.block(job.accept_block + 2).hash[2:])
+    split = draw_split(seed, bytes.fromhex(job.id[2:]), job.terms.shards, job.terms.heldOut)
+    return b"".join(shard_key(client.keys.data_secret, job.terms.salt, shard) for shard in split.training)
+
+
+def test_the_cheapest_backed_bid_is_accepted_and_gets_the_training_keys(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    job = post(client, folder)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    provider.bid(client, job, price=90)
+    state = accepted(town, client, keeper, provider, job)
+    assert [lane.price for lane in state.lanes] == [50 * ONE_TOKEN]
+    step(client, keeper)
+    (letter,) = announced(client, job, Kind.TRAINING_KEYS)
+    assert provider.opened(letter) == training_keys(client, state)
+    step(client, keeper)
+    assert len(announced(client, job, Kind.TRAINING_KEYS)) == 1, "announcing costs gas: once is enough"
+
+    client.seal(folder)
+    (folder / "job.toml").write_text((folder / "job.toml").read_text().replace("price = 100", "price = 99"))
+    with pytest.raises(BadInput) as refused:
+        client.post(client.draft(folder))
+    assert refused.value.code == "data_used", "one use of a data root (threats.md 67)"
+
+    for seconds in (400, 10):  # close, then settle
+        town.warp(seconds)
+        step(client, keeper)
+    ended = client.job(job)
+    assert (ended.outcome, ended.sums) == (Outcome.UNSUBMITTED, True)
+    town.mine(4)
+    step(client, keeper)
+    assert keeper.is_done(job) and keeper.active == []
+
+
+def test_a_requester_that_lost_its_disk_goes_on_with_the_key_ring_alone(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """Journal, job folder and all records are gone: terms come from the chain, keys from the ring."""
+    job = post(client, folder)
+    state = accepted(town, client, client.keeper(Alarm(), policy=NOW, only=[job]), provider, job)
+    client.close()
+    shutil.rmtree(folder)
+    fresh = town.state / "restored"
+    with Client(town.network, town.keys("requester"), home=fresh) as restored:
+        keeper = restored.keeper(Alarm(), policy=NOW)
+        step(restored, keeper)
+        assert job in keeper.active
+        (letter,) = announced(restored, job, Kind.TRAINING_KEYS)
+        assert provider.opened(letter) == training_keys(restored, state)
+
+
+def test_a_demand_is_answered_on_chain_by_the_next_cycle(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """P4.5: the answer restarts the stage and holds the envelope itself."""
+    job = post(client, folder)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    state = accepted(town, client, keeper, provider, job)
+    provider.outbox.send(f"demand:{job}", "demand", job, REQUESTER, 0, wait=True)
+    assert REQUESTER in client.job(job).pending
+    step(client, keeper)
+    answered = client.job(job)
+    assert answered.pending == frozenset() and answered.state is State.RUNNING
+    ((stage, _, party, envelopes),) = answered.answers
+    assert (stage, party) == (State.RUNNING, REQUESTER)
+    assert provider.opened(decode_answer(envelopes)[0]) == training_keys(client, state)
+
+
+def test_forged_unbacked_and_expired_bids_are_never_accepted(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """Bad input: an expired or forged bid."""
+    job = post(client, folder)
+    network, head = client.network, client.chain.head()
+    poor, honest = town.keys("provider-1"), provider.keys
+
+    def announce(signer: KeyRing, claimed: KeyRing, price: int, valid: int, wrap_key: bytes) -> None:
+        bid = Bid(bytes.fromhex(job[2:]), claimed.address, Wei(price), wrap_key, head.timestamp + valid, price)
+        signature = sign_digest(signer.account, bid.digest(network.chain_id, network.market))
+        provider.outbox.send(f"bad:{job}:{price}", "announce", bid_letter(bid, signature).encode(), wait=True)
+
+    announce(poor, honest, 1, 3600, honest.wrap_public)  # signed by somebody else
+    announce(poor, poor, 2, 3600, poor.wrap_public)  # without collateral
+    announce(honest, honest, 3, -1, honest.wrap_public)  # expired
+    announce(honest, honest, 4, 3600, bytes(32))  # a key that nothing can be wrapped to
+    assert client.offers(client.job(job)) == ()
+    step(client, client.keeper(Alarm(), policy=NOW, only=[job]))
+    assert client.job(job).state is State.OPEN
+
+
+def test_a_job_nobody_bids_for_is_refunded_by_the_keeper(town: Devnet, client: Client, folder: Path) -> None:
+    before = client.chain.free(client.address)
+    job = post(client, folder)
+    alarm = Alarm()
+    keeper = client.keeper(alarm, policy=NOW, only=[job])
+    town.warp(50)
+    step(client, keeper)
+    assert ("no_bids", job) in alarm.active
+    town.warp(20)
+    step(client, keeper)
+    ended = client.job(job)
+    assert (ended.outcome, ended.sums) == (Outcome.EXPIRED, True)
+    assert client.chain.free(client.address) >= before
