@@ -199,5 +199,5 @@ class Parameters:
     seat_stake: Wei
     minimum_fee: Wei
     exit_delay: int
-    """Blocks or seconds as the contract counts them, from `exit` to `unstake`."""
+    """Seconds from `exit` to `unstake`: longer than three longest rounds (P5.5)."""
     limits: Limits
