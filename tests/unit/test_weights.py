@@ -6,6 +6,7 @@ import math
 import mmap
 import pickle
 import struct
+import sys
 import tempfile
 import zipfile
 from typing import Any
@@ -95,6 +96,8 @@ BAD: dict[str, bytes] = {
     "two objects": file(json.dumps(HEADER).encode() + b"{}"),
     "a zero byte after the header": file(json.dumps(HEADER).encode() + b"\0"),
     "deep nesting": file(NESTED),
+    "deep nesting behind a quote that never closes": file(b'{"a' + b'\\"' * 400_000),
+    "deep nesting of objects": file(b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     "a number of 10,000 digits": file(b'{"a":' + b"9" * 10_000 + b"}"),
     "a tensor named twice": file(
         b'{"a":%s,"b":%s,"a":%s}' % tuple(json.dumps(HEADER[name]).encode() for name in ("a", "b", "a"))
@@ -190,6 +193,22 @@ def test_the_bound_on_tensors_is_exact() -> None:
     assert len(parse(many(MAX_TENSORS))) == MAX_TENSORS
     with pytest.raises(BadWeights, match="tensors"):
         parse(many(MAX_TENSORS + 1))
+
+
+def test_brackets_and_quotes_in_a_name_are_no_nesting() -> None:
+    name = 'blocks[0]["{[\\'
+    assert list(parse(safetensors.numpy.save({name: np.zeros(3, np.float32)}))) == [name]
+
+
+def test_deep_nesting_is_bad_whatever_the_recursion_limit() -> None:
+    """Threat 64: some libraries raise the limit, and the JSON reader would then exhaust the stack, and end the node."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        with pytest.raises(BadWeights, match="nested"):
+            parse(file(NESTED))
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_memory_maps_and_views_are_read_like_bytes() -> None:
