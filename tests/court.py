@@ -25,9 +25,9 @@ from heldout.market.chain import Chain, Outbox
 from heldout.market.chain.deposits import deposit
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
-from heldout.market.lifecycle import VACANT, JobState, State, fold
+from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
 from heldout.market.manifest import Manifest, Resources, TaskFile
-from heldout.market.messages import Bid, Kind, Letter, Submission, hexed
+from heldout.market.messages import NO_KEYS, Bid, Kind, Letter, Submission, encode_answer, hexed
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import (
     encode_leaves,
@@ -38,7 +38,7 @@ from heldout.market.sealing import (
     seal_weights,
     shard_key,
 )
-from heldout.market.split import SEED_DELAY, draw_split
+from heldout.market.split import SEED_DELAY, Split, draw_split
 from heldout.market.terms import JobId, JobTerms, job_id
 from heldout.validator.run import Options, assembled
 
@@ -88,21 +88,36 @@ class Court:
 
     def case(self, weights: bytes | None = None) -> Case:
         """Sealed, posted, accepted and submitted: the committee's seed block is about to be mined."""
-        salt = digest(f"salt {next(_names)}")
-        terms = self._terms(salt)
-        case = Case(
-            job_id(terms, self.network.chain_id, self.network.market),
-            terms,
-            tensors_file(WEIGHTS) if weights is None else weights,
-        )
-        self.call(self.requester, "post", terms.as_tuple())
-        bid, signature = self._bid(case)
-        self.call(self.requester, "accept", terms.as_tuple(), [bid.as_tuple()], [signature])
-        self.devnet.mine(SEED_DELAY + 1)
+        case = self._accepted(tensors_file(WEIGHTS) if weights is None else weights)
         self.call(
             self.provider, "submit", case.id, 0, self._submission(case)[0].word(case.bytes, self.provider.address)
         )
         self.devnet.mine(SEED_DELAY + self.network.confirmations)
+        return case
+
+    def disputed_case(self, training_secret: Callable[[Case], bytes]) -> Case:
+        """The provider demands its training keys, is answered with `training_secret`, and denies having got them."""
+        case = self._accepted(b"")
+        self.call(self.provider, "demand", case.id, REQUESTER, 0)
+        context = envelope_context(case.bytes, Kind.TRAINING_KEYS, self.requester.address, self.provider.address)
+        envelope = make_envelope(self.training_seed(case), self.provider.wrap_public, training_secret(case), context)
+        body = {"envelope": hexed(envelope)}
+        letter = Letter(case.id, Kind.TRAINING_KEYS, self.requester.address, self.provider.address, body)
+        self.call(self.requester, "answer", case.id, REQUESTER, encode_answer([letter]))
+        self.call(self.provider, "submit", case.id, 0, NO_KEYS)
+        self.devnet.mine(SEED_DELAY + self.network.confirmations)
+        return case
+
+    def training_seed(self, case: Case) -> bytes:
+        return digest(f"training envelope {case.id}")
+
+    def _accepted(self, weights: bytes) -> Case:
+        terms = self._terms(digest(f"salt {next(_names)}"))
+        case = Case(job_id(terms, self.network.chain_id, self.network.market), terms, weights)
+        self.call(self.requester, "post", terms.as_tuple())
+        bid, signature = self._bid(case)
+        self.call(self.requester, "accept", terms.as_tuple(), [bid.as_tuple()], [signature])
+        self.devnet.mine(SEED_DELAY + 1)
         return case
 
     def _terms(self, salt: bytes) -> JobTerms:
@@ -160,13 +175,21 @@ class Court:
         _, body, secret = self._submission(case)
         self._write(case, Kind.SUBMISSION, self.provider, secret, body)
 
-    def send_held_out_keys(self, case: Case) -> None:
-        self._write(case, Kind.HELD_OUT_KEYS, self.requester, self.held_out_keys(case), {})
+    def send_held_out_keys(self, case: Case, seeds: bytes = b"") -> None:
+        self._write(case, Kind.HELD_OUT_KEYS, self.requester, self.held_out_keys(case) + seeds, {})
 
     def held_out_keys(self, case: Case) -> bytes:
+        return self._keys(case, self._split(case).held_out)
+
+    def training_keys(self, case: Case) -> bytes:
+        return self._keys(case, self._split(case).training)
+
+    def _keys(self, case: Case, shards: tuple[int, ...]) -> bytes:
+        return b"".join(shard_key(self.requester.data_secret, case.terms.salt, shard) for shard in shards)
+
+    def _split(self, case: Case) -> Split:
         seed = self.chain.block(self.chain.job(case.id).accept_block + SEED_DELAY).hash
-        split = draw_split(bytes.fromhex(seed[2:]), case.bytes, case.terms.shards, case.terms.heldOut)
-        return b"".join(shard_key(self.requester.data_secret, case.terms.salt, shard) for shard in split.held_out)
+        return draw_split(bytes.fromhex(seed[2:]), case.bytes, case.terms.shards, case.terms.heldOut)
 
     def letter(
         self, case: Case, kind: Kind, sender: KeyRing, secret: bytes, body: dict[str, object] | None = None

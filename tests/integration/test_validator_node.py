@@ -10,7 +10,7 @@ import pytest
 from court import PERFECT, WINDOW, Case, Court, held_court, working
 
 from heldout.market.lifecycle import REQUESTER, Outcome, State
-from heldout.market.messages import BAD, Kind, encode_answer, unpack_vote
+from heldout.market.messages import BAD, MISSING, NO_DATA, Kind, encode_answer, unpack_vote
 
 pytestmark = pytest.mark.integration
 
@@ -104,6 +104,30 @@ def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path) -> None
         court.call(court.requester, "answer", case.id, REQUESTER, encode_answer([letter]))
         job = node.until(case, lambda job: job.state >= State.SCORED)
     assert job.standing == (PERFECT,)
+
+
+def test_a_provider_that_denies_keys_it_was_given_is_missing(court: Court, tmp_path: Path) -> None:
+    """P4.5: the requester shows the seed of the envelope it answered with, and the seats recompute it."""
+    case = court.disputed_case(court.training_keys)
+    court.send_held_out_keys(case, seeds=court.training_seed(case))
+    with working(court, tmp_path) as node:
+        job = node.settle(case)
+    assert job.lanes[0].score == MISSING and job.lanes[0].payout == 0 and job.sums
+
+
+def test_a_requester_that_answered_with_other_keys_has_not_delivered(court: Court, tmp_path: Path) -> None:
+    """P4.5: demanded once more by the seats, it shows the same seed, and its lane is paid in full."""
+    case = court.disputed_case(lambda _: b"\0" * 32 * 12)
+    secret = court.held_out_keys(case) + court.training_seed(case)
+    with working(court, tmp_path) as node:
+        node.turn()
+        court.devnet.warp(WINDOW // 3 + 10)
+        node.until(case, lambda job: job.demanded - {0})
+        letter = court.letter(case, Kind.HELD_OUT_KEYS, court.requester, secret)
+        court.call(court.requester, "answer", case.id, REQUESTER, encode_answer([letter]))
+        court.devnet.warp(WINDOW * 2 // 3 + 10)
+        job = node.settle(case)
+    assert job.lanes[0].score == NO_DATA and job.lanes[0].payout == job.lanes[0].price and job.sums
 
 
 def test_a_commit_of_the_same_key_elsewhere_is_told_and_not_fought(court: Court, tmp_path: Path) -> None:
