@@ -13,10 +13,10 @@ from heldout.market.errors import HeldoutError
 from heldout.market.keys import KeyRing
 from heldout.market.money import format_tokens
 from heldout.market.settings import Network
+from heldout.provider.assembly import read_config
 from heldout.provider.config import Config
 from heldout.provider.hardware import probe
 from heldout.provider.probe import probe_sandbox
-from heldout.provider.setup import read_config
 
 CLOCK_SKEW_S = 120
 """Deadlines are block time, so a wrong clock costs nothing but sign-in; a worse one than this deserves a look."""

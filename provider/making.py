@@ -13,7 +13,7 @@ from heldout.market.errors import BadEnvelope, BadMessage, BadWeights, HeldoutEr
 from heldout.market.lifecycle import REQUESTER, State
 from heldout.market.manifest import Manifest
 from heldout.market.messages import Letter, decode_answer
-from heldout.market.sandbox import Limits, RunSpec
+from heldout.market.sandbox import Limits, RunSpec, SandboxUnavailable
 from heldout.market.split import SEED_DELAY, Split, draw_split
 from heldout.market.terms import JobId
 from heldout.market.weights import all_finite, parse
@@ -51,7 +51,7 @@ class Making:
         self._letters.pop(job, None)
 
     def take_keys(self, view: View, mine: Record) -> Record:
-        """The first letter or answer whose envelope opens. Whether its keys open the shards shows in `_fetch_data`."""
+        """The first letter or answer whose envelope opens. Whether its keys open the shards shows in `fetch_data`."""
         training = self._split(view).training
         for letter in self._candidates(view):
             name = sha256(letter.encode()).hexdigest()
@@ -73,6 +73,7 @@ class Making:
         yield from (letter for letter in _answers(view) if letter.receiver.lower() == view.me.lower())
 
     def demand_keys(self, view: View, mine: Record) -> Record:
+        """P4.5: unanswered, the bond goes to who demanded."""
         log.warning("job %s: no training keys yet, demanding them on chain", view.job.id)
         self._tools.outbox.send(f"demand:{view.job.id}:keys", "demand", view.job.id, REQUESTER, 0)
         return self._tools.records.keep(mine.but(demanded=True))
@@ -84,6 +85,7 @@ class Making:
         return draw_split(seed, job_bytes(view.job.id), terms.shards, terms.heldOut)
 
     def fetch_data(self, view: View, mine: Record) -> Record:
+        """Task and opened shards on disk. Keys that open something else are refused, as if they had never come."""
         job, terms = view.job.id, view.job.terms
         manifest, folder = self._manifest(view), self._tools.materials.folder(job)
         keys, shards = bytes.fromhex(mine.keys), self._split(view).training
@@ -108,6 +110,7 @@ class Making:
         return manifest
 
     def train(self, view: View, mine: Record) -> Record:
+        """Begin the next attempt. It finds the checkpoint of the one before."""
         mine = self._tools.records.keep(mine.but(attempts=mine.attempts + 1))
         self._tools.reach("train.noted")
         self._tools.training.start(self._spec(view, mine))
@@ -137,6 +140,7 @@ class Making:
         )
 
     def watch(self, view: View, mine: Record) -> Record:
+        """Take in what the attempt prints and, once it has ended, the weights it left."""
         job = view.job.id
         self._note_progress(job, self._tools.training.new_lines(job))
         try:
@@ -149,6 +153,8 @@ class Making:
             collected = self._tools.training.collect(job, view.job.terms.weightsBytes)
             weights = collected.path.read_bytes()
             _check_weights(weights)
+        except SandboxUnavailable:
+            raise
         except (SandboxProblem, BadWeights) as problem:
             return self._failed(mine, problem.message)
         write(self._weights_path(job), weights)
@@ -170,22 +176,18 @@ class Making:
             self._tools.journal.put(PROGRESS + job, {"readings": add_readings(known["readings"], lines), "tail": tail})
 
     def seal(self, view: View, mine: Record) -> Record:
+        """P4.4: everything that opens the weights is in the journal before anything of it leaves."""
         weights = self._weights_path(view.job.id).read_bytes()
         if sha256(weights).hexdigest() != mine.weights_hash:
-            return self._tools.records.keep(
-                self._without_weights(mine, "the weights on disk are not those that were trained")
-            )
+            return self._failed(mine.but(weights_hash=""), "the weights on disk are not those that were trained")
         sealed, blob = self._tools.deliveries.seal(view.job.id, view.job.terms, weights)
         write(self._sealed_path(view.job.id), blob)
         mine = self._tools.records.keep(mine.but(sealed=sealed))
         self._tools.reach("sealed")
         return mine
 
-    def _without_weights(self, mine: Record, why: str) -> Record:
-        self._tools.training.drop(mine.job)
-        return mine.but(weights_hash="", failed=mine.attempts, failures=mine.failures + 1, failure=why)
-
     def upload(self, view: View, mine: Record) -> Record:
+        """The sealed weights to every store."""
         path = self._sealed_path(view.job.id)
 
         def put() -> None:

@@ -84,11 +84,11 @@ class ProviderNode:
 
     def _turn(self, job: JobState, head: Block) -> None:
         """Everything one job asks for in this cycle."""
-        mine = self._tools.records.of(job.id, job.posted.block)
-        if not self._is_of_interest(job, mine):
+        if not self._is_of_interest(job):
             if job.final:
                 self._book.forget(job.id)
             return
+        mine = self._tools.records.of(job.id, job.posted.block)
         view = self._view(job, head)
         self._warn(view, mine)
         for step in decide(view, mine):
@@ -98,8 +98,9 @@ class ProviderNode:
         if mine.done and job.final:
             self._book.forget(job.id)
 
-    def _is_of_interest(self, job: JobState, mine: Record) -> bool:
-        return job.state is State.OPEN or job.lane_of(self.me) is not None or mine in self._tools.records
+    def _is_of_interest(self, job: JobState) -> bool:
+        """Jobs that were over before this node came are none of its business."""
+        return job.state is State.OPEN or job.lane_of(self.me) is not None or self._tools.records.knows(job.id)
 
     def _view(self, job: JobState, head: Block) -> View:
         return View(

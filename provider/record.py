@@ -117,9 +117,9 @@ class Records:
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records.values()))
 
-    def __contains__(self, record: Record) -> bool:
-        """Whether this job has a record at all, of whatever content."""
-        return record.job in self._records
+    def knows(self, job: JobId) -> bool:
+        """Whether anything was ever kept about this job."""
+        return job in self._records
 
     def of(self, job: JobId, posted: BlockNumber) -> Record:
         """This job's record; a new one if the job is new."""

@@ -11,9 +11,9 @@ from heldout.market.journal import glance
 from heldout.market.keys import KeyRing
 from heldout.market.money import format_tokens
 from heldout.provider import showing
+from heldout.provider.assembly import journal_path
 from heldout.provider.making import PROGRESS
 from heldout.provider.record import PREFIX, Record
-from heldout.provider.setup import journal_path
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from prometheus_client import CollectorRegistry
 
     from heldout.market.daemon import Pace, metrics_server, stopping_on_signals
-    from heldout.provider.setup import running_node
+    from heldout.provider.assembly import running_node
 
     start_logging(args)
     registry, stop = CollectorRegistry(), threading.Event()

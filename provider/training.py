@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from heldout.market.errors import SandboxProblem
-from heldout.market.sandbox import Collected, Handle, Runner, RunReport, RunSpec
+from heldout.market.sandbox import Collected, Handle, Runner, RunReport, RunSpec, SandboxUnavailable
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 300.0
@@ -71,9 +71,15 @@ class Training:
         return job in self._attempts
 
     def ended(self, job: str) -> RunReport | None:
-        """How the attempt ended; None while it runs. Raises AttemptLost if somebody removed it."""
-        report = self._attempts[job].report
-        return report.result() if report.done() else None
+        """How the attempt ended; None while it runs, or while the engine is away. Raises AttemptLost if it is gone."""
+        attempt = self._attempts[job]
+        if not attempt.report.done():
+            return None
+        try:
+            return attempt.report.result()
+        except SandboxUnavailable:
+            attempt.report = self._wait(attempt.handle)
+            return None
 
     def new_lines(self, job: str) -> list[str]:
         """What the job has printed since the last call."""
@@ -100,10 +106,13 @@ class Training:
         lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._attempts[handle.job] = _Attempt(
             handle,
-            asyncio.run_coroutine_threadsafe(self._runner.wait(handle), self._loop),
+            self._wait(handle),
             asyncio.run_coroutine_threadsafe(self._read(handle, lines), self._loop),
             lines,
         )
+
+    def _wait(self, handle: Handle) -> "Future[RunReport]":
+        return asyncio.run_coroutine_threadsafe(self._runner.wait(handle), self._loop)
 
     async def _read(self, handle: Handle, lines: deque[str]) -> None:
         async for line in self._runner.logs(handle):

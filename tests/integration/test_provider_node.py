@@ -221,6 +221,21 @@ def test_demands_of_seats_and_requester_are_answered_on_chain(net: Devnet, job: 
         assert open_as_requester(job, submission, half, address)
 
 
+def test_a_submission_that_a_reorg_drops_is_sent_again(net: Devnet, job: ScriptedJob) -> None:
+    """Threat 26: what the node believed done is read again from the new branch, and done again once."""
+    job.post()
+    with provider(net):
+        job.accept()
+        job.requester.mail.send(job.training_keys())
+        job.await_state(State.COMMITTING)
+        net.anvil.reorg(3)
+        assert job.state.state is State.RUNNING
+        job.await_state(State.COMMITTING, 30)
+        job.until(lambda: job.letters(Kind.SUBMISSION, job.requester), 30, "the requester's letter")
+    events = job.chain.events(0, job.chain.head().number, job=job.id)
+    assert [event.name for event in events].count("Submitted") == 1
+
+
 def test_a_second_node_on_the_same_folder_is_refused(net: Devnet) -> None:
     """Threat 44."""
     with provider(net):
@@ -258,7 +273,7 @@ def test_with_the_market_service_gone_chain_and_store_carry_a_job_to_its_end(net
         net.warp(61)
         settled = job.await_state(State.SETTLED)
     assert settled.lanes[0].payout == 10 * ONE_TOKEN
-    announced = [event for event in job.chain.events(0, job.chain.head().number, names=["Announced"])]
+    announced = job.chain.events(0, job.chain.head().number, names=["Announced"])
     assert {Letter.decode(event.args["message"]).kind for event in announced} == {
         Kind.BID,
         Kind.TRAINING_KEYS,

@@ -38,7 +38,7 @@ def test_this_machine_can_be_probed(tmp_path: Path) -> None:
 def test_the_daemon_imports_neither_numpy_nor_torch() -> None:
     """Architecture: training runs in a container, scoring in a child; an idle node stays small."""
     code = (
-        "import sys, heldout.provider.setup, heldout.provider.running, heldout.provider.checking\n"
+        "import sys, heldout.provider.assembly, heldout.provider.running, heldout.provider.checking\n"
         "print([name for name in ('numpy', 'torch', 'onnx', 'web3', 'fastapi') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

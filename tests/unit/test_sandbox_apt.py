@@ -66,9 +66,7 @@ def test_the_source_of_the_release_is_found(
 
 
 def test_a_key_written_into_the_stanza_leaves_the_keyring_open(tmp_path: Path) -> None:
-    text = DEB822.replace(
-        "/usr/share/keyrings/archive.gpg", "\n -----BEGIN-----\n .\n Suites: evil\n -----END-----"
-    )
+    text = DEB822.replace("/usr/share/keyrings/archive.gpg", "\n -----BEGIN-----\n .\n Suites: evil\n -----END-----")
     found = own_source(*machine(tmp_path, "bookworm", "sources.list.d/debian.sources", text))
     assert found == AptSource("http://mirror.test/debian", "bookworm", ("main", "contrib"), "")
 
