@@ -72,35 +72,25 @@ class ProcessRunner:
                 raise SandboxRefused(f"attempt {earlier.attempt} is still at work", hint="stop it, or wait for its end")
         folder = self._state / "process" / spec.job / spec.attempt
         shutil.rmtree(folder, ignore_errors=True)
-        scratch, inputs = folder / "scratch", self._state / "in" / spec.job
-        for path in (scratch, inputs):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, target in (("task", spec.task_dir), ("data", spec.data_dir)):
-            (inputs / name).unlink(missing_ok=True)
-            (inputs / name).symlink_to(target.resolve())
+        (folder / "scratch").mkdir(mode=0o700, parents=True)
+        inputs = self._link_inputs(spec)
         out = self._disks.open(spec.job, spec.limits.disk_bytes, spec.limits.disk_files)
         now = self._clock()
         deadline = min(spec.deadline, now + spec.limits.seconds)
-        supervisor = [sys.executable, "-m", "heldout.market.sandbox.supervise"]
-        arguments = [str(folder / "result.json"), repr(deadline), str(spec.limits.disk_bytes), "--"]
-        with (folder / "log").open("wb") as output:
-            child = subprocess.Popen(
-                [*supervisor, *arguments, *(_here(word, inputs, out) for word in spec.command)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=scratch,
-                env={
-                    "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
-                    **spec.variables(inputs=str(inputs), out=str(out), scratch=str(scratch), tmp=str(scratch)),
-                },
-                start_new_session=True,
-            )
+        child = _spawn(spec, folder, inputs, out, deadline)
         handle = Handle(spec.job, spec.attempt, f"{child.pid}-{_birth(child.pid)}", spec.image, now, deadline)
         record = {**asdict(handle), "disk": spec.limits.disk_bytes}
         (folder / "record.json").write_text(json.dumps(record))
         self._children[handle.ref] = child
         return handle
+
+    def _link_inputs(self, spec: RunSpec) -> Path:
+        inputs = self._state / "in" / spec.job
+        inputs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, target in (("task", spec.task_dir), ("data", spec.data_dir)):
+            (inputs / name).unlink(missing_ok=True)
+            (inputs / name).symlink_to(target.resolve())
+        return inputs
 
     async def running(self) -> list[Handle]:
         return [handle for handle in self._attempts() if self._alive(handle)]
@@ -204,6 +194,24 @@ class ProcessRunner:
         if child := self._children.get(handle.ref):
             return child.poll() is None
         return f"{_pid(handle)}-{_birth(_pid(handle))}" == handle.ref
+
+
+def _spawn(spec: RunSpec, folder: Path, inputs: Path, out: Path, deadline: float) -> subprocess.Popen[bytes]:
+    """The job under its supervisor, in a session of its own: it outlives this process."""
+    scratch = folder / "scratch"
+    places = spec.variables(inputs=str(inputs), out=str(out), scratch=str(scratch), tmp=str(scratch))
+    supervisor = [sys.executable, "-m", "heldout.market.sandbox.supervise"]
+    arguments = [str(folder / "result.json"), repr(deadline), str(spec.limits.disk_bytes), "--"]
+    with (folder / "log").open("wb") as output:
+        return subprocess.Popen(
+            [*supervisor, *arguments, *(_here(word, inputs, out) for word in spec.command)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=scratch,
+            env={"PATH": f"{Path(sys.executable).parent}:{os.defpath}", **places},
+            start_new_session=True,
+        )
 
 
 def _here(word: str, inputs: Path, out: Path) -> str:

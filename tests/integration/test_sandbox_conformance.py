@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandbox_jobs import MIB, SMALL, Bench
 
 from heldout.market.sandbox import (
     DEVNET_CHAIN_ID,
@@ -20,6 +19,7 @@ from heldout.market.sandbox import (
     SandboxRefused,
     open_runner,
 )
+from tests.sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = pytest.mark.integration
 

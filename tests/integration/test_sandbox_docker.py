@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox_jobs import MIB, SMALL, Bench
 
 from heldout.market.sandbox import (
     AttemptLost,
@@ -24,6 +23,7 @@ from heldout.market.sandbox import (
     SandboxUnavailable,
     open_runner,
 )
+from tests.sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
 
@@ -117,9 +117,9 @@ def test_nodes_on_one_engine_leave_each_other_alone(bench: Bench, tmp_path: Path
 
 NODE = """
     import asyncio, sys
-    sys.path.insert(0, {tests!r})
+    sys.path.insert(0, {root!r})
     from pathlib import Path
-    from sandbox_jobs import Bench
+    from tests.sandbox_jobs import Bench
     from heldout.market.sandbox import open_runner
 
     PROGRAM = '''
@@ -146,7 +146,7 @@ NODE = """
 def test_a_node_killed_in_mid_training_picks_the_same_container_up_again(bench: Bench, tmp_path: Path) -> None:
     """Threat rows 40 and 60, P11d: kill -9, then a new process over the same folder."""
     places = {"state": str(tmp_path / "state"), "work": str(tmp_path / "work"), "image": bench.image}
-    program = textwrap.dedent(NODE).format(tests=str(Path(__file__).parents[1]), **places)
+    program = textwrap.dedent(NODE).format(root=str(Path(__file__).parents[2]), **places)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as node:
         assert node.stdout is not None
         assert node.stdout.readline() == "0\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heldout.market.sandbox import Limits, RunReport, open_runner
-from sandbox_jobs import SMALL, Bench
+from tests.sandbox_jobs import SMALL, Bench
 
 # What every hostile program may use: `tried(action)` tells how the kernel answered.
 PRELUDE = """

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from heldout.market.sandbox import OutputRefused, RunReport
-from sandbox_jobs import Bench
+from tests.sandbox_jobs import Bench
 
 pytestmark = [pytest.mark.attack, pytest.mark.docker]
 Attack = Callable[..., tuple[RunReport, list[str]]]

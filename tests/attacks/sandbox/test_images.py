@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from heldout.market.sandbox import ImageRefused
-from sandbox_jobs import Bench
+from tests.sandbox_jobs import Bench
 
 pytestmark = [pytest.mark.attack, pytest.mark.docker]
 Build = Callable[[str], str]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from heldout.market.sandbox import RunReport
-from sandbox_jobs import MIB, SMALL
+from tests.sandbox_jobs import MIB, SMALL
 
 pytestmark = [pytest.mark.attack, pytest.mark.docker]
 Attack = Callable[..., tuple[RunReport, list[str]]]
