@@ -3,7 +3,6 @@
 from array import array
 
 import pytest
-from builders import digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from heldout.market import sealing
 from heldout.market.errors import BadEnvelope, BadInput, BadWeights
 from heldout.market.weights import Tensor, decode, encode, row_bytes
 from heldout.requester_cli.dataset import open_all, overlaps, padded_size, seal
+from tests.builders import digest
 
 SECRET, SALT = digest("secret"), digest("data salt")
 

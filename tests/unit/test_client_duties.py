@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
 
 from heldout.market.lifecycle import REQUESTER as REQUESTER_PARTY
 from heldout.market.lifecycle import VACANT, JobState, State, fold
@@ -12,6 +11,7 @@ from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import BlockNumber, Timestamp
 from heldout.requester_cli import duties as d
 from heldout.requester_cli.duties import Offer, Policy, View, duties, letter_name, risks, seat_name
+from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
 
 POSTED_AT = 1_800_000_000
 ACCEPT_BLOCK = 103

@@ -5,7 +5,6 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
 from eth_account import Account
 
 from heldout.market import sealing
@@ -17,6 +16,7 @@ from heldout.market.money import Wei
 from heldout.market.split import draw_split
 from heldout.requester_cli.letters import Recipient, Writer
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
+from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
 
 KEYS = KeyRing(Account.from_key(digest("requester")), digest("root"))
 SEED = digest("block hash")
