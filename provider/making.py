@@ -142,9 +142,9 @@ class Making:
     def watch(self, view: View, mine: Record) -> Record:
         """Take in what the attempt prints and, once it has ended, the weights it left."""
         job = view.job.id
-        self._note_progress(job, self._tools.training.new_lines(job))
         try:
             report = self._tools.training.ended(job)
+            self._note_progress(job, self._tools.training.new_lines(job))
             if report is None:
                 return mine
             if not report.ok:

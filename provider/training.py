@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from heldout.market.sandbox import Collected, Handle, Runner, RunReport, RunSpec
 T = TypeVar("T")
 CALL_TIMEOUT_S = 300.0
 LINES_KEPT = 1000
+LOG_GRACE_S = 2.0
+"""How long the last lines of an attempt that has ended are waited for."""
 
 
 @dataclass
@@ -75,6 +78,8 @@ class Training:
         attempt = self._attempts[job]
         if not attempt.report.done():
             return None
+        with suppress(SandboxProblem, TimeoutError):
+            attempt.reader.result(LOG_GRACE_S)
         try:
             return attempt.report.result()
         except SandboxUnavailable:
