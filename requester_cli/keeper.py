@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -97,7 +98,7 @@ class Keeper:
         self._tools.outbox.poll()
         self._find_jobs(head)
         for job in self.active:
-            self._isolation.run(job, lambda job=job: self._tend(job, head))  # type: ignore[misc]
+            self._isolation.run(job, partial(self._tend, job, head))
 
     @property
     def active(self) -> list[JobId]:

@@ -364,8 +364,8 @@ def test_keys_are_made_backed_up_and_restored_with_every_secret(desk: Desk, tmp_
 
 def test_the_client_posts_and_cancels_without_the_command_line(desk: Desk) -> None:
     """The CLI is a layer on `heldout.Client`."""
-    keys = desk.devnet.keys("requester")
-    with Client(desk.devnet.network, keys, home=desk.devnet.home("requester")) as client:
+    town = desk.devnet
+    with Client.open(town.network_file, home=town.home("requester"), password_file=town.password_file) as client:
         client.seal(desk.folder)
         posting = client.draft(desk.folder)
         job = client.post(posting)
