@@ -248,7 +248,13 @@ class Keeper:
             log.info("%s was not needed or not possible: %s %s", intent, refused.message, refused.hint)
 
     def _hand_over(self, job: JobState, letter: Letter, name: str, *, fallback: bool = True) -> None:
-        self._tools.mail.send(letter, fallback=fallback)
+        """Without `fallback` it is a courtesy: if the service does not take it, whoever needs it can demand it."""
+        try:
+            self._tools.mail.send(letter, fallback=fallback)
+        except HeldoutError as problem:
+            if fallback:
+                raise
+            log.debug("job %s: %s not delivered: %s", job.id, letter.kind, problem.message)
         if name not in self._sent[job.id]:
             log.info("job %s: %s to %s", job.id, letter.kind.value.replace("_", " "), letter.receiver)
         self._sent[job.id][name] = self._now
