@@ -141,7 +141,8 @@ class RunReport:
     """How an attempt ended, for the provenance record (the idea of isolate's meta file).
 
     `killed_by` is None, "deadline", "memory", "disk", "stopped" or "signal". Times in seconds, sizes in bytes;
-    `bytes_out` counts what lies in /out. `log_sha256` covers the cleaned lines, each ended by a newline.
+    `bytes_out` counts what lies in /out. `cpu_s` and `peak_memory` are sampled: the last second may be missing.
+    `log_sha256` covers the cleaned lines, each ended by a newline.
     """
 
     exit_code: int
