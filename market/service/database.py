@@ -154,7 +154,8 @@ cursor = Table(
 letters = Table(
     "letters",
     metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    # Microseconds of unix time: readers go on after a number, also when the service has lost its database meanwhile.
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("hash", String(64), nullable=False, unique=True),
     Column("job", String(66), nullable=False),
     Column("kind", String(16), nullable=False),
@@ -163,7 +164,6 @@ letters = Table(
     Column("letter", Text, nullable=False),
     Index("letters_to", "receiver", "number"),
     Index("letters_of", "job", "sender"),
-    sqlite_autoincrement=True,
 )
 nonces = Table(
     "nonces",

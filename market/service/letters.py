@@ -106,9 +106,11 @@ class Letters:
                     raise Refused(
                         f"{most} letters of one kind are enough", hint="wait for answers", code="too_many_letters"
                     )
-                connection.execute(insert(db.letters), row)
-        except IntegrityError:  # the same letter came twice at once
-            return False
+                last = connection.execute(select(func.max(db.letters.c.number))).scalar() or 0
+                number = max(last + 1, int(self._clock() * 1_000_000))
+                connection.execute(insert(db.letters), row | {"number": number})
+        except IntegrityError:  # the same letter twice at once, or two in one microsecond
+            return False if self._has(encoded) else self._keep(letter, encoded)
         return True
 
     # ------------------------------------------------------------------------------------------- who may

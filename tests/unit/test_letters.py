@@ -12,10 +12,10 @@ from heldout.market.lifecycle import VACANT
 from heldout.market.messages import BULLETIN, Kind, Letter
 from heldout.market.money import Wei
 from heldout.market.service.database import open_database
-from heldout.market.service.letters import MOST_BIDS_FROM_ONE, MOST_BYTES, NotYetKnown
+from heldout.market.service.letters import MOST_BIDS_FROM_ONE, MOST_BYTES, Letters, NotYetKnown
 from heldout.market.terms import Address, JobId
 from tests.builders import JOB, REQUESTER, TERMS, digest
-from tests.letter_board import HOT, IDLE_HOT, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
+from tests.letter_board import HOT, IDLE_HOT, NETWORK, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
 
 
 @pytest.fixture
@@ -191,3 +191,19 @@ def test_an_unknown_job_may_be_a_block_away(board: Board) -> None:
     with pytest.raises(NotYetKnown) as unknown:
         board.letters.post(Letter(JobId("0x" + "00" * 32), Kind.HALF_B, REQUESTER, HOT, {}), REQUESTER)
     assert unknown.value.retryable
+
+
+def test_a_service_that_lost_its_database_numbers_on_from_where_it_was(tmp_path: Path) -> None:
+    """Threat 53: readers ask for what came after the last number they saw, and must not wait for an old one to return."""
+    numbers = []
+    for life in ("before", "after"):
+        engine = open_database(str(tmp_path / f"{life}.db"))
+        board = Board(engine)
+        board.accept()
+        board.letters = Letters(engine, board.market, NETWORK, lambda life=life: NOW + (life == "after"))  # type: ignore[misc]
+        for text in ("one", "two"):
+            assert board.post(REQUESTER, PROVIDER.address, text=text)
+        numbers += [letter["number"] for letter in board.letters.mail(Address(PROVIDER.address), 0, None)]
+        engine.dispose()
+    assert len(numbers) == 4
+    assert numbers == sorted(set(numbers))
