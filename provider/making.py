@@ -160,7 +160,9 @@ class Making:
         write(self._weights_path(job), weights)
         log.info("job %s  trained  %.1f s, weights of %d bytes", job, report.wall_s, len(weights))
         self._tools.reach("weights.kept")
-        return self._tools.records.keep(mine.but(weights_hash=sha256(weights).hexdigest()))
+        mine = self._tools.records.keep(mine.but(weights_hash=sha256(weights).hexdigest()))
+        self._tools.training.discard(job)
+        return mine
 
     def _failed(self, mine: Record, how: str) -> Record:
         """The next attempt finds what this one wrote to /out, so a checkpoint is not lost."""

@@ -24,7 +24,9 @@ def main() -> None:
     cpu_seconds(*help_)
     pairs = [(cpu_seconds(*help_), cpu_seconds(*bare)) for _ in range(PAIRS)]
     method = f"median of {PAIRS} interleaved pairs, user+system time of the child"
-    report("cli.help.cpu_ratio", statistics.median(h / b for h, b in pairs), "ratio", f"{method}, over `python -c pass`")
+    report(
+        "cli.help.cpu_ratio", statistics.median(h / b for h, b in pairs), "ratio", f"{method}, over `python -c pass`"
+    )
     report("cli.help.cpu_s", statistics.median(h for h, _ in pairs), "s", method)
     report("cli.bare.cpu_s", statistics.median(b for _, b in pairs), "s", method)
 
