@@ -350,7 +350,7 @@ def if_nobody_acts(job: JobState) -> str:
     """One sentence for people: what happens at the deadline of the present stage."""
     sentences = {
         State.OPEN: "the escrow goes back to the requester",
-        State.RUNNING: "absent providers lose their collateral to the requester; with no submission the rest is refunded",
+        State.RUNNING: "absent providers lose their collateral to the requester; with no submission all else returns",
         State.COMMITTING: "with a majority of commits the reveal begins; otherwise a bigger committee is drawn",
         State.REVEALING: "a majority of reveals decides; otherwise a bigger committee is drawn",
         State.SCORED: "the job is settled and everybody is paid",

@@ -37,7 +37,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`image`: image id (`sha256:…`) by platform; `graph`: the ONNX model whose initialisers are the submitted tensors."""
+    """`image`: image id (`sha256:…`) by platform; `graph`: the ONNX model that names the tensors to be submitted."""
 
     files: tuple[TaskFile, ...]
     image: dict[str, str]

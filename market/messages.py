@@ -1,4 +1,4 @@
-"""What parties sign, commit to and send each other (P3.1, P3.5, P4.4, P8). Pure: building and reading, never sending."""
+"""What parties sign, commit to and send each other (P3.1, P3.5, P4.4, P8). Pure: building and reading, no sending."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -69,7 +69,7 @@ def describe_score(value: int) -> str:
 def commit_hash(
     chain_id: int, market: str, job: bytes, round_: int, seat: int, vote: bytes, evidence: bytes, salt: bytes
 ) -> bytes:
-    """What a seat commits to (P3.5): bound to chain, market, job, round and seat, so a copied commit cannot be opened."""
+    """What a seat commits to (P3.5), bound to chain, market, job, round and seat: a copied commit cannot be opened."""
     return keccak256(words((chain_id, market, job, round_, seat, vote, evidence, salt)))
 
 

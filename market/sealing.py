@@ -1,7 +1,7 @@
 """Sealing shards and weights, and wrapping keys (P2.4, P4.2, P4.4).
 
-Everything here is AES-256-GCM (NIST SP 800-38D), X25519 (RFC 7748), HKDF-SHA256 (RFC 5869) and SHA-256: what a browser's
-WebCrypto has too. Each symmetric key seals exactly one plaintext, so the nonce is zero.
+Everything here is AES-256-GCM (NIST SP 800-38D), X25519 (RFC 7748), HKDF-SHA256 (RFC 5869) and SHA-256: what a
+browser's WebCrypto has too. Each symmetric key seals exactly one plaintext, so the nonce is zero.
 
     shard plaintext   8-byte little-endian length ‖ file ‖ zeros, `shard_bytes` in all
     leaf              SHA-256(sealed) ‖ SHA-256(key ‖ plaintext)                                   64 bytes
@@ -76,7 +76,7 @@ def pad_shard(data: bytes, shard_bytes: int) -> bytes:
 
 
 def unpad_shard(plaintext: bytes) -> bytes:
-    """The file inside a shard's plaintext. Raises BadEnvelope if length or padding are not as `pad_shard` makes them."""
+    """The file inside a shard's plaintext. Raises BadEnvelope if length or padding are not `pad_shard`'s."""
     length = int.from_bytes(plaintext[:_LENGTH], "little")
     end = _LENGTH + length
     if end > len(plaintext) or plaintext[end:].strip(b"\0"):
@@ -138,7 +138,7 @@ def make_envelope(seed: bytes, receiver_key: bytes, plaintext: bytes, context: b
 
 
 def reopen_envelope(seed: bytes, receiver_key: bytes, envelope: bytes, context: bytes) -> bytes:
-    """What the receiver finds in an envelope, for whoever was shown its seed (P4.2). Raises BadEnvelope if the seed is not
+    """What the receiver finds in an envelope, for whoever was shown its seed (P4.2). Raises BadEnvelope if that is not
     the one it was made with, or if the receiver cannot open it either."""
     ephemeral, key = _sender_keys(seed, receiver_key)
     if envelope[:32] != ephemeral:

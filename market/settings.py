@@ -1,4 +1,4 @@
-"""The network file: what a node must know, and check, about the chain it lives on. Parsing only; no environment, no disk."""
+"""The network file: what a node must know, and check, about the chain it lives on. Only parsing; no disk."""
 
 import json
 from dataclasses import asdict, dataclass, field

@@ -194,7 +194,7 @@ def test_an_unknown_job_may_be_a_block_away(board: Board) -> None:
 
 
 def test_a_service_that_lost_its_database_numbers_on_from_where_it_was(tmp_path: Path) -> None:
-    """Threat 53: readers ask for what came after the last number they saw, and must not wait for an old one to return."""
+    """Threat 53: readers ask for what came after the last number they saw, whoever counted it."""
     numbers = []
     for life in ("before", "after"):
         engine = open_database(str(tmp_path / f"{life}.db"))
