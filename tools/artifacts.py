@@ -54,7 +54,7 @@ def compile_sources() -> Output:
         "remappings": forge["remappings"],
         "optimizer": {"enabled": forge["optimizer"], "runs": forge["optimizer_runs"]},
         "evmVersion": forge["evm_version"],
-        "viaIR": forge.get("via_ir", False),
+        "viaIR": forge["additional_compiler_profiles"][0]["via_ir"],
         "metadata": {"useLiteralContent": False, "bytecodeHash": "ipfs", "appendCBOR": True},
         "outputSelection": {"*": {"*": ["abi", "storageLayout", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
     }

@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Base} from "./Base.t.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
-import {Market} from "../src/Market.sol";
 import {FalseToken, FeeToken, OddToken, ReentrantToken, SilentToken} from "./mocks/OddTokens.sol";
 
 /// @notice P1.3: deposits credit what arrives, whatever the token does.
@@ -57,7 +56,7 @@ contract DepositTest is Base {
     }
 
     function test_deposit_feeOnTransfer_creditsWhatArrived() public {
-        (Market odd, OddToken coin) = _oddMarket(new FeeToken());
+        (IMarket odd, OddToken coin) = _oddMarket(new FeeToken());
         coin.mint(address(this), 1000);
         odd.deposit(1000);
         assertEq(odd.free(address(this)), 990);
@@ -65,14 +64,14 @@ contract DepositTest is Base {
     }
 
     function test_deposit_tokenReturnsFalse_reverts() public {
-        (Market odd, OddToken coin) = _oddMarket(new FalseToken());
+        (IMarket odd, OddToken coin) = _oddMarket(new FalseToken());
         coin.mint(address(this), 1000);
         vm.expectRevert(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(coin)));
         odd.deposit(1000);
     }
 
     function test_deposit_tokenReturnsNothing_isFine() public {
-        (Market odd, OddToken coin) = _oddMarket(new SilentToken());
+        (IMarket odd, OddToken coin) = _oddMarket(new SilentToken());
         coin.mint(address(this), 1000);
         odd.deposit(1000);
         odd.withdraw(stranger, 400);
@@ -82,10 +81,10 @@ contract DepositTest is Base {
 
     function test_deposit_insideADeposit_isNotMeasuredTwice() public {
         ReentrantToken coin = new ReentrantToken();
-        (Market odd,) = _oddMarket(coin);
+        (IMarket odd,) = _oddMarket(coin);
         coin.mint(address(this), 1000);
         coin.mint(address(coin), 1000);
-        coin.arm(IMarket(address(odd)), abi.encodeCall(IMarket.deposit, (1000)));
+        coin.arm(odd, abi.encodeCall(IMarket.deposit, (1000)));
         odd.deposit(1000);
         assertFalse(coin.succeeded());
         assertEq(odd.free(address(this)) + odd.free(address(coin)), coin.balanceOf(address(odd)));
@@ -93,18 +92,18 @@ contract DepositTest is Base {
 
     function test_withdraw_insideAWithdraw_gainsNothing() public {
         ReentrantToken coin = new ReentrantToken();
-        (Market odd,) = _oddMarket(coin);
+        (IMarket odd,) = _oddMarket(coin);
         coin.mint(address(this), 1000);
         odd.depositFor(address(coin), 500);
         odd.deposit(500);
-        coin.arm(IMarket(address(odd)), abi.encodeCall(IMarket.withdraw, (address(coin), 500)));
+        coin.arm(odd, abi.encodeCall(IMarket.withdraw, (address(coin), 500)));
         odd.withdraw(stranger, 500);
         assertFalse(coin.succeeded());
         assertEq(odd.free(address(coin)), coin.balanceOf(address(odd)));
     }
 
-    function _oddMarket(OddToken coin) private returns (Market, OddToken) {
-        return (new Market(address(coin), STAKE, 0.01e18, address(0), _limits()), coin);
+    function _oddMarket(OddToken coin) private returns (IMarket, OddToken) {
+        return (_deployMarket(address(coin), STAKE, 0.01e18, address(0), _limits()), coin);
     }
 
     function _permit(address owner, uint256 key, uint256 amount) private view returns (uint8, bytes32, bytes32) {

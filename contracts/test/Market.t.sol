@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Base} from "./Base.t.sol";
-import {Market} from "../src/Market.sol";
+import {IMarket} from "../src/interfaces/IMarket.sol";
 import {Messages} from "../src/libraries/Messages.sol";
 
 /// @notice P1.5 and the few calls without a file of their own.
@@ -103,6 +103,6 @@ contract MarketTest is Base {
 
     function _refused(address token_, uint96 fee, Limits memory limits, bytes4 reason) private {
         vm.expectRevert(reason);
-        new Market(token_, STAKE, fee, address(0), limits);
+        _deployMarket(token_, STAKE, fee, address(0), limits);
     }
 }

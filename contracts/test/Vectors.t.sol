@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Base} from "./Base.t.sol";
-import {Market} from "../src/Market.sol";
+import {IMarket} from "../src/interfaces/IMarket.sol";
 import {Committee} from "../src/libraries/Committee.sol";
 import {Messages} from "../src/libraries/Messages.sol";
 import {Payout} from "../src/libraries/Payout.sol";
@@ -16,7 +16,7 @@ contract VectorsTest is Base {
         vm.chainId(vm.parseJsonUint(json, ".chainId"));
         bytes memory arguments = abi.encode(address(token), STAKE, uint96(0.01e18), address(0), _limits());
         deployCodeTo("Market.sol:Market", arguments, where);
-        market = Market(where);
+        market = IMarket(where);
         count = vm.parseJsonUint(json, ".count");
         assertGt(count, 0);
     }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Base} from "./Base.t.sol";
-import {Market} from "../src/Market.sol";
+import {IMarket} from "../src/interfaces/IMarket.sol";
 import {Committee} from "../src/libraries/Committee.sol";
 import {Votes} from "../src/libraries/Votes.sol";
 import {FixedBeacon} from "./mocks/Accounts.sol";
@@ -104,7 +104,7 @@ contract VoteTest is Base {
 
     function test_beacon_givesTheSeed_zeroMeansGone() public {
         FixedBeacon beacon = new FixedBeacon();
-        market = new Market(address(token), STAKE, 0.01e18, address(beacon), _limits());
+        market = _deployMarket(address(token), STAKE, 0.01e18, address(beacon), _limits());
         _fund(requester, 1000e18);
         _fund(providers[0], 100e18);
         _moreSeats(24);

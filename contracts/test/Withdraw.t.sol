@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Base} from "./Base.t.sol";
-import {Market} from "../src/Market.sol";
+import {IMarket} from "../src/interfaces/IMarket.sol";
 import {BlocklistToken} from "./mocks/OddTokens.sol";
 
 /// @notice P1.3, P3.4: owners pull; one blocked payee is its own problem only.
@@ -45,7 +45,7 @@ contract WithdrawTest is Base {
 
     function test_withdraw_blockedPayee_holdsUpNobodyElse() public {
         BlocklistToken coin = new BlocklistToken();
-        Market odd = new Market(address(coin), STAKE, 0.01e18, address(0), _limits());
+        IMarket odd = _deployMarket(address(coin), STAKE, 0.01e18, address(0), _limits());
         coin.mint(address(this), 20);
         odd.depositFor(requester, 10);
         odd.depositFor(stranger, 10);

@@ -4,15 +4,15 @@ pragma solidity 0.8.37;
 import {StdInvariant} from "forge-std/StdInvariant.sol";
 import {Test} from "forge-std/Test.sol";
 import {IMarketBase} from "../../src/interfaces/IMarketBase.sol";
-import {HeldToken} from "../../src/HeldToken.sol";
-import {Market} from "../../src/Market.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {IMarket} from "../../src/interfaces/IMarket.sol";
 import {Handler} from "./Handler.sol";
 
 /// @notice P1.4, P3.1: no unit appears or is lost, and a job settles once, whatever happens in whatever order.
 contract ConservationTest is StdInvariant, Test {
     Handler private handler;
-    Market private market;
-    HeldToken private token;
+    IMarket private market;
+    ERC20Permit private token;
 
     function setUp() public {
         handler = new Handler();

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {Base} from "../Base.t.sol";
-import {HeldToken} from "../../src/HeldToken.sol";
-import {Market} from "../../src/Market.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {IMarket} from "../../src/interfaces/IMarket.sol";
 import {Committee} from "../../src/libraries/Committee.sol";
 import {Votes} from "../../src/libraries/Votes.sol";
 
@@ -33,11 +33,11 @@ contract Handler is Base {
         accounts.push(makeAddr("more hot"));
     }
 
-    function marketUnderTest() external view returns (Market) {
+    function marketUnderTest() external view returns (IMarket) {
         return market;
     }
 
-    function tokenUnderTest() external view returns (HeldToken) {
+    function tokenUnderTest() external view returns (ERC20Permit) {
         return token;
     }
 
