@@ -79,7 +79,7 @@ def test_a_job_finishes_without_the_market_service_and_the_index_is_rebuilt_equa
         try:
             ended = town.settle(job)
         finally:
-            town.restart_service()
+            town.start("service")
     check_ended(town, ended, Outcome.MEASURED)
     assert ended.lanes[0].payout > 0
     assert all(check.ok for check in client.verify(ended))

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -52,7 +54,7 @@ class Town:
     scratch: Path
     clients: list[Client] = field(default_factory=list)
 
-    @property
+    @cached_property
     def chain(self) -> Chain:
         return self.devnet.chain()
 
@@ -191,9 +193,26 @@ class Town:
             time.sleep(0.1)
 
     def start(self, name: str, **env: str) -> int:
-        """Start `requester`, `provider-N` or `validator-N` as its user would."""
-        role = name.split("-")[0]
-        return self.devnet.processes.start(name, self.devnet.command(role, "run", home=name), env)
+        """Start `requester`, `provider-N`, `validator-N`, `store` or `service` as its user would."""
+        if name in ("store", "service"):
+            argv = self._server(name)
+        else:
+            argv = self.devnet.command(name.split("-")[0], "run", home=name)
+        return self.devnet.processes.start(name, argv, env)
+
+    def _server(self, name: str) -> list[str]:
+        """The command of a server that comes back at the address in the network file."""
+        network, state = self.devnet.network, self.devnet.state
+        if name == "store":
+            listen = urlsplit(network.stores[0]).netloc
+            return self.devnet.command("store", "serve", "--dir", str(state / "store"), "--listen", listen)
+        listen = urlsplit(network.service or "").netloc
+        return self.devnet.command("market", "serve", "--db", str(state / "service.db"), "--listen", listen)
+
+    def reorg(self, depth: int) -> None:
+        """Replace the newest blocks by empty ones. A connection takes that for a lagging RPC at first: look anew."""
+        self.devnet.anvil.reorg(depth)
+        self.__dict__.pop("chain", None)
 
     def kill(self, name: str) -> None:
         """kill -9, as a power cut does."""
@@ -209,12 +228,6 @@ class Town:
         """A market service of its own, with a database of its own."""
         db = str(self.devnet.state / f"{name}.db")
         self.devnet.processes.start(name, self.devnet.command("market", "serve", "--db", db, "--listen", "127.0.0.1:0"))
-
-    def restart_service(self) -> None:
-        """The service comes back at its address, with nothing in its database."""
-        listen = (self.devnet.network.service or "").removeprefix("http://")
-        db = str(self.devnet.state / "service.db")
-        self.devnet.processes.start("service", self.devnet.command("market", "serve", "--db", db, "--listen", listen))
 
     def index_hash(self, name: str) -> str:
         """What an index has, once it has caught up with a chain that rests."""
