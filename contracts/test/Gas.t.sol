@@ -8,23 +8,28 @@ import {Base} from "./Base.t.sol";
 contract GasTest is Base {
     string private constant GROUP = "Gas";
     uint256 private _total;
+    uint256 private _postAndAccept;
+
+    /// @dev A ratchet at what the road costs today; it only ever goes down. The aim of P6.2, 600,000, is not reached yet.
+    uint256 private constant PLAIN_CEILING = 800_000;
 
     /// @notice P6.2: three validators, one lane, everybody's own transactions, accounts that have been here before.
-    function test_plainRoad_costsAtMostTheTarget() public {
+    function test_plainRoad_doesNotGetDearer() public {
         _wholeJob(keccak256("first job, so that no ledger slot is fresh"));
         _total = 0;
         _wholeJob(SALT);
         vm.snapshotValue(GROUP, "plain: total", _total);
+        assertLe(_total, PLAIN_CEILING);
     }
 
     /// @notice The same with bids gathered on signed terms: `open` in place of `post` and `accept` (P2.5).
-    function test_plainRoadWithOpen() public {
+    function test_open_costsLessThanPostAndAccept() public {
         _wholeJob(keccak256("first job, so that no ledger slot is fresh"));
         JobTerms memory terms = _terms();
         (Bid[] memory bids, bytes[] memory signatures) = _offers(market.hashTerms(terms), 1, PRICE);
         vm.prank(requester);
         market.open(terms, bids, signatures);
-        vm.snapshotGasLastCall(GROUP, "open instead of post and accept");
+        assertLt(vm.snapshotGasLastCall(GROUP, "open instead of post and accept"), _postAndAccept);
     }
 
     function _wholeJob(bytes32 salt) private {
@@ -37,6 +42,7 @@ contract GasTest is Base {
         vm.prank(requester);
         market.accept(terms, bids, signatures);
         _record("plain: accept");
+        _postAndAccept = _total;
         _submit(id, 0, WORD);
         _record("plain: submit");
         _commitReveal(id, vote);
