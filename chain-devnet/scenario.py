@@ -48,7 +48,7 @@ def main() -> int:
                 job = tell(user)
             except subprocess.CalledProcessError as failed:
                 return user.give_up(f"`heldout {' '.join(failed.cmd[3:5])}` exited {failed.returncode}")
-            score, paid, sums = verdict(job)
+            score, paid, sums = verdict(job, who_is_who(devnet))
         seconds = time.monotonic() - began
         print(f"\nthe whole story took {seconds:.0f} s, the market's start included")
         if not sums:
@@ -81,11 +81,11 @@ def tell(user: "User") -> dict[str, Any]:
     return shown
 
 
-def verdict(job: dict[str, Any]) -> tuple[int, int, bool]:
+def verdict(job: dict[str, Any], names: dict[str, str]) -> tuple[int, int, bool]:
     """(score in ppm, paid to the provider in wei, whether everything claimed is true), with the money table."""
     step("the money, to the last unit")
     rows = [
-        (row["direction"], row["purpose"], row["account"], format_tokens(int(row["amount"]["wei"])))
+        (row["direction"], row["purpose"], names.get(row["account"], row["account"]), _tokens(row["amount"]))
         for row in job["money"]
     ]
     print("\n".join(table(("", "for", "who", "HELD"), rows)))
@@ -96,10 +96,21 @@ def verdict(job: dict[str, Any]) -> tuple[int, int, bool]:
     lane = job["lanes"][0]
     score, paid = int(lane["score_ppm"] or 0), int(lane["payout"]["wei"])
     votes = [votes[0] for round_ in job["rounds"] for votes in round_["votes"].values()]
-    print(f"votes    {'  '.join(votes)}   (three strangers, one number)")
+    print(f"votes    {'  '.join(votes)}   ({len(votes)} drawn seats, one number)")
     settled = job["state"] == "settled" and job["outcome"] == "measured"
     agreed = len(votes) >= 3 and set(votes) == {describe_score(score)}
     return score, paid, settled and agreed and paid > 0 and came == went and bool(job["sums"])
+
+
+def who_is_who(devnet: Devnet) -> dict[str, str]:
+    """Names of the devnet's parties, by address."""
+    parties = ["requester", *(f"provider-{n}" for n in range(PROVIDERS))]
+    owners = {devnet.keys(f"validator-{n}-cold").address: f"validator-{n}" for n in range(VALIDATORS)}
+    return {str(devnet.keys(name).address): name for name in parties} | {str(a): n for a, n in owners.items()}
+
+
+def _tokens(amount: dict[str, str]) -> str:
+    return format_tokens(int(amount["wei"]))
 
 
 class User:

@@ -241,8 +241,9 @@ def risks(view: View) -> list[Risk]:
         State.COMMITTING: job.terms.commitWindow,
     }.get(job.state)
     undone = [duty for duty in duties(view) if isinstance(duty, Accept | ReleaseTraining | ReleaseHeldOut)]
-    if undone and window and at_risk(job.deadline, view.now, window, spare=0.5):
-        what = "bids to accept" if isinstance(undone[0], Accept) else "keys to release"
+    accepting = bool(undone) and isinstance(undone[0], Accept)  # by default due when half of the window is over
+    if undone and window and at_risk(job.deadline, view.now, window, spare=0.25 if accepting else 0.5):
+        what = "bids to accept" if accepting else "keys to release"
         found.append(Risk("release_at_risk", f"{len(undone)} {what}, {left} s left"))
     if job.state is State.OPEN and not view.offers and at_risk(job.deadline, view.now, job.terms.bidWindow):
         found.append(Risk("no_bids", f"no valid bid yet, {left} s left; at the deadline everything is refunded"))

@@ -100,10 +100,12 @@ def _movement_json(row: Movement) -> dict[str, Any]:
 
 
 def _purpose(row: Movement) -> str:
+    return "slash" if row.purpose is None else _label(row.purpose, row.incoming)
+
+
+def _label(purpose: int, incoming: bool) -> str:
     """What money was for. What comes in to be refunded, if it is not spent, is the escrow."""
-    if row.purpose is None:
-        return "slash"
-    return "escrow" if row.incoming and row.purpose is Purpose.REFUND else row.purpose.name.lower()
+    return "escrow" if incoming and purpose == Purpose.REFUND else Purpose(purpose).name.lower()
 
 
 # ------------------------------------------------------------------------------------------------ for people
@@ -181,9 +183,10 @@ def _party(party: int) -> str:
 
 
 def _moved(args: dict[str, Any]) -> str:
-    state = State(args["state"]).name.lower()
+    state = State(args["state"])
     round_ = f", round {args['round']}" if args["round"] else ""
-    return f"{state}{round_}, until {clock(args['deadline'])}"
+    until = "" if state is State.SETTLED else f", until {clock(args['deadline'])}"
+    return f"{state.name.lower()}{round_}{until}"
 
 
 def _accepted(args: dict[str, Any]) -> str:
@@ -205,8 +208,8 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "Answered": lambda a: f"{_party(a['party'])} answered on chain",
     "Unanswered": lambda a: f"{_party(a['party'])} did not answer",
     "Appealed": lambda a: f"round {a['round']} called by {a['by']}, bond {format_tokens(a['bond'])}",
-    "Locked": lambda a: f"in   {format_tokens(a['amount'])} from {a['from']}",
-    "Paid": lambda a: f"out  {format_tokens(a['amount'])} to {a['to']}",
+    "Locked": lambda a: f"in   {format_tokens(a['amount'])} {_label(a['purpose'], True)} from {a['from']}",
+    "Paid": lambda a: f"out  {format_tokens(a['amount'])} {_label(a['purpose'], False)} to {a['to']}",
     "Slashed": lambda a: f"seat {a['seat']} slashed by {format_tokens(a['amount'])}",
     "Artifact": lambda a: f"artifact {hexed(a['artifact'])} made by {a['maker']}, owned by {a['owner']}",
     "LaneSettled": lambda a: f"lane {a['lane']}: {describe_score(a['score'])}, paid {format_tokens(a['payout'])}",
