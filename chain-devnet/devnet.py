@@ -6,11 +6,14 @@ STATE/network.json   what every command reads        STATE/pids.json   the proce
       chain.json     anvil's state over restarts     STATE/service.db  the service's index
 """
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import time
+import tomllib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +28,11 @@ from heldout.devnet.deploy import deploy_market, stake_validator
 from heldout.devnet.processes import Processes
 from heldout.market.chain import Chain, Outbox, connect
 from heldout.market.chain.deposits import deposit
-from heldout.market.errors import AlreadyRunning, HeldoutError
+from heldout.market.errors import AlreadyRunning, HeldoutError, SandboxProblem
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.money import Wei
+from heldout.market.sandbox import Runner, open_runner
 from heldout.market.settings import Network
 
 READY_S = 30.0
@@ -95,6 +99,15 @@ class Devnet:
         self.anvil.rpc.close()
         self.processes.stop()
 
+    def clear_sandboxes(self) -> None:
+        """Remove what providers ended in mid-training left for their next start: containers, mounts."""
+        for config in self.state.glob("keys/provider-*/provider.toml"):
+            kind, sandbox = tomllib.loads(config.read_text())["run"]["runner"], config.parent / "sandbox"
+            if sandbox.exists():
+                with suppress(SandboxProblem):
+                    runner = open_runner(kind, sandbox, chain_id=self.network.chain_id)
+                    asyncio.run(_reconcile(runner))
+
     def __enter__(self) -> "Devnet":
         return self
 
@@ -102,6 +115,7 @@ class Devnet:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.down()
+        self.clear_sandboxes()
 
     # ----------------------------------------------------------------------------------------------- using it
 
@@ -239,6 +253,10 @@ def _start_chain(state: Path, processes: Processes) -> Devnet:
     (state / "network.json").write_text(network.to_json())
     _write_password(state / "password")
     return Devnet(state, anvil, processes)
+
+
+async def _reconcile(runner: Runner) -> None:
+    await runner.reconcile([])
 
 
 def _job_images() -> dict[str, str]:

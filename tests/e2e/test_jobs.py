@@ -21,7 +21,7 @@ def test_an_honest_job_pays_what_its_score_is_worth_and_anyone_can_verify_it(tow
     assert lane.payout == payout_down(lane.price, Ppm(lane.score), terms.floor, terms.target, terms.floorPay) > 0
     assert len(set(ended.rounds[0].votes.values())) == 1
     assert len(set(ended.rounds[0].evidence.values())) == 1
-    weights = client.fetch(ended, 0)
+    weights = town.fetch(client, ended)
     assert all(check.ok for check in client.verify(ended, {0: weights}))
     fees = [m.amount for m in ended.money if m.purpose is Purpose.FEE]
     assert fees == [terms.fee] * 3

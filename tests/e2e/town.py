@@ -25,6 +25,7 @@ from heldout.devnet.devnet import Devnet
 from heldout.market.chain import Chain
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
+from heldout.market.errors import BadInput
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import VACANT, JobState, Outcome, State, fold
 from heldout.market.mail import Mail
@@ -145,6 +146,17 @@ class Town:
 
     def played_provider(self, number: int) -> "PlayedProvider":
         return PlayedProvider(self, number)
+
+    def fetch(self, client: Client, ended: JobState, lane: int = 0) -> bytes:
+        """The weights of a paid lane. The half key that opens them may still be on its way."""
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return client.fetch(ended, lane)
+            except BadInput as problem:
+                if problem.code != "not_delivered" or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.5)
 
     def cold_of(self, validator: int) -> str:
         """Who is paid for what `validator-N` does."""
