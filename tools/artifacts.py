@@ -90,8 +90,8 @@ def signature(entry: dict[str, Any]) -> str:
     """An ABI entry on one line, e.g. ``function pin(bytes32)``; tuples by the name of their struct."""
 
     def shown(part: dict[str, Any]) -> str:
-        named: str = part["internalType"].split(" ")[-1].split(".")[-1] if part["type"].startswith("tuple") else part["type"]
-        return named + (" indexed" if part.get("indexed") else "")
+        kind: str = part["internalType"] if part["type"].startswith("tuple") else part["type"]
+        return kind.split(" ")[-1].split(".")[-1] + (" indexed" if part.get("indexed") else "")
 
     returns = ",".join(map(shown, entry.get("outputs", [])))
     mutability = "" if entry.get("stateMutability", "nonpayable") == "nonpayable" else f" {entry['stateMutability']}"
