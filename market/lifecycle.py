@@ -220,7 +220,7 @@ def _moved(job: JobState, event: ChainEvent) -> JobState:
         rounds=rounds,
         deadline=Timestamp(event.args["deadline"]),
         demanded=frozenset() if fresh else job.demanded,
-        pending=frozenset(),
+        pending=frozenset() if fresh else job.pending,  # a second demand of a stage moves its deadline as well
     )
 
 

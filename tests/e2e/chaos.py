@@ -43,7 +43,13 @@ class Chaos:
 
     def strike(self, live: list[JobId]) -> str:
         """One fault. `live` are the jobs whose deadline may be let pass."""
-        faults = [self._kill, self._hang, self._reorg, self._stall_chain, lambda: self._pass_deadline(live)]
+        faults: list[Callable[[], str]] = [
+            self._kill,
+            self._hang,
+            self._reorg,
+            self._stall_chain,
+            lambda: self._pass_deadline(live),
+        ]
         return self._random.choices(faults, weights=(6, 4, 4, 1, 1 if live else 0))[0]()
 
     def heal(self, *, all_now: bool = False) -> None:

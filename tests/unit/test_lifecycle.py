@@ -110,6 +110,18 @@ def test_a_demand_moves_the_deadline_and_an_answer_lifts_it() -> None:
     assert job_after(log).demanded == frozenset(), "a new round may demand again"
 
 
+def test_a_second_demand_does_not_hide_the_first() -> None:
+    """P4.5: each `Demanded` follows a `Moved` of the same stage; whoever was asked before still owes an answer."""
+    log = honest_job()
+    log.events = log.events[:8]
+    for party in (0, REQUESTER):
+        log("Moved", state=3, round=1, deadline=3_500 + party)
+        log("Demanded", party=party, by=PROVIDERS[0], deadline=3_500 + party)
+    assert job_after(log).pending == {0, REQUESTER}
+    log("Answered", party=REQUESTER, envelopes=b"[]", deadline=3_508)
+    assert job_after(log).pending == {0}
+
+
 @pytest.mark.parametrize(
     ("state", "move"),
     [
