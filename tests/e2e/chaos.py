@@ -43,14 +43,16 @@ class Chaos:
 
     def strike(self, live: list[JobId]) -> str:
         """One fault. `live` are the jobs whose deadline may be let pass."""
-        faults: list[Callable[[], str]] = [
-            self._kill,
-            self._hang,
-            self._reorg,
-            self._stall_chain,
-            lambda: self._pass_deadline(live),
+        faults: list[tuple[int, Callable[[], str]]] = [
+            (6, self._kill),
+            (4, self._hang),
+            (4, self._reorg),
+            (1, self._stall_chain),
+            (1, self._empty_service),
+            (1 if live else 0, lambda: self._pass_deadline(live)),
         ]
-        return self._random.choices(faults, weights=(6, 4, 4, 1, 1 if live else 0))[0]()
+        weights, acts = zip(*faults, strict=True)
+        return self._random.choices(acts, weights)[0]()
 
     def heal(self, *, all_now: bool = False) -> None:
         for name, wound in list(self._wounds.items()):
@@ -88,6 +90,16 @@ class Chaos:
         os.kill(pid, signal.SIGSTOP)
         self._wound(name, lambda: os.kill(pid, signal.SIGCONT))
         return f"stop {name}"
+
+    def _empty_service(self) -> str:
+        """The market service loses its database, with all letters in it, and begins anew."""
+        if "service" in self._wounds:
+            return "nothing"
+        self.town.kill("service")
+        for path in self.town.devnet.state.glob("service.db*"):
+            path.unlink()
+        self._wound("service", lambda: self.town.start("service"))
+        return "empty service"
 
     def _reorg(self) -> str:
         depth = self._random.randint(1, DEEPEST_REORG)

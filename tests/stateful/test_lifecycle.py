@@ -48,11 +48,6 @@ _SELDOM = st.integers(0, 4).map(lambda n: 4 - n)
 _SHARE = st.integers(0, 100)
 
 
-def while_(*states: State) -> Any:
-    """A rule for these states."""
-    return precondition(lambda life: life.state in states)
-
-
 class Life(RuleBasedStateMachine):
     """One job."""
 
@@ -128,7 +123,7 @@ class Life(RuleBasedStateMachine):
         if waits:
             self.bind(prices)
 
-    @while_(State.OPEN)
+    @precondition(lambda life: life.state is State.OPEN)
     @rule(prices=_PRICES)
     def accept(self, prices: list[int]) -> None:
         self.bind(prices)
@@ -143,7 +138,7 @@ class Life(RuleBasedStateMachine):
             self.pay(unused, Purpose.REFUND)
         self.enter(State.RUNNING)
 
-    @while_(State.OPEN)
+    @precondition(lambda life: life.state is State.OPEN)
     @rule(chance=_SELDOM)
     def give_up(self, chance: int) -> None:
         """`cancel` before the deadline, `expire` from it on."""
