@@ -108,6 +108,10 @@ class Anvil:
     def mine(self, blocks: int = 1) -> None:
         self.call("anvil_mine", hex(blocks))
 
+    def set_eth(self, who: str, wei: int) -> None:
+        """Gas money out of nothing."""
+        self.call("anvil_setBalance", who, hex(wei))
+
     def reorg(self, depth: int) -> None:
         """Replace the newest `depth` blocks by empty ones; their transactions are gone, mempool included."""
         self.call("anvil_reorg", depth, [])

@@ -16,6 +16,7 @@ def main(argv: Sequence[str]) -> int:
         "up": Command("start chain, contracts, store, service and nodes", f"{_HERE}:up"),
         "down": Command("end all of its processes; `up` goes on from there", f"{_HERE}:down"),
         "warp": Command("move block time on", f"{_HERE}:warp"),
+        "fund": Command("play money and gas for a key ring or address", f"{_HERE}:fund"),
         "accounts": Command("the test accounts and what they hold", f"{_HERE}:accounts"),
     }
     about = "A devnet: anvil with the market deployed, and everything around it. Keys are public, money is play money."
@@ -102,6 +103,29 @@ def warp(args: argparse.Namespace) -> int:
     devnet.warp(args.seconds)
     head = devnet.chain().head()
     emit(args, {"block": head.number, "timestamp": head.timestamp}, f"block {head.number} at {head.timestamp}")
+    return 0
+
+
+def fund_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_state(parser)
+    parser.add_argument("address", metavar="ADDRESS", nargs="?", help="default: that of the key ring in --home")
+
+
+def fund(args: argparse.Namespace) -> int:
+    """Give an address as many tokens as a test account starts with, and gas money: this chain's have no value."""
+    from heldout.devnet.devnet import Devnet
+    from heldout.market.chain import checksum
+    from heldout.market.console import amount, home_path
+    from heldout.market.keys import KeyRing
+    from heldout.market.money import format_tokens
+
+    devnet = Devnet.attach(_state(args))
+    who = checksum(args.address) if args.address else KeyRing.address_of(home_path(args))
+    devnet.fund(who)
+    chain = devnet.chain()
+    tokens, gas = chain.token_balance(who), chain.eth(who)
+    told = {"address": who, "tokens": amount(tokens), "gas": amount(gas)}
+    emit(args, told, f"{who} holds {format_tokens(tokens)} HELD and {format_tokens(gas)} ETH for gas")
     return 0
 
 

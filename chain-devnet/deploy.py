@@ -1,5 +1,6 @@
 """Putting token and market on a fresh test chain, giving every test account tokens, and staking validators."""
 
+import time
 from typing import Any
 
 from heldout.devnet import accounts, parameters
@@ -25,9 +26,9 @@ def deploy_market(anvil: Anvil, *, stores: tuple[str, ...] = (), service: str | 
     limits = parameters.LIMITS.as_tuple()
     terms = (token["contractAddress"], parameters.SEAT_STAKE, parameters.MINIMUM_FEE, NO_BEACON, limits)
     market = _create(anvil, "Market", terms)
-    held = Contract("HeldToken", checksum(token["contractAddress"]))
+    held = checksum(token["contractAddress"])
     for index in range(1, accounts.COUNT):
-        _transact(anvil, held.address, held.encode("transfer", (accounts.address(index), parameters.GRANT)))
+        grant_tokens(anvil, held, accounts.address(index))
     code = anvil.call("eth_getCode", market["contractAddress"], "latest")
     return Network(
         name="devnet",
@@ -35,13 +36,18 @@ def deploy_market(anvil: Anvil, *, stores: tuple[str, ...] = (), service: str | 
         genesis=anvil.call("eth_getBlockByNumber", "0x0", False)["hash"],
         rpc=(anvil.url,),
         market=checksum(market["contractAddress"]),
-        token=held.address,
+        token=held,
         deploy_block=int(market["blockNumber"], 16),
         code_hash=hexed(keccak256(bytes.fromhex(code[2:]))),
         stores=stores,
         service=service,
         confirmations=parameters.CONFIRMATIONS,
     )
+
+
+def grant_tokens(anvil: Anvil, token: Address, who: str) -> None:
+    """What every test account starts with, out of the deployer's supply, to any address."""
+    _transact(anvil, token, Contract("HeldToken", token).encode("transfer", (who, parameters.GRANT)))
 
 
 def stake_validator(chain: Chain, journal: Journal, cold: KeyRing, hot: KeyRing, seats: int) -> range:
@@ -62,9 +68,9 @@ def _transact(anvil: Anvil, to: Address | None, data: bytes) -> dict[str, Any]:
     """From the deployer, whose key anvil holds itself."""
     request: dict[str, Any] = {"from": accounts.address(0), "data": hexed(data)}
     hash_ = anvil.call("eth_sendTransaction", request | ({"to": to} if to else {}))
-    receipt: dict[str, Any] | None = None
-    while receipt is None:  # anvil answers a moment before it has mined
-        receipt = anvil.call("eth_getTransactionReceipt", hash_)
+    receipt: dict[str, Any] | None
+    while (receipt := anvil.call("eth_getTransactionReceipt", hash_)) is None:  # anvil answers before it has mined
+        time.sleep(0.01)
     if receipt["status"] != "0x1":
         raise ChainProblem(f"the devnet's deployment was reverted: {hash_}")
     return receipt

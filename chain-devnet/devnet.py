@@ -24,7 +24,7 @@ import httpx2
 
 from heldout.devnet import accounts, parameters
 from heldout.devnet.anvil import Anvil, free_port
-from heldout.devnet.deploy import deploy_market, stake_validator
+from heldout.devnet.deploy import deploy_market, grant_tokens, stake_validator
 from heldout.devnet.processes import Processes
 from heldout.market.chain import Chain, Outbox, connect
 from heldout.market.chain.deposits import deposit
@@ -34,6 +34,7 @@ from heldout.market.keys import KeyRing
 from heldout.market.money import Wei
 from heldout.market.sandbox import Runner, open_runner
 from heldout.market.settings import Network
+from heldout.market.terms import Address
 
 READY_S = 30.0
 
@@ -156,6 +157,11 @@ class Devnet:
         chain, account = self.chain(), self.keys(name).account
         with Journal(self.home(name) / "grant") as journal:
             deposit(chain, Outbox(chain, account, journal), account, amount)
+
+    def fund(self, who: Address) -> None:
+        """Tokens and gas money for any address, as every test account has them."""
+        self.anvil.set_eth(who, max(self.chain().eth(who), parameters.GAS_MONEY))
+        grant_tokens(self.anvil, self.network.token, who)
 
     def stake(self, validator: int, seats: int = parameters.SEATS_PER_VALIDATOR) -> range:
         """Stake seats for `validator-N` from its cold key; returns their indices."""

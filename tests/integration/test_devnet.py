@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from heldout.devnet import Devnet, accounts, parameters
+from heldout.devnet.cli import main as cli
 from heldout.devnet.processes import Processes
 from heldout.market.errors import AlreadyRunning, BadInput, HeldoutError
 from heldout.market.keys import KeyRing
@@ -35,6 +36,18 @@ def test_every_test_account_has_tokens_and_gas_money(devnet: Devnet) -> None:
         who = devnet.keys(name).address
         assert chain.token_balance(who) == parameters.GRANT
         assert chain.eth(who) > ONE_TOKEN
+
+
+def test_a_key_ring_made_by_hand_can_be_funded_and_keeps_what_gas_money_it_has(devnet: Devnet, tmp_path: Path) -> None:
+    """A provider or validator of one's own begins with nothing."""
+    chain, who = devnet.chain(), KeyRing.create(tmp_path / "mine", "a password", light=True).address
+    requester = devnet.keys("requester").address
+    rich = chain.eth(requester)
+    assert (chain.token_balance(who), chain.eth(who)) == (0, 0)
+    assert cli(["fund", "--state", str(devnet.state), "--home", str(tmp_path / "mine")]) == 0
+    assert cli(["fund", "--state", str(devnet.state), requester]) == 0
+    assert (chain.token_balance(who), chain.eth(who)) == (parameters.GRANT, parameters.GAS_MONEY)
+    assert (chain.token_balance(requester), chain.eth(requester)) == (2 * parameters.GRANT, rich)
 
 
 def test_hot_and_cold_keys_differ_and_rings_open_with_the_password_file(devnet: Devnet) -> None:
