@@ -34,6 +34,7 @@ from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, open_ring
 from heldout.market.lifecycle import ChainEvent, JobState, State, fold
 from heldout.market.mail import Mail
+from heldout.market.messages import Letter
 from heldout.market.money import Wei
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId
@@ -66,6 +67,7 @@ class Client:
         self._home = home
         self._journal_name = journal
         self._journal: Journal | None = None
+        self._letters: dict[JobId, list[Letter]] = {}
 
     @staticmethod
     def open(network: Path, *, home: Path, password_file: Path) -> "Client":
@@ -247,7 +249,9 @@ class Client:
         kept = self._shelf.find(job, lane)
         if kept is not None:
             return kept
-        parcel = find_parcel(self.keys, job, lane, self.mail.fetch(job.id)) if job.lanes[lane].word else None
+        letters = self._letters.setdefault(job.id, [])
+        letters += self.mail.fetch(job.id)  # each comes once, and the two that are needed may come apart
+        parcel = find_parcel(self.keys, job, lane, letters) if job.lanes[lane].word else None
         if parcel is None:
             why = "its provider owes half b" if pays(job, lane) else "only a lane that pays can be opened"
             hint = "leave `heldout job watch` running: it demands what does not come"

@@ -40,7 +40,14 @@ PATIENCE_S = 120.0
 _CHEAP = Wei(ONE_TOKEN)
 
 # Short windows for all; and four kinds of training, the first as cheap as can be: the template's own baseline.
-_WINDOWS = {"bids": '"12 s"', "release": '"10 s"', "commit": '"45 s"', "reveal": '"30 s"', "challenge": '"30 s"'}
+_WINDOWS = {
+    "bids": '"12 s"',
+    "work": '"80 s"',
+    "release": '"10 s"',
+    "commit": '"45 s"',
+    "reveal": '"30 s"',
+    "challenge": '"30 s"',
+}
 GOOD_ENOUGH = {**_WINDOWS, "command": '["python", "/in/task/baseline.py"]', "floor": "0.5", "target": "0.9"}
 HARD = {**GOOD_ENOUGH, "floor": "0.9", "target": "0.95"}
 RANDOM = {**GOOD_ENOUGH, "command": '["python", "/in/task/train.py", "--epochs", "0"]'}
