@@ -45,9 +45,10 @@ def deploy_market(anvil: Anvil, *, stores: tuple[str, ...] = (), service: str | 
     )
 
 
-def grant_tokens(anvil: Anvil, token: Address, who: str) -> None:
+def grant_tokens(anvil: Anvil, token: str, who: str) -> None:
     """What every test account starts with, out of the deployer's supply, to any address."""
-    _transact(anvil, token, Contract("HeldToken", token).encode("transfer", (who, parameters.GRANT)))
+    held = Contract("HeldToken", checksum(token))
+    _transact(anvil, held.address, held.encode("transfer", (who, parameters.GRANT)))
 
 
 def stake_validator(chain: Chain, journal: Journal, cold: KeyRing, hot: KeyRing, seats: int) -> range:
@@ -68,9 +69,10 @@ def _transact(anvil: Anvil, to: Address | None, data: bytes) -> dict[str, Any]:
     """From the deployer, whose key anvil holds itself."""
     request: dict[str, Any] = {"from": accounts.address(0), "data": hexed(data)}
     hash_ = anvil.call("eth_sendTransaction", request | ({"to": to} if to else {}))
-    receipt: dict[str, Any] | None
-    while (receipt := anvil.call("eth_getTransactionReceipt", hash_)) is None:  # anvil answers before it has mined
+    receipt: dict[str, Any] | None = None
+    while receipt is None:  # anvil answers a moment before it has mined
         time.sleep(0.01)
+        receipt = anvil.call("eth_getTransactionReceipt", hash_)
     if receipt["status"] != "0x1":
         raise ChainProblem(f"the devnet's deployment was reverted: {hash_}")
     return receipt
