@@ -145,9 +145,9 @@ def parse(text: str, path: Path) -> JobFile:
         where = re.search(r"at line (\d+)", str(problem))
         line = int(where[1]) if where else text.count("\n") + 1
         raise BadJobFile(f"{path}:{line}: {problem}", hint="see https://toml.io for the syntax") from None
-    sections = {name: _read_section(path, text, raw, name) for name in SECTIONS}
     for name in raw.keys() - SECTIONS.keys():
         raise _complaint(path, text, name, "", f"there is no section [{name}]", hint=f"known: {', '.join(SECTIONS)}")
+    sections = {name: _read_section(path, text, raw, name) for name in SECTIONS}
     job = _build(path, text, sections)
     _check_together(job)
     return job
