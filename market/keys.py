@@ -105,11 +105,13 @@ def backup(directory: Path, file: Path) -> None:
 
 def restore(file: Path, directory: Path, password: str) -> KeyRing:
     """A key ring from a backup, opened once to be sure. Never overwrites a key."""
+    if not file.exists():
+        raise KeyProblem(f"there is no {file}", hint="name a file made with `heldout key backup`", code="no_keys")
     stores = _read(file)
     if stores.get("format") != BACKUP_FORMAT:
         raise KeyProblem(f"{file} is not a backup of a key ring", hint="make one with `heldout key backup`")
     for name in (ACCOUNT, SECRET):
-        _unlocked(stores[name], password)
+        _unlocked(stores.get(name, {}), password)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _refuse_existing(directory)
     for name in (ACCOUNT, SECRET):
@@ -147,7 +149,7 @@ def new_password(*, password_file: Path | None = None, password_fd: int | None =
 
 def given_password(file: Path | None, fd: int | None) -> str:
     """The first line of a file that only its owner may read, or of an open descriptor. Raises KeyProblem."""
-    if file is not None:
+    if file is not None and file.exists():
         _refuse_loose(file)
     source = file if fd is None else fd
     assert source is not None
@@ -155,9 +157,9 @@ def given_password(file: Path | None, fd: int | None) -> str:
         with open(source, closefd=fd is None) as stream:
             password = stream.readline().rstrip("\r\n")
     except (OSError, ValueError) as problem:
-        raise KeyProblem(f"no password in {source}: {problem}") from None
+        raise KeyProblem(f"no password in {source}: {problem}", code="no_password") from None
     if not password:
-        raise KeyProblem(f"no password in {source}: it is empty")
+        raise KeyProblem(f"no password in {source}: it is empty", code="no_password")
     return password
 
 

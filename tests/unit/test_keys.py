@@ -83,6 +83,23 @@ def test_a_restore_never_overwrites_and_needs_the_password(ring: KeyRing, tmp_pa
     assert not (tmp_path / "new").exists()
 
 
+def test_a_backup_that_is_absent_or_lacks_a_key_is_refused_and_leaves_nothing(ring: KeyRing, tmp_path: Path) -> None:
+    hollow = tmp_path / "hollow"
+    hollow.write_text('{"format": "heldout-keys-v1"}')
+    hollow.chmod(0o600)
+    for file, code in ((hollow, "key_damaged"), (tmp_path / "absent", "no_keys")):
+        with pytest.raises(KeyProblem) as refused:
+            restore(file, tmp_path / "new", PASSWORD)
+        assert refused.value.code == code
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_absent_password_file_is_not_taken_for_an_absent_key(ring: KeyRing, tmp_path: Path) -> None:
+    with pytest.raises(KeyProblem) as refused:
+        open_ring(tmp_path / "ring", password_file=tmp_path / "absent")
+    assert refused.value.code == "no_password"
+
+
 def test_a_flipped_byte_of_a_key_file_is_noticed(ring: KeyRing, tmp_path: Path) -> None:
     """Threat 47: for the ciphertext and for the text around it."""
     path = tmp_path / "ring" / "secret.json"
