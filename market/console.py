@@ -60,6 +60,8 @@ def run_table(prog: str, about: str, commands: Mapping[str, Command], argv: Sequ
     if name not in commands:
         close = get_close_matches(name, commands, 1)
         hint = f"did you mean `{prog} {close[0]}`?" if close else f"see `{prog} --help`"
+        if name.startswith("-"):
+            hint = f"flags stand behind the command: `{prog} COMMAND {clean(name)}`"
         raise BadInput(f"there is no command {prog} {clean(name)}", hint=hint, code="usage")
     command, prog = commands[name], f"{prog} {name}"
     if not isinstance(command.target, str):

@@ -145,6 +145,12 @@ def test_a_typo_is_answered_with_the_nearest_command() -> None:
     assert "heldout wallet" in refused.value.hint
 
 
+def test_a_flag_before_its_command_is_told_where_it_belongs() -> None:
+    with pytest.raises(BadInput) as refused:
+        run_table("heldout", "", {"wallet": Command("", "nowhere:wallet")}, ["--json", "wallet"])
+    assert refused.value.hint == "flags stand behind the command: `heldout COMMAND --json`"
+
+
 def test_the_network_file_is_found_by_flag_then_environment_then_devnet(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
