@@ -4,6 +4,7 @@ import argparse
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from shutil import rmtree
 
 from heldout.market.console import emit
 from heldout.market.errors import BadInput
@@ -30,7 +31,11 @@ def init(args: argparse.Namespace) -> int:
     folder = args.folder or Path(args.template)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} exists and is not empty", hint="name another folder", code="folder_exists")
-    made = [*_copy(templates[args.template], folder), *_copy_schema(folder)]
+    try:
+        made = [*_copy(templates[args.template], folder), *_copy_schema(folder)]
+    except OSError:
+        rmtree(folder, ignore_errors=True)  # it was empty before: half a job folder would be in the way
+        raise
     emit(
         args,
         {"folder": str(folder), "files": made},
