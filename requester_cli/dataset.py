@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from heldout.market import sealing
-from heldout.market.errors import BadInput
+from heldout.market.errors import BadInput, BadWeights
 from heldout.market.weights import read_rows, row_bytes, split_rows
 
 SHARD_UNIT = 1024
@@ -48,9 +48,13 @@ def seal(files: Sequence[bytes], secret: bytes, salt: bytes, shards: int, *, dro
     """Seal the rows of safetensors files with `x` and `y`.
 
     Raises BadInput `duplicate_rows` if inputs occur twice (a provider could have been given the answer to a held-out
-    row), `too_few_rows` if there is not at least one row for each shard, and BadWeights for files that are not rows.
+    row), `too_few_rows` if there is not at least one row for each shard, and `bad_data` for files that are not rows.
     """
-    table = read_rows(files)
+    try:
+        table = read_rows(files)
+    except BadWeights as problem:
+        hint = problem.hint or "each data file is safetensors with x (float32) and y, rows first; was it written whole?"
+        raise BadInput(f"the data cannot be read: {problem.message}", hint=hint, code="bad_data") from None
     order_key = sealing.derive(secret, _ORDER, salt)
     rows = _distinct_rows(list(row_bytes({"x": table["x"]})), drop_duplicates)
     if len(rows) < shards:

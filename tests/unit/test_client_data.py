@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heldout.market import sealing
-from heldout.market.errors import BadEnvelope, BadInput, BadWeights
+from heldout.market.errors import BadEnvelope, BadInput
 from heldout.market.weights import Tensor, decode, encode, row_bytes
 from heldout.requester_cli.dataset import open_all, overlaps, padded_size, seal
 from tests.builders import digest
@@ -87,8 +87,9 @@ def test_too_few_rows_are_refused() -> None:
 @pytest.mark.parametrize("data", [b"", b"\x80\x04pickle", b"PK\x03\x04zip", b"\x93NUMPY"])
 def test_pickle_and_zip_are_refused_unread(data: bytes) -> None:
     """threats.md 63."""
-    with pytest.raises(BadWeights):
+    with pytest.raises(BadInput, match="the data cannot be read") as refused:
         seal([data], SECRET, SALT, 16)
+    assert (refused.value.code, bool(refused.value.hint)) == ("bad_data", True)
 
 
 @pytest.mark.parametrize("size", [1, 1015, 1016, 1017, 5000])
