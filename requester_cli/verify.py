@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from heldout.market.console import emit, table
+from heldout.market.console import emit, say, table
 from heldout.market.errors import OutcomeNegative
 from heldout.requester_cli.session import chosen_job, job_argument, signing
 
@@ -24,7 +24,10 @@ def verify(args: argparse.Namespace) -> int:
     told = [{"what": c.what, "here": c.here, "chain": c.chain, "ok": c.ok} for c in checks]
     good = all(check.ok for check in checks)
     emit(args, {"job": job.id, "ok": good, "checks": told}, *table(("", "what", "here", "on chain"), rows))
+    say(*(f"{check.what}: {check.reason}" for check in checks if check.reason))
     if not good:
         hint = "while the challenge runs, `heldout job appeal` calls a bigger committee"
+        if args.weights:
+            hint = "is this the file that was submitted? `heldout job fetch` downloads that one"
         raise OutcomeNegative("something differs from the chain", hint=hint, code="not_verified")
     return 0

@@ -20,11 +20,12 @@ _MANIFEST_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was recomputed, and whether it is as the chain says."""
+    """One thing that was recomputed, and whether it is as the chain says. `reason` is why `here` is no number."""
 
     what: str
     here: str
     chain: str
+    reason: str = ""
 
     @property
     def ok(self) -> bool:
@@ -71,7 +72,8 @@ def verify(chain: Chain, keys: KeyRing, job: JobState, weights: dict[int, bytes]
         result = score(job.terms, graph, data, shards)
         evidences[lane] = result.evidence
         here, there = vote_of(result), standing[lane]
-        checks.append(Check(f"score of lane {lane}", describe_score(here), describe_score(there)))
+        told = result.reason or ""
+        checks.append(Check(f"score of lane {lane}", describe_score(here), describe_score(there), told))
     return [*checks, *_evidence(job, standing, evidences)]
 
 

@@ -84,5 +84,7 @@ def test_a_job_finishes_without_the_market_service_and_the_index_is_rebuilt_equa
     assert ended.lanes[0].payout > 0
     weights = town.fetch(client, ended)
     assert all(check.ok for check in client.verify(ended, {0: weights}))
+    spoiled = [check for check in client.verify(ended, {0: b"not safetensors"}) if check.reason]
+    assert [(check.ok, check.what) for check in spoiled] == [(False, "score of lane 0")], "and it is said why"
     rebuilt, lived_through = town.index_hash("service"), town.index_hash("witness")
     assert rebuilt == lived_through
