@@ -51,8 +51,8 @@ class Chaos:
             (1, self._empty_service),
             (1 if live else 0, lambda: self._pass_deadline(live)),
         ]
-        weights, acts = zip(*faults, strict=True)
-        return self._random.choices(acts, weights)[0]()
+        _, strike = self._random.choices(faults, [weight for weight, _ in faults])[0]
+        return strike()
 
     def heal(self, *, all_now: bool = False) -> None:
         for name, wound in list(self._wounds.items()):

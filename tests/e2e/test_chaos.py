@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 
 from heldout.devnet.devnet import Devnet
-from heldout.market.errors import HeldoutError
+from heldout.market.errors import HeldoutError, Reverted
 from heldout.market.lifecycle import JobState, State
 from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
@@ -54,27 +54,42 @@ class Requester:
     """A person at the command line, who tries again what may succeed later, and posts again what a reorg took back."""
 
     town: Town
+    chaos: Chaos
     posted: dict[JobId, tuple[Client, Posting]] = field(default_factory=dict)
 
     def post(self) -> JobId:
         client, folder = self.town.requester(), self.town.folder(f"job-{len(self.posted)}", **_QUICK)
-        insist(lambda: client.seal(folder))
+        self._insist(lambda: client.seal(folder))
         posting = client.draft(folder)
         self.posted[posting.job] = client, posting
-        return insist(lambda: client.post(posting))
+        return self._insist(lambda: client.post(posting))
 
     def look(self) -> dict[JobId, JobState]:
         """All jobs as the chain tells them, after seeing to it that it tells of all."""
         for client, posting in self.posted.values():
             if self.town.chain.job(posting.job).state is State.NONE:
-                insist(lambda c=client, p=posting: c.post(p))  # type: ignore[misc]
+                self._insist(lambda c=client, p=posting: c.post(p))  # type: ignore[misc]
         return {job: self.town.job(job) for job in self.posted}
+
+    def _insist(self, act: Callable[[], T]) -> T:
+        """Also after a revert: a reorg may take back what was to pay for a call."""
+        give_up = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return act()
+            except HeldoutError as problem:
+                helps = problem.retryable or isinstance(problem, Reverted)
+                if not helps or time.monotonic() > give_up:
+                    raise
+            time.sleep(1)
+            self.chaos.heal()
 
 
 def test_jobs_end_and_money_sums_whatever_fails(town: Town) -> None:
     """P11 (a) to (e), threats 26 to 30, 35, 38, 40 to 43, 51 to 53, 56."""
     nodes = [f"provider-{n}" for n in range(PROVIDERS)] + [f"validator-{n}" for n in range(VALIDATORS)]
-    chaos, requester = Chaos(town, SEED, ("requester", "store", "service", *nodes)), Requester(town)
+    chaos = Chaos(town, SEED, ("requester", "store", "service", *nodes))
+    requester = Requester(town, chaos)
     print(f"\nHELDOUT_CHAOS_SEED={SEED} HELDOUT_CHAOS_JOBS={JOBS}")
     faults: Counter[str] = Counter()
     while True:
@@ -135,15 +150,3 @@ def containers(jobs: list[JobState]) -> list[str]:
     argv = ["docker", "ps", "-a", "--filter", "label=heldout.job", "--format", "{{.Names}}"]
     names = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
     return [name for name in names if any(job.id in name for job in jobs)]
-
-
-def insist(act: Callable[[], T], patience_s: float = _PATIENCE_S) -> T:
-    """Try again as long as the error says that this can help."""
-    give_up = time.monotonic() + patience_s
-    while True:
-        try:
-            return act()
-        except HeldoutError as problem:
-            if not problem.retryable or time.monotonic() > give_up:
-                raise
-        time.sleep(1)
