@@ -42,7 +42,9 @@ _CHEAP = Wei(ONE_TOKEN)
 # Short windows for all; and four kinds of training, the first as cheap as can be: the template's own baseline.
 _WINDOWS = {
     "bids": '"12 s"',
+    "seconds": "60",
     "work": '"80 s"',
+    "seconds": "70",
     "release": '"10 s"',
     "commit": '"45 s"',
     "reveal": '"30 s"',
