@@ -1,11 +1,13 @@
 """A job's terms, exactly as the contract knows them, and their EIP-712 hash: the job's id (P2.1)."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, NewType
 
 from Crypto.Hash import keccak
 
+from heldout.market.errors import BadInput
 from heldout.market.money import BasisPoints, Ppm, Wei, escrow
 
 JobId = NewType("JobId", str)
@@ -172,6 +174,14 @@ def domain_separator(chain_id: int, market: str) -> bytes:
 def typed_digest(chain_id: int, market: str, struct_hash: bytes) -> bytes:
     """What is signed, and for terms what the job is called: keccak256(0x1901 ‖ domain ‖ struct)."""
     return keccak256(b"\x19\x01" + domain_separator(chain_id, market) + struct_hash)
+
+
+def read_job_id(text: str) -> JobId:
+    """An id that a person wrote. Raises BadInput unless it is whole: 0x and 64 hexadecimal digits."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
+        hint = "an id is 0x and 64 digits: copy it from `heldout job list`"
+        raise BadInput(f"{text!r} is not the id of a job", hint=hint, code="bad_job_id")
+    return JobId(text.lower())
 
 
 def job_id(terms: JobTerms, chain_id: int, market: str) -> JobId:

@@ -69,7 +69,7 @@ def _examine_chain(network: Network, home: Path, settings: Config) -> Iterator[F
 
 def _money(chain: Chain, address: str, settings: Config) -> tuple[bool, str]:
     gas, free = chain.eth(address), chain.free(address)
-    text = f"{address}: {format_tokens(gas)} for gas, {format_tokens(free)} free as collateral"
+    text = f"{address}: {format_tokens(gas)} ETH for gas, {format_tokens(free)} free as collateral"
     return gas >= settings.gas_reserve and free > 0, text + ("" if free else ": heldout provider deposit")
 
 

@@ -14,7 +14,7 @@ from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import ROUNDS, State
 from heldout.market.messages import describe_score, unpack_vote
 from heldout.market.money import Wei, appeal_bond, format_tokens, parse_tokens
-from heldout.market.terms import JobId
+from heldout.market.terms import JobId, read_job_id
 
 NO_PLACE = 0
 """Only seats name a place when they appeal."""
@@ -74,14 +74,14 @@ def withdraw(args: argparse.Namespace) -> int:
 
 
 def appeal_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", metavar="JOB")
+    parser.add_argument("job", metavar="JOB", help="its whole id")
     parser.add_argument("--dry-run", action="store_true", help="only say what it would cost")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
 def appeal(args: argparse.Namespace) -> int:
     """Ask for a bigger committee while the challenge runs (P3.6): the bond is lost if it comes to the same result."""
-    job = JobId(args.job.lower())
+    job = read_job_id(args.job)
     with _purse(args) as purse:
         round_, bond = _price_of_appeal(purse.chain, job)
         say(f"round {round_}: bond {format_tokens(bond)}, back and once over if the appeal is won, else lost")

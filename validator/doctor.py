@@ -63,7 +63,7 @@ def _on_chain(chain: Chain, keys: KeyRing) -> Iterator[Finding]:
     yield Finding("clock", drift <= MOST_DRIFT_S or chain.network.is_devnet, told)
     gas, needed = chain.eth(keys.address, at=head), (DUTY_GAS + RESERVE_GAS) * head.base_fee
     yield Finding(
-        "gas", gas >= needed, f"{format_tokens(gas, 6)}, {format_tokens(needed, 6)} for one duty at this base fee"
+        "gas", gas >= needed, f"{format_tokens(gas, 6)} ETH, {format_tokens(needed, 6)} for one duty at this base fee"
     )
     seats = seats_of(chain, head, hot=keys.address)
     live = [seat for seat, view in seats.items() if not view.exiting_at]

@@ -89,7 +89,7 @@ def _show_stake(chain: Chain, count: int, cost: Wei, lacking: Wei, cold: str) ->
     say(
         f"locks {format_tokens(cost)} tokens of {cold}: {count} × {format_tokens(parameters.seat_stake)}",
         f"of which {format_tokens(lacking)} are deposited first",
-        f"gas about {gas:,}, at the present base fee {format_tokens(gas * price, 6)}",
+        f"gas about {gas:,}, at the present base fee {format_tokens(gas * price, 6)} ETH",
         f"leaves {format_span(parameters.exit_delay)} after `heldout validator unstake`; until then it can be slashed",
         "one stake backs all jobs a seat is drawn for at the same time",
         "",

@@ -12,7 +12,7 @@ from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import describe_score
-from heldout.market.terms import JobId
+from heldout.market.terms import JobId, read_job_id
 from heldout.validator.duties import Sight
 from heldout.validator.letters import Letters
 from heldout.validator.measuring import measure
@@ -26,7 +26,7 @@ def replay(args: argparse.Namespace) -> int:
 
     Exit code 5 if a vote differs.
     """
-    network, keys, job = load_network(args), open_keys(args), JobId(args.job)
+    network, keys, job = load_network(args), open_keys(args), read_job_id(args.job)
     chain = connect(network)
     head = chain.head()
     state = _revealed(chain, job, head)

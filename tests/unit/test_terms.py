@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 
-from heldout.market.terms import _SOLIDITY, METRICS, JobTerms, job_id, scorer_id, word
+from heldout.market.errors import BadInput
+from heldout.market.terms import _SOLIDITY, METRICS, JobTerms, job_id, read_job_id, scorer_id, word
 from tests.builders import MARKET, TERMS
 
 
@@ -65,3 +66,11 @@ def test_an_abi_word_is_32_bytes_or_refused() -> None:
         word(b"short")
     with pytest.raises(OverflowError):
         word(-1)
+
+
+@pytest.mark.parametrize("text", ["0x12", "ab" * 32, "0x" + "g" * 64, ""])
+def test_an_id_that_is_not_whole_is_refused_before_the_chain_is_asked(text: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        read_job_id(text)
+    assert refused.value.code == "bad_job_id"
+    assert read_job_id("0x" + "AB" * 32) == "0x" + "ab" * 32
