@@ -44,7 +44,6 @@ _WINDOWS = {
     "bids": '"12 s"',
     "seconds": "60",
     "work": '"80 s"',
-    "seconds": "70",
     "release": '"10 s"',
     "commit": '"45 s"',
     "reveal": '"30 s"',
