@@ -4,23 +4,25 @@ import argparse
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from heldout.market.console import Command, emit, run_table, say, state_dir
 
 _HERE = "heldout.devnet.cli"
 
+COMMANDS: Final = {
+    "up": Command("start chain, contracts, store, service and nodes", f"{_HERE}:up"),
+    "down": Command("end all of its processes; `up` goes on from there", f"{_HERE}:down"),
+    "warp": Command("move block time on", f"{_HERE}:warp"),
+    "fund": Command("play money and gas for a key ring or address", f"{_HERE}:fund"),
+    "accounts": Command("the test accounts and what they hold", f"{_HERE}:accounts"),
+}
+
 
 def main(argv: Sequence[str]) -> int:
     """A whole market on this machine."""
-    commands = {
-        "up": Command("start chain, contracts, store, service and nodes", f"{_HERE}:up"),
-        "down": Command("end all of its processes; `up` goes on from there", f"{_HERE}:down"),
-        "warp": Command("move block time on", f"{_HERE}:warp"),
-        "fund": Command("play money and gas for a key ring or address", f"{_HERE}:fund"),
-        "accounts": Command("the test accounts and what they hold", f"{_HERE}:accounts"),
-    }
     about = "A devnet: anvil with the market deployed, and everything around it. Keys are public, money is play money."
-    return run_table("heldout devnet", about, commands, argv)
+    return run_table("heldout devnet", about, COMMANDS, argv)
 
 
 def _add_state(parser: argparse.ArgumentParser) -> None:

@@ -51,7 +51,7 @@ def walk(commands: Mapping[str, Command], *before: str) -> Iterator[tuple[str, .
 
 def _foreign_table(target: str) -> Mapping[str, Command]:
     """The commands of another room: its module's COMMANDS."""
-    table: Mapping[str, Command] = getattr(import_module(target.partition(":")[0]), "COMMANDS", {})
+    table: Mapping[str, Command] = import_module(target.partition(":")[0]).COMMANDS
     return table
 
 

@@ -5,10 +5,12 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from heldout.market.console import Command, run_table, say, start_logging
 from heldout.market.errors import BadInput
 
+COMMANDS: Final = {"serve": Command("keep artifacts for others", "heldout.market.artifacts.cli:serve")}
 DEFAULT_PORT = 8460
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)i?B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
@@ -16,9 +18,8 @@ _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 def main(argv: Sequence[str]) -> int:
     """A store of artifacts."""
-    commands = {"serve": Command("keep artifacts for others", "heldout.market.artifacts.cli:serve")}
     return run_table(
-        "heldout store", "A store keeps artifacts under their SHA-256. Anyone may run one.", commands, argv
+        "heldout store", "A store keeps artifacts under their SHA-256. Anyone may run one.", COMMANDS, argv
     )
 
 

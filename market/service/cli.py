@@ -4,20 +4,22 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from heldout.market.console import Command, emit, load_network, run_table, say, start_logging
 
 DEFAULT_PORT = 8450
 
+COMMANDS: Final = {
+    "serve": Command("index the chain, carry bids and letters", "heldout.market.service.cli:serve"),
+    "hash": Command("one hash over all that the index took from the chain", "heldout.market.service.cli:state"),
+}
+
 
 def main(argv: Sequence[str]) -> int:
     """The market service."""
     about = "The market service indexes the chain and carries letters. Jobs get by without it."
-    commands = {
-        "serve": Command("index the chain, carry bids and letters", "heldout.market.service.cli:serve"),
-        "hash": Command("one hash over all that the index took from the chain", "heldout.market.service.cli:state"),
-    }
-    return run_table("heldout market", about, commands, argv)
+    return run_table("heldout market", about, COMMANDS, argv)
 
 
 def _database_argument(parser: argparse.ArgumentParser) -> None:
