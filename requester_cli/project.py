@@ -10,10 +10,12 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from heldout.market.errors import BadInput
+from heldout.market.sealing import decode_leaves
 from heldout.market.terms import JobId
 from heldout.requester_cli import jobfile
 from heldout.requester_cli.dataset import SealedData, Shards, fingerprint
@@ -117,10 +119,12 @@ class Project:
         return about
 
     def shards(self) -> Shards:
-        """As `sealed_data`, with the bytes."""
+        """As `sealed_data`, with the bytes. Raises BadInput for a file that is not what the data root says."""
         about, folder = self.sealed_data(), self._state / "data"
-        sealed = tuple((folder / f"{index:02}.sealed").read_bytes() for index in range(about.shards))
-        return Shards(about, sealed, (folder / "leaves").read_bytes())
+        listed = _read_sealed(folder / "leaves", about.root)
+        leaves = decode_leaves(listed, about.shards)
+        sealed = (_read_sealed(folder / f"{i:02}.sealed", leaf.sealed_hash) for i, leaf in enumerate(leaves))
+        return Shards(about, tuple(sealed), listed)
 
     # ----------------------------------------------------------------------------------------------- records
 
@@ -143,6 +147,14 @@ def latest_job(folder: Path) -> JobId | None:
     """The job posted last from a folder."""
     posted = sorted((folder / STATE / "jobs").glob("0x*.json"), key=lambda path: path.stat().st_mtime_ns)
     return JobId(posted[-1].stem) if posted else None
+
+
+def _read_sealed(path: Path, digest: bytes) -> bytes:
+    data = path.read_bytes() if path.exists() else b""
+    if sha256(data).digest() != digest:
+        hint = "run `heldout data seal --again`: new keys, a new root"
+        raise BadInput(f"{path} is not what was sealed", hint=hint, code="damaged_file")
+    return data
 
 
 def _read_json(path: Path, absent: Callable[[], BadInput]) -> Any:

@@ -1,6 +1,8 @@
 """Sealing: nothing repeats over shards, nothing can be recognised, and a lost disk can be made again (P2.4)."""
 
 from array import array
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,10 @@ from heldout.market import sealing
 from heldout.market.errors import BadEnvelope, BadInput
 from heldout.market.weights import Tensor, decode, encode, row_bytes
 from heldout.requester_cli.dataset import open_all, overlaps, padded_size, seal
+from heldout.requester_cli.project import Project
 from tests.builders import digest
 
+TEMPLATE = (files("heldout.requester_cli") / "templates" / "digits" / "job.toml").read_text()
 SECRET, SALT = digest("secret"), digest("data salt")
 
 
@@ -104,3 +108,23 @@ def test_the_held_out_rows_are_counted_for_the_worst_draw() -> None:
     """P1.5: the operation cap must cover whichever shards the chain draws."""
     about = seal([rows([float(i) for i in range(35)])], SECRET, SALT, 16).about
     assert about.held_out_rows(4) == sum(sorted(about.rows)[-4:])
+
+
+def test_a_sealed_file_that_changed_on_disk_is_named_before_anything_is_uploaded(tmp_path: Path) -> None:
+    """Bad input: a shard that does not match its root loses nothing but the time to seal again."""
+    for name, text in (("job.toml", TEMPLATE), ("graph.onnx", "")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.safetensors").write_bytes(rows([float(i) for i in range(40)]))
+    project = Project(tmp_path)
+    shards = seal(project.data_files(), SECRET, SALT, 20)
+    project.save_shards(shards)
+    assert project.shards() == shards
+    for spoiled in ("07.sealed", "leaves"):
+        path = tmp_path / ".heldout" / "data" / spoiled
+        good = path.read_bytes()
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(BadInput, match=spoiled) as refused:
+            project.shards()
+        assert (refused.value.code, "--again" in refused.value.hint) == ("damaged_file", True)
+        path.write_bytes(good)
