@@ -19,10 +19,11 @@ abstract contract Demands is Rounds {
         if (party != _REQUESTER && party >= job.lanes) revert BadParty(party);
         uint8 demander = _requireEntitled(id, job, party, place);
         _requireBefore(job.deadline);
-        uint256 half = _stageStart(job) + _window(job, job.state) / 2;
-        if (block.timestamp > half) revert DemandTooLate(block.timestamp, half);
         uint16 bit = uint16(1) << party;
         bool joins = job.pending & bit & Votes.REQUESTER_BIT != 0 && job.demanders & demander == 0 && demander != 0;
+        // Else one's puppet could demand at the last second, and shut the other providers out of the bond (P4.5).
+        uint256 half = _stageStart(job) + _window(job, job.state) / 2;
+        if (block.timestamp > half && !joins) revert DemandTooLate(block.timestamp, half);
         if (job.demanded & bit != 0 && !joins) revert AlreadyDemanded(id, party);
         job.demanders |= demander;
         if (!joins) {

@@ -33,11 +33,11 @@ abstract contract Rounds is Jobs {
         _enter(id, job, State.Revealing);
     }
 
-    /// @dev From the deadline of Committing on.
+    /// @dev From the deadline of Committing on. It draws nobody: who could not see a draw in time is not absent (P5.3).
     function _closeCommitting(bytes32 id, Job storage job) internal {
         _requireAfter(job.deadline);
         Round storage round = job.rounds[job.round];
-        if (round.firstSeats == 0 && !_pin(id, job, round)) {
+        if (round.firstSeats == 0) {
             if (round.reseeded) _endRound(id, job, round, Ending.Uncommitted);
             else _reseed(id, job, round);
         } else if (job.pending != 0) {
@@ -117,7 +117,7 @@ abstract contract Rounds is Jobs {
         return true;
     }
 
-    /// @dev Once a round, if nobody pinned while the hash was known (P5.3); the window begins anew.
+    /// @dev Once a round, if nobody pinned in the window, or while the hash was known (P5.3); the window begins anew.
     function _reseed(bytes32 id, Job storage job, Round storage round) internal {
         uint40 seedBlock = uint40(block.number + SEED_DELAY);
         (round.reseeded, round.seedBlock) = (true, seedBlock);
@@ -125,10 +125,15 @@ abstract contract Rounds is Jobs {
         _enter(id, job, State.Committing);
     }
 
-    /// @dev Zero if the hash is gone.
+    /// @dev Zero if the hash is gone, or a beacon fails: it must not trap money (P1.1).
     function _seedOf(uint256 seedBlock) internal view returns (bytes32) {
         if (block.number <= seedBlock) revert SeedNotReady(block.number, seedBlock);
-        return _BEACON == address(0) ? blockhash(seedBlock) : IBeacon(_BEACON).seed(seedBlock);
+        if (_BEACON == address(0)) return blockhash(seedBlock);
+        try IBeacon(_BEACON).seed(seedBlock) returns (bytes32 seed) {
+            return seed;
+        } catch {
+            return 0;
+        }
     }
 
     function _drawFor(bytes32 id, Job storage job, Round storage round, bytes32 seed)

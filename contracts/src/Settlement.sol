@@ -119,7 +119,7 @@ abstract contract Settlement is EIP712, Jobs {
     function _payRound(Pot memory pot, Job storage job, uint8 number, Verdict memory verdict) private {
         Round storage round = job.rounds[number];
         uint256 bond = round.appealBond;
-        bool isWon = bond != 0 && number <= verdict.round && _overturned(job, number - 1, verdict);
+        bool isWon = bond != 0 && number <= verdict.round && _overturned(job, number - 1, verdict, round.appellant);
         if (isWon) {
             _pay(pot, round.appellant, Purpose.AppealBond, bond);
             uint256 onceOver = _min(bond, pot.slashed);
@@ -141,8 +141,18 @@ abstract contract Settlement is EIP712, Jobs {
         }
     }
 
-    function _overturned(Job storage job, uint8 before, Verdict memory verdict) private view returns (bool) {
+    /// @dev Whether what was decided differs from the round before. A lane that is MISSING now tells for the requester only:
+    /// a provider would else win by its own silence, or a friend's (P3.6).
+    function _overturned(Job storage job, uint8 before, Verdict memory verdict, address appellant)
+        private
+        view
+        returns (bool)
+    {
         (, bytes32 word) = _tally(job, job.rounds[before]);
+        bool isRequester = appellant == job.requester;
+        for (uint256 lane; lane < job.lanes && !isRequester; ++lane) {
+            if (Votes.lane(verdict.word, lane) == Votes.MISSING) word = Votes.withLane(word, lane, Votes.MISSING);
+        }
         return word != verdict.word;
     }
 
@@ -223,14 +233,12 @@ abstract contract Settlement is EIP712, Jobs {
         }
     }
 
-    /// @dev A provider owes its half key for a paid lane only (P4.4); the terms that tell which are known here first.
+    /// @dev A provider owes its half key for a paid lane only (P4.4); the terms that tell which are known here first. The vote
+    /// tells, not NO_DATA of withheld keys: else who withholds them is owed more. A lane without training keys has no half.
     function _forgiveUnpaidHalves(Job storage job, JobTerms calldata terms, bytes32 word) private {
-        uint8 withheld = job.halfWithheld;
-        if (withheld == 0) return;
-        job.halfWithheld = 0;
-        bytes32 measured = _overlaid(job, word);
+        uint8 withheld = job.halfWithheld & ~job.noKeys;
         for (uint256 lane; lane < job.lanes; ++lane) {
-            uint256 payout = _payoutOf(terms, job.lane[lane].price, Votes.lane(measured, lane));
+            uint256 payout = _payoutOf(terms, job.lane[lane].price, Votes.lane(word, lane));
             // at most 8 lanes
             if (payout == 0) withheld &= ~uint8(1 << lane);
         }

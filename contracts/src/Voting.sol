@@ -12,6 +12,7 @@ abstract contract Voting is IMarket, Rounds {
     function pin(bytes32 id) external {
         Job storage job = _jobs[id];
         _requireState(id, job, State.Committing);
+        _requireBefore(job.deadline); // later, the drawn could only be fined (P5.3)
         Round storage round = job.rounds[job.round];
         if (round.firstSeats != 0) revert AlreadyDrawn(id, job.round);
         if (_pin(id, job, round)) return;

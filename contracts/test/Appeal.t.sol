@@ -66,10 +66,9 @@ contract AppealTest is Base {
         uint256 r = market.free(requester);
         vm.prank(requester);
         market.appeal(id, 0);
-        _roll(3);
         for (uint256 i; i < 2; ++i) {
+            _pin(id);
             skip(terms.commitWindow);
-            _roll(3);
             market.close(id);
         }
         assertEq(uint8(_state(id)), uint8(State.Scored));

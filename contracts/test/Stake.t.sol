@@ -95,8 +95,8 @@ contract StakeTest is Base {
         uint32 liveBefore = market.liveSeats();
         bytes32 id = _drawn(terms);
         for (uint256 i; i < 3; ++i) {
+            if (i > 0) _pin(id);
             skip(terms.commitWindow);
-            _roll(3);
             market.close(id);
         }
         uint32 left = liveBefore;
@@ -117,8 +117,8 @@ contract StakeTest is Base {
         vm.prank(market.getSeat(seat).cold);
         market.exit(seat);
         for (uint256 i; i < 3; ++i) {
+            if (i > 0) _pin(id);
             skip(terms.commitWindow);
-            _roll(3);
             market.close(id);
         }
         skip(market.exitDelay());

@@ -51,7 +51,8 @@ interface IMarket is IMarketBase {
 
     /* ------------------------------------------------------------------ rounds */
 
-    /// @notice Anyone: store the seed and the drawn seats of the present round, or reseed once if the hash is gone (P5.3).
+    /// @notice Anyone, before the deadline: store the seed and the drawn seats of the present round, or reseed once if the hash
+    /// is gone (P5.3).
     function pin(bytes32 job) external;
     /// @notice The hot key of the seat at `place` commits to its vote; the first commit pins. All n end the stage.
     function commit(bytes32 job, uint256 place, bytes32 hash) external;
