@@ -236,7 +236,9 @@ abstract contract Settlement is EIP712, Jobs {
     /// @dev A provider owes its half key for a paid lane only (P4.4); the terms that tell which are known here first. The vote
     /// tells, not NO_DATA of withheld keys: else who withholds them is owed more. A lane without training keys has no half.
     function _forgiveUnpaidHalves(Job storage job, JobTerms calldata terms, bytes32 word) private {
-        uint8 withheld = job.halfWithheld & ~job.noKeys;
+        uint8 withheld = job.halfWithheld;
+        if (withheld == 0) return;
+        withheld &= ~job.noKeys;
         for (uint256 lane; lane < job.lanes; ++lane) {
             uint256 payout = _payoutOf(terms, job.lane[lane].price, Votes.lane(word, lane));
             // at most 8 lanes
