@@ -65,12 +65,13 @@ def up(args: argparse.Namespace) -> int:
         f"service  {network.service}",
         f"network  {devnet.network_file}",
     ]
-    emit(args, told, *lines)
     if args.detach:
+        emit(args, told, *lines)
         return 0
-    say("^C ends it; the chain is kept, and `heldout devnet up` goes on from there")
     with devnet:
         try:
+            emit(args, told, *lines)
+            say("^C ends it; the chain is kept, and `heldout devnet up` goes on from there")
             signal.pause()
         except KeyboardInterrupt:
             say("ending")
