@@ -2,7 +2,8 @@
 
     Committing   ├──── patience ────┼─ demand ─┼──── wait ────┼──── last call ────┤ deadline
                  start              1/3        1/2            2/3                 with a commit of all n it ends early
-                 commit as soon as every lane has its verdict; from the last call on with what there is
+                 commit as soon as every lane has its verdict; from the last call on with what there is (from 5/6 on
+                 while more is being measured)
     Revealing    ├─ wait until the commits are deep ─┼─ reveal, deep or not ──────┤ deadline
                  start                               1/2
     deadline     ├─ others' turn ─┼─ close or settle, one committee place after the other
@@ -63,6 +64,8 @@ class Mine:
     findings: Findings | None = None
     ballots: frozenset[int] = frozenset()
     """Seats whose ballot is in the journal: they may vote that and nothing else."""
+    is_measuring: bool = False
+    """What arrived since is being looked at: the findings may be better in a moment."""
     may_vote: bool = True
     """Known answers reproduced (P9.4), and gas for the reveal in reserve."""
 
@@ -148,7 +151,7 @@ def _votes(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
         return _commits({place: seat for place, seat in waiting.items() if seat in mine.ballots})
     if mine.findings is None:
         return [*_pin_if_late(sight), Measure()]
-    if not mine.findings.lacking or _is_last_call(sight, mine.findings, now):
+    if not mine.findings.lacking or _is_last_call(sight, mine, mine.findings, now):
         return _commits(waiting)
     return [*(_demands(sight, mine.findings, now) or _pin_if_late(sight)), Measure()]
 
@@ -163,11 +166,12 @@ def _commits(waiting: Mapping[int, int]) -> list[Action]:
     return [Commit(place, seat) for place, seat in waiting.items()]
 
 
-def _is_last_call(sight: Sight, findings: Findings, now: Timestamp) -> bool:
+def _is_last_call(sight: Sight, mine: Mine, findings: Findings, now: Timestamp) -> bool:
     """Too late to go on waiting. While an answer is awaited it never is: the window begins anew with it, or with the
     silence that makes a lane MISSING (P4.5), and then the findings must be of after that."""
     fresh = findings.as_of >= sight.view.stage_start and not sight.view.pending
-    return fresh and now >= sight.view.deadline - sight.terms.commitWindow // 3
+    left = sight.terms.commitWindow // (6 if mine.is_measuring else 3)
+    return fresh and now >= sight.view.deadline - left
 
 
 def _demands(sight: Sight, findings: Findings, now: Timestamp) -> list[Action]:

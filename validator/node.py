@@ -124,7 +124,10 @@ class ValidatorNode:
         if not sight.places:
             return Mine()
         ballots = self._parts.ballots.seats(self._domain(sight))
-        return Mine(self._parts.bench.findings(sight.job), ballots, self._may_vote(sight, ballots))
+        # In this order: if nothing is being measured, these findings are the last.
+        is_measuring = self._parts.bench.is_measuring(sight.job)
+        findings = self._parts.bench.findings(sight.job)
+        return Mine(findings, ballots, is_measuring, self._may_vote(sight, ballots))
 
     def _may_vote(self, sight: Sight, ballots: frozenset[int]) -> bool:
         """No new duty on a machine that computes wrongly, or that could not pay for the reveal (threat 37)."""

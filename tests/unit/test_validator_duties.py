@@ -166,6 +166,14 @@ def test_the_last_third_of_the_window_votes_with_what_there_is(waited: int, vote
     assert acts(sight(job(demanded=frozenset({0}))), Mine(findings), START + waited) == expected
 
 
+@pytest.mark.parametrize("waited, votes", [(40, False), (49, False), (50, True)])
+def test_what_is_being_measured_again_may_take_half_of_the_last_call(waited: int, votes: bool) -> None:
+    """P3: weights that came late are worth a little patience, not an absence."""
+    mine = Mine(replace(NO_WEIGHTS, as_of=Timestamp(START + 35)), is_measuring=True)
+    expected = [Commit(1, 5)] if votes else [Measure()]
+    assert acts(sight(job(demanded=frozenset({0}))), mine, START + waited) == expected
+
+
 def test_no_vote_is_final_while_an_answer_is_awaited() -> None:
     """P4.5: the deadline on show is that of the answer, and the window begins anew with it."""
     awaited = sight(job(demanded=frozenset({0}), pending=frozenset({0}), deadline=Timestamp(START + 55)))
