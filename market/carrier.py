@@ -1,6 +1,5 @@
 """The market service as its clients see it: quick or not at all, signed in when it must be, believed in nothing."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -9,7 +8,8 @@ from urllib.parse import urlsplit
 import httpx2
 
 from heldout.market.errors import BadInput, BadMessage, HeldoutError, Refused
-from heldout.market.messages import Letter, canonical_json
+from heldout.market.jsontext import canonical_json, read_json
+from heldout.market.messages import Letter
 from heldout.market.settings import Network
 from heldout.market.signatures import Signer, checksummed, sign_text
 from heldout.market.siwe import LIFETIME, SignIn
@@ -63,7 +63,7 @@ class Carrier:
 
     def post(self, letter: Letter) -> None:
         """Leave a letter; the same one twice is one."""
-        self._ask("POST", "/v1/letters", json.loads(letter.encode()), signed=letter.kind != "bid")
+        self._ask("POST", "/v1/letters", read_json(letter.encode()), signed=letter.kind != "bid")
 
     def bids(self, job: JobId) -> list[Letter]:
         """The bid board of a job, unchecked."""
@@ -114,7 +114,7 @@ class Carrier:
         sent = headers if content is None else {**headers, "Content-Type": "application/json"}
         try:
             with self._client.stream(method, self.url + path, content=content, headers=sent) as answer:
-                said = json.loads(_bounded(answer))
+                said = read_json(_bounded(answer))
         except (httpx2.HTTPError, ValueError) as problem:
             raise self._rests(f"cannot be used: {problem}") from None
         if not isinstance(said, dict) or answer.status_code >= 500:

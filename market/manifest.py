@@ -1,6 +1,5 @@
 """What a job runs, without names or URLs: the task manifest whose SHA-256 is on chain (P2.3)."""
 
-import json
 import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -8,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from heldout.market.errors import BadManifest
-from heldout.market.messages import canonical_json
+from heldout.market.jsontext import canonical_json, read_json
 
 VERSION = 1
 MAX_FILES = 256
@@ -59,7 +58,7 @@ class Manifest:
     def decode(data: bytes) -> "Manifest":
         """Raises BadManifest unless `data` is exactly what `encode` makes of a sound manifest."""
         try:
-            raw: dict[str, Any] = json.loads(data)
+            raw: dict[str, Any] = read_json(data)
             manifest = Manifest(
                 files=tuple(TaskFile(**f) for f in raw["files"]),
                 image=dict(raw["image"]),

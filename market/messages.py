@@ -1,6 +1,5 @@
 """What parties sign, commit to and send each other (P3.1, P3.5, P4.4, P8). Pure: building and reading, no sending."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,6 +7,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from heldout.market.errors import BadMessage
+from heldout.market.jsontext import canonical_json, read_json
 from heldout.market.money import Wei
 from heldout.market.terms import Address, JobId, keccak256, typed_digest, words
 
@@ -148,7 +148,7 @@ class Letter:
     def decode(data: bytes) -> "Letter":
         """Raises BadMessage for anything `encode` would not have made."""
         try:
-            raw = json.loads(data)
+            raw = read_json(data)
             letter = Letter(JobId(raw["job"]), Kind(raw["kind"]), Address(raw["sender"]), raw["receiver"], raw["body"])
             genuine = isinstance(letter.body, dict) and letter.encode() == bytes(data)
         except (ValueError, KeyError, TypeError):
@@ -173,25 +173,20 @@ class Letter:
             raise BadMessage(f"a {self.kind} letter needs the integer field {field!r}") from None
 
 
-def canonical_json(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no spaces, no NaN, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
 def hexed(data: bytes) -> str:
     return "0x" + data.hex()
 
 
 def encode_answer(letters: Sequence[Letter]) -> bytes:
     """The calldata of `answer`: every letter the demanded party owes, one JSON list (P4.5)."""
-    return canonical_json([json.loads(letter.encode()) for letter in letters])
+    return canonical_json([read_json(letter.encode()) for letter in letters])
 
 
 def decode_answer(data: bytes) -> list[Letter]:
     """Letters of an answer; what is not a letter is left out, since its sender gains nothing by it."""
     letters = []
     try:
-        items = json.loads(data)
+        items = read_json(data)
     except ValueError:
         return []
     for item in items if isinstance(items, list) else []:

@@ -1,10 +1,11 @@
 """The network file: what a node must know, and check, about the chain it lives on. Only parsing; no disk."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from heldout.market.errors import BadInput
+from heldout.market.jsontext import read_json
 
 DEVNET_CHAIN_ID = 31337
 
@@ -40,12 +41,38 @@ class Network:
 
     @staticmethod
     def from_json(text: str) -> "Network":
-        """Raises BadInput naming the first missing or unknown key."""
+        """Raises BadInput naming the first missing, unknown or ill-typed key."""
         hint = "write it with `heldout devnet up`, or ask the network's operator for its file"
         try:
-            raw: dict[str, Any] = json.loads(text)
-            return Network(**{**raw, "rpc": tuple(raw["rpc"]), "stores": tuple(raw["stores"])})
-        except KeyError as missing:
-            raise BadInput(f"network file lacks {missing}", hint=hint, code="bad_network_file") from None
-        except (ValueError, TypeError) as problem:
-            raise BadInput(f"network file cannot be read: {problem}", hint=hint, code="bad_network_file") from None
+            raw = read_json(text.encode())
+        except ValueError as problem:
+            raise BadInput(f"network file is not JSON: {problem}", hint=hint, code="bad_network_file") from None
+        if wrong := _first_problem(raw):
+            raise BadInput(f"network file {wrong}", hint=hint, code="bad_network_file")
+        return Network(**{**raw, "rpc": tuple(raw["rpc"]), "stores": tuple(raw["stores"])})
+
+
+_OTHER_THAN_TEXT: dict[str, type | tuple[type, ...]] = {
+    "chain_id": int,
+    "deploy_block": int,
+    "confirmations": int,
+    "rpc": list,
+    "stores": list,
+    "images": dict,
+    "service": (str, type(None)),
+}
+
+
+def _first_problem(raw: Any) -> str | None:
+    if not isinstance(raw, dict):
+        return "is not a JSON object"
+    known = fields(Network)
+    needed = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
+    if lacking := [name for name in needed if name not in raw]:
+        return f"lacks {lacking[0]!r}"
+    for name, value in raw.items():
+        if name not in {f.name for f in known}:
+            return f"has the unknown key {name!r}"
+        if not isinstance(value, _OTHER_THAN_TEXT.get(name, str)):
+            return f"has a wrong kind of value for {name!r}"
+    return None

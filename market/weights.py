@@ -11,16 +11,16 @@ no pickle here: a pickle or a zip fails at its first byte.
 
 import json
 import math
-import re
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from mmap import mmap
 from typing import Any, NamedTuple
 
 from heldout.market.errors import BadWeights
+from heldout.market.jsontext import nesting
 
 MAX_HEADER = 1 << 20
 """Bytes of JSON: room for every tensor of a graph the scorer takes."""
@@ -31,8 +31,6 @@ _FIELDS = {"dtype", "shape", "data_offsets"}
 _METADATA = "__metadata__"
 _CHUNK = 1 << 22
 _DEEPEST = 3
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
 
 Readable = bytes | memoryview | mmap
 
@@ -127,7 +125,7 @@ def _read_header(data: Readable) -> tuple[dict[str, Any], int]:
     text = bytes(data[_PREFIX:body])
     if text[:1] != b"{":
         raise BadWeights("the header does not begin with '{'")
-    if _depth(text) > _DEEPEST:
+    if nesting(text) > _DEEPEST:
         raise BadWeights("the header is nested deeper than tensors are described")
     try:
         header = json.loads(
@@ -142,12 +140,6 @@ def _read_header(data: Readable) -> tuple[dict[str, Any], int]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise BadWeights(f"{_METADATA} may hold strings only")
     return header, body
-
-
-def _depth(text: bytes) -> int:
-    """How deep brackets nest outside strings. Counted first: the JSON reader's own recursion can exhaust the stack."""
-    brackets = _BRACKET.findall(_STRING.sub(b"", text))
-    return max(accumulate(1 if bracket in b"{[" else -1 for bracket in brackets))
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from hashlib import sha256
 from heldout.market.artifacts.blob import identify
 from heldout.market.chain.views import Parameters, Window
 from heldout.market.errors import BadInput
+from heldout.market.jsontext import canonical_json
 from heldout.market.manifest import Manifest, TaskFile
-from heldout.market.messages import canonical_json
 from heldout.market.money import Wei, format_tokens
 from heldout.market.settings import Network
 from heldout.market.spans import format_span

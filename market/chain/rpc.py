@@ -85,7 +85,7 @@ class Endpoint:
             raise AnswerTooLarge(f"{self.url} refuses so large an answer")
         try:
             return json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._down(f"answered HTTP {status} and no JSON") from None
 
     def _post(self, body: bytes) -> tuple[int, bytes]:

@@ -9,7 +9,8 @@ from sse_starlette import EventSourceResponse
 from heldout.market.artifacts.gate import client_of
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.errors import BadMessage
-from heldout.market.messages import Letter, canonical_json
+from heldout.market.jsontext import canonical_json
+from heldout.market.messages import Letter
 from heldout.market.service.feed import Feed
 from heldout.market.service.letters import Letters
 from heldout.market.service.reading import BEGINNING, EVENT_PAGE, PAGE, Reading, parse_place

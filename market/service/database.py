@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 
 from heldout.market.errors import BadInput
-from heldout.market.messages import canonical_json
+from heldout.market.jsontext import canonical_json
 
 metadata = MetaData()
 

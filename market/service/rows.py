@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from heldout.market.jsontext import canonical_json
 from heldout.market.lifecycle import ChainEvent, JobState
-from heldout.market.messages import canonical_json, hexed
+from heldout.market.messages import hexed
 from heldout.market.terms import BlockNumber, Timestamp
 
 Row = dict[str, Any]
