@@ -16,7 +16,8 @@ def list_jobs_arguments(parser: argparse.ArgumentParser) -> None:
 def list_jobs(args: argparse.Namespace) -> int:
     """All jobs of this market, read from the chain. With --json one object a line."""
     from heldout.market.keys import KeyRing
-    from heldout.requester_cli.report import clock, summary_json
+    from heldout.market.narration import clock
+    from heldout.requester_cli.report import summary_json
 
     with reading(args) as client:
         found = client.jobs()

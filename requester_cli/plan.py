@@ -10,10 +10,10 @@ from heldout.market.errors import BadInput, InsufficientFunds
 from heldout.market.lifecycle import State
 from heldout.market.messages import describe_score, hexed
 from heldout.market.money import MILLION, ONE_TOKEN, Wei, format_tokens
+from heldout.market.narration import clock
 from heldout.market.spans import format_span
 from heldout.market.terms import Address, JobTerms
 from heldout.requester_cli.posting import Posting
-from heldout.requester_cli.report import clock
 
 _DEPOSIT_GAS = 120_000
 _POST_GAS = 220_000

@@ -1,29 +1,16 @@
 """A job in words and in JSON: where it stands, until when, what happens if nobody acts, and where every token went."""
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 from heldout.market.console import amount, table
-from heldout.market.lifecycle import (
-    REQUESTER,
-    VACANT,
-    ChainEvent,
-    JobState,
-    Movement,
-    Outcome,
-    Purpose,
-    State,
-    deadline_move,
-    if_nobody_acts,
-)
+from heldout.market.lifecycle import VACANT, JobState, Movement, deadline_move, if_nobody_acts
 from heldout.market.messages import describe_score, hexed, unpack_vote
 from heldout.market.money import format_tokens
+from heldout.market.narration import BURNED, clock, purpose_of
 from heldout.market.spans import format_span
 from heldout.market.terms import Timestamp
 from heldout.requester_cli.duties import Offer
-
-_ZERO = "0x" + "00" * 20
 
 
 def as_json(job: JobState) -> dict[str, Any]:
@@ -93,19 +80,10 @@ def _movement_json(row: Movement) -> dict[str, Any]:
     return {
         "direction": "in" if row.incoming else "out",
         "account": row.account,
-        "purpose": _purpose(row),
+        "purpose": purpose_of(row),
         "amount": amount(row.amount),
         "tx": row.tx,
     }
-
-
-def _purpose(row: Movement) -> str:
-    return "slash" if row.purpose is None else _label(row.purpose, row.incoming)
-
-
-def _label(purpose: int, incoming: bool) -> str:
-    """What money was for. What comes in to be refunded, if it is not spent, is the escrow."""
-    return "escrow" if incoming and purpose == Purpose.REFUND else Purpose(purpose).name.lower()
 
 
 # ------------------------------------------------------------------------------------------------ for people
@@ -142,8 +120,8 @@ def money_lines(job: JobState) -> list[str]:
     rows = [
         (
             "in" if row.incoming else "out",
-            _purpose(row),
-            "burned" if row.account == _ZERO else row.account,
+            purpose_of(row),
+            "burned" if row.account == BURNED else row.account,
             format_tokens(row.amount),
         )
         for row in job.money
@@ -162,59 +140,6 @@ def _left(job: JobState, now: Timestamp) -> str:
     if deadline_move(job, now):
         return "passed: anyone may move the job on"
     return f"in {format_span(job.deadline - now)}"
-
-
-def clock(timestamp: int) -> str:
-    """A block's time in UTC."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-# -------------------------------------------------------------------------------------------------- narration
-
-
-def narrate(event: ChainEvent) -> str:
-    """One chain event as one line of `job watch`."""
-    say = _SENTENCES.get(event.name)
-    return say(event.args) if say else event.name
-
-
-def _party(party: int) -> str:
-    return "the requester" if party == REQUESTER else f"lane {party}"
-
-
-def _moved(args: dict[str, Any]) -> str:
-    state = State(args["state"])
-    round_ = f", round {args['round']}" if args["round"] else ""
-    until = "" if state is State.SETTLED else f", until {clock(args['deadline'])}"
-    return f"{state.name.lower()}{round_}{until}"
-
-
-def _accepted(args: dict[str, Any]) -> str:
-    bids = ", ".join(f"{bid['provider']} for {format_tokens(bid['price'])}" for bid in args["bids"])
-    return f"accepted: {bids}"
-
-
-_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "Posted": lambda a: "posted",
-    "Accepted": _accepted,
-    "Moved": _moved,
-    "Submitted": lambda a: f"lane {a['lane']} submitted by {a['provider']}",
-    "Drawn": lambda a: f"round {a['round']}: seats {', '.join(map(str, a['seats']))} drawn",
-    "Reseeded": lambda a: f"round {a['round']}: the seed was lost, another block draws",
-    "Committed": lambda a: f"seat {a['seat']} committed",
-    "Revealed": lambda a: f"seat {a['seat']} revealed {describe_score(unpack_vote(a['vote'], 1)[0])}",
-    "RoundScored": lambda a: f"round {a['round']} has a majority: {describe_score(unpack_vote(a['result'], 1)[0])}",
-    "Demanded": lambda a: f"{_party(a['party'])} is demanded to deliver until {clock(a['deadline'])}",
-    "Answered": lambda a: f"{_party(a['party'])} answered on chain",
-    "Unanswered": lambda a: f"{_party(a['party'])} did not answer",
-    "Appealed": lambda a: f"round {a['round']} called by {a['by']}, bond {format_tokens(a['bond'])}",
-    "Locked": lambda a: f"in   {format_tokens(a['amount'])} {_label(a['purpose'], True)} from {a['from']}",
-    "Paid": lambda a: f"out  {format_tokens(a['amount'])} {_label(a['purpose'], False)} to {a['to']}",
-    "Slashed": lambda a: f"seat {a['seat']} slashed by {format_tokens(a['amount'])}",
-    "Artifact": lambda a: f"artifact {hexed(a['artifact'])} made by {a['maker']}, owned by {a['owner']}",
-    "LaneSettled": lambda a: f"lane {a['lane']}: {describe_score(a['score'])}, paid {format_tokens(a['payout'])}",
-    "Settled": lambda a: f"settled: {Outcome(a['outcome']).name.lower()}",
-}
 
 
 # -------------------------------------------------------------------------------------------------------- bids

@@ -62,7 +62,7 @@ class _Teller:
 
     def tell(self) -> bool:
         """Whether the job is final."""
-        from heldout.requester_cli.report import clock, narrate
+        from heldout.market.narration import clock, narrate
 
         final = False
         for event in self._client.events(self._job):
