@@ -34,9 +34,13 @@ from heldout.kernels.operators import (
     Widths,
     default_widths,
 )
+from heldout.kernels.wire import check_description
 
 MAX_GRAPH_BYTES = 1 << 26
 MAX_NODES = 4096
+MAX_AXES = 8
+MAX_ELEMENTS = 1 << 28
+"""Elements of a tensor of weights, or of what one row makes: 1 GiB of binary32."""
 LEAST_OPSET = 17
 SUPPORTED = (
     "Add AveragePool BatchNormalization Constant Conv Flatten Gemm GlobalAveragePool Identity MatMul MaxPool Relu "
@@ -48,6 +52,7 @@ def load(data: bytes) -> Graph:
     """The graph of an ONNX file. Raises BadGraph, or Unsupported naming the operator or attribute."""
     if len(data) > MAX_GRAPH_BYTES:
         raise BadGraph(f"the graph has {len(data)} bytes, at most {MAX_GRAPH_BYTES} are read; leave the weights out")
+    check_description(data)
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError:
@@ -70,6 +75,13 @@ def _read_widths(model: onnx.ModelProto) -> dict[str, Widths]:
         return {name: Widths(int(activation), int(total)) for name, (activation, total) in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise BadGraph(f"metadata {SCORER!r} must be JSON of the form {{node: [bits, bits]}}") from None
+
+
+def _bounded(name: str, shape: Shape) -> Shape:
+    """The shape itself. Raises BadGraph if it has too many elements."""
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise BadGraph(f"tensor {name!r} of shape {list(shape)} has more than {MAX_ELEMENTS} elements")
+    return shape
 
 
 class _Loader:
@@ -104,10 +116,12 @@ class _Loader:
     def _read_initialiser(self, name: str, tensor: onnx.TensorProto) -> None:
         if name in self.weights or name in self.integers:
             raise BadGraph(f"{name!r} is defined twice")
+        if len(tensor.dims) > MAX_AXES:
+            raise BadGraph(f"initialiser {name!r} has {len(tensor.dims)} axes, at most {MAX_AXES} are read")
         if tensor.data_type == onnx.TensorProto.FLOAT:
             if not all(size > 0 for size in tensor.dims):
                 raise BadGraph(f"initialiser {name!r} has an empty shape {list(tensor.dims)}")
-            self.weights[name] = tuple(tensor.dims)
+            self.weights[name] = _bounded(name, tuple(tensor.dims))
         elif tensor.data_type == onnx.TensorProto.INT64 and not tensor.external_data and math.prod(tensor.dims) <= 16:
             self.integers[name] = tuple(int(value) for value in onnx.numpy_helper.to_array(tensor).ravel())
         else:
@@ -122,7 +136,7 @@ class _Loader:
         rows, *shape = [dimension.dim_value for dimension in tensor.shape.dim] or [0]
         if tensor.elem_type != onnx.TensorProto.FLOAT or not 0 < len(shape) <= 4 or not all(size > 0 for size in shape):
             raise BadGraph("the input must be float32 with rows first and every other size fixed")
-        self.shapes[inputs[0].name] = tuple(shape)
+        self.shapes[inputs[0].name] = _bounded(inputs[0].name, tuple(shape))
         return inputs[0].name, rows
 
     def _source(self, name: str) -> str:
@@ -166,7 +180,7 @@ class _Loader:
             shape = operator.output(*sizes)
         except BadGraph as problem:
             raise BadGraph(f"{called(node)}: {problem.message}") from None
-        self.shapes[node.output[0]] = shape
+        self.shapes[node.output[0]] = _bounded(node.output[0], shape)
         self.nodes.append(
             Node(node.name or node.output[0], operator, inputs, node.output[0], shape, operator.operations(sizes[0]))
         )
