@@ -6,11 +6,13 @@ byte for byte as forge's. Usage: ``python tools/artifacts.py`` writes, ``--check
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,12 @@ FOLDER = ROOT / "market/chain/abi"
 SOURCES = {
     "IMarket": "contracts/src/interfaces/IMarket.sol",
     "Market": "contracts/src/Market.sol",
+    "Resolution": "contracts/src/Resolution.sol",
+    "ValueChain": "contracts/src/ValueChain.sol",
     "HeldToken": "contracts/src/HeldToken.sol",
 }
 SNAPSHOTS = ROOT / "contracts/snapshots"
-DEPLOYED = {
-    "Market": SOURCES["Market"],
-    "Resolution": "contracts/src/Resolution.sol",
-    "HeldToken": SOURCES["HeldToken"],
-}
+DEPLOYED = ("Market", "Resolution", "ValueChain", "HeldToken")
 Output = dict[str, dict[str, Any]]
 
 
@@ -47,41 +47,78 @@ def find_compiler(version: str) -> Path:
     return ROOT / "tools/solc-shim"
 
 
-def compile_sources() -> Output:
-    """The compiler's output by source path and contract name."""
-    forge = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
-    settings = {
+def forge_profile() -> dict[str, Any]:
+    """foundry.toml: the one place where compiler and settings are chosen."""
+    profile: dict[str, Any] = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
+    return profile
+
+
+def compiler_settings() -> dict[str, Any]:
+    """As the compiler's standard JSON wants them, without a selection of outputs."""
+    forge = forge_profile()
+    return {
         "remappings": forge["remappings"],
         "optimizer": {"enabled": forge["optimizer"], "runs": forge["optimizer_runs"]},
         "evmVersion": forge["evm_version"],
         "viaIR": forge["additional_compiler_profiles"][0]["via_ir"],
         "metadata": {"useLiteralContent": False, "bytecodeHash": "ipfs", "appendCBOR": True},
-        "outputSelection": {"*": {"*": ["abi", "storageLayout", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
     }
-    output: dict[str, Output] = solcx.compile_standard(
+
+
+def compile_sources() -> Output:
+    """The compiler's output by source path and contract name; immutables under their names."""
+    code = ["evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
+    wanted = {"*": {"*": ["abi", "storageLayout", *code], "": ["ast"]}}
+    output: dict[str, Any] = solcx.compile_standard(
         {
             "language": "Solidity",
             "sources": {path: {"content": (ROOT / path).read_text()} for path in SOURCES.values()},
-            "settings": settings,
+            "settings": {**compiler_settings(), "outputSelection": wanted},
         },
-        solc_binary=find_compiler(forge["solc"]),
+        solc_binary=find_compiler(forge_profile()["solc"]),
         base_path=ROOT,
         allow_paths=ROOT,
     )
-    return output["contracts"]
+    names = {str(number): name for unit in output["sources"].values() for number, name in immutables(unit["ast"])}
+    contracts: Output = output["contracts"]
+    for contract in itertools.chain.from_iterable(unit.values() for unit in contracts.values()):
+        deployed = contract["evm"]["deployedBytecode"]
+        places = deployed.get("immutableReferences", {})
+        deployed["immutableReferences"] = {names[number]: found for number, found in places.items()}
+    return contracts
+
+
+def immutables(node: Any) -> Iterator[tuple[int, str]]:
+    """Number and name of every immutable that an AST declares."""
+    if isinstance(node, dict):
+        if node.get("nodeType") == "VariableDeclaration" and node.get("mutability") == "immutable":
+            yield node["id"], node["name"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from immutables(part)
 
 
 def artifacts(output: Output) -> dict[str, dict[str, Any]]:
-    """By contract name: ``{"contract", "source", "abi", "bytecode", "deployedBytecode"}``, code as 0x-hex."""
+    """By contract name: ``{"contract", "source", "abi", "bytecode", "deployedBytecode", "immutables"}``, code as 0x-hex.
+
+    Immutables are 0 in `deployedBytecode`; their places are lists of first byte and length, by name.
+    """
     found = {}
     for name, path in SOURCES.items():
         contract = output[path][name]
+        deployed = contract["evm"]["deployedBytecode"]
+        places = {
+            immutable: sorted([part["start"], part["length"]] for part in parts)
+            for immutable, parts in sorted(deployed["immutableReferences"].items())
+        }
         found[name] = {
             "contract": name,
             "source": path,
             "abi": contract["abi"],
             "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
-            "deployedBytecode": "0x" + contract["evm"]["deployedBytecode"]["object"],
+            "deployedBytecode": "0x" + deployed["object"],
+            "immutables": places,
         }
     return found
 
@@ -116,7 +153,7 @@ def storage(layout: dict[str, Any]) -> list[str]:
 def snapshots(output: Output) -> dict[Path, str]:
     """Interface, storage layout and code sizes: what a change of them changes, a diff shows."""
     market = output[SOURCES["Market"]]["Market"]
-    code = {name: output[path][name]["evm"]["deployedBytecode"]["object"] for name, path in DEPLOYED.items()}
+    code = {name: output[SOURCES[name]][name]["evm"]["deployedBytecode"]["object"] for name in DEPLOYED}
     sizes = [f"{name}: {len(each) // 2} of 24576 bytes" for name, each in code.items()]
     texts = {"abi": sorted(map(signature, market["abi"])), "storage": storage(market["storageLayout"]), "sizes": sizes}
     return {SNAPSHOTS / f"{name}.txt": "\n".join(lines) + "\n" for name, lines in texts.items()}

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 EIP_170 = 24_576
-NAMES = ["IMarket", "Market", "HeldToken"]
+NAMES = ["IMarket", "Market", "Resolution", "ValueChain", "HeldToken"]
 
 
 TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools/artifacts.py"))
@@ -48,9 +48,17 @@ def test_resolution_finds_markets_storage_where_market_left_it(output: Any) -> N
     assert set(resolution) <= set(market)
 
 
-@pytest.mark.parametrize("name", ["Market", "HeldToken"])
+@pytest.mark.parametrize("name", NAMES[1:])
 def test_deployed_code_fits_into_one_contract(name: str) -> None:
     assert 0 < (len(committed(name)["deployedBytecode"]) - 2) // 2 <= EIP_170
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_immutables_are_named_and_their_places_are_zero_in_the_shipped_code(name: str) -> None:
+    artifact = committed(name)
+    code = bytes.fromhex(artifact["deployedBytecode"][2:])
+    places = [place for found in artifact["immutables"].values() for place in found]
+    assert places and all(length == 32 and not any(code[start : start + length]) for start, length in places)
 
 
 def test_market_has_every_function_event_and_error_of_its_interface() -> None:

@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 
 
-def market_abi() -> list[dict[str, str]]:
-    artifact = json.loads((ROOT / "market" / "chain" / "abi" / "Market.json").read_text())
-    entries: list[dict[str, str]] = artifact["abi"] if isinstance(artifact, dict) else artifact
+def abi(contract: str) -> list[dict[str, str]]:
+    artifact = json.loads((ROOT / "market" / "chain" / "abi" / f"{contract}.json").read_text())
+    entries: list[dict[str, str]] = artifact["abi"]
     return entries
 
 
@@ -32,14 +32,16 @@ INHERITED = {"EIP712DomainChanged", "InvalidShortString", "StringTooLong"}
 
 
 @pytest.mark.parametrize("kind", ["error", "event"])
-def test_every_error_and_event_of_the_market_is_explained(kind: str) -> None:
-    names = {entry["name"] for entry in market_abi() if entry["type"] == kind} - INHERITED
+@pytest.mark.parametrize("contract", ["Market", "ValueChain"])
+def test_every_error_and_event_of_the_contracts_is_explained(contract: str, kind: str) -> None:
+    names = {entry["name"] for entry in abi(contract) if entry["type"] == kind} - INHERITED
     assert names
     assert {name for name in names if f"`{name}`" not in PROTOCOL} == set()
 
 
-def test_every_state_changing_function_of_the_market_is_explained() -> None:
-    names = {e["name"] for e in market_abi() if e["type"] == "function" and e["stateMutability"] == "nonpayable"}
+@pytest.mark.parametrize("contract", ["Market", "ValueChain"])
+def test_every_state_changing_function_of_the_contracts_is_explained(contract: str) -> None:
+    names = {e["name"] for e in abi(contract) if e["type"] == "function" and e["stateMutability"] == "nonpayable"}
     assert names
     assert {name for name in names if f"`{name}`" not in PROTOCOL} == set()
 
