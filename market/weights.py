@@ -11,6 +11,7 @@ no pickle here: a pickle or a zip fails at its first byte.
 
 import json
 import math
+import reprlib
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,11 @@ _FIELDS = {"dtype", "shape", "data_offsets"}
 _METADATA = "__metadata__"
 _CHUNK = 1 << 22
 _DEEPEST = 3
+_LONGEST_NUMBER = 15
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 120
+_shown = _shortened.repr
+"""What a stranger wrote, cut to a length that fits a message."""
 
 Readable = bytes | memoryview | mmap
 
@@ -71,7 +77,7 @@ def check(data: Readable, spec: Mapping[str, TensorSpec], limit_bytes: int) -> d
         raise BadWeights(f"the file has {len(data)} bytes, the terms allow {limit_bytes}")
     entries = parse(data)
     for name in sorted(entries.keys() ^ spec.keys()):
-        raise BadWeights(f"tensor {name!r} is {'missing' if name in spec else 'not in the graph'}")
+        raise BadWeights(f"tensor {_shown(name)} is {'missing' if name in spec else 'not in the graph'}")
     for name, wanted in spec.items():
         entry = entries[name]
         if (entry.dtype, entry.shape) != (wanted.dtype, wanted.shape):
@@ -94,7 +100,8 @@ def parse(data: Readable) -> dict[str, Entry]:
     position = body
     for name, entry in entries:
         if entry.start != position:
-            raise BadWeights(f"tensor {name!r} begins {entry.start - position:+d} bytes from the end of the one before")
+            gap = entry.start - position
+            raise BadWeights(f"tensor {_shown(name)} begins {gap:+d} bytes from the end of the one before")
         position = entry.end
     if position != len(data):
         raise BadWeights(f"the tensors end at byte {position}, the file at {len(data)}")
@@ -131,6 +138,7 @@ def _read_header(data: Readable) -> tuple[dict[str, Any], int]:
         header = json.loads(
             text.rstrip(b" ").decode(),
             object_pairs_hook=_without_duplicates,
+            parse_int=_whole_number,
             parse_float=_no_such_number,
             parse_constant=_no_such_number,
         )
@@ -149,22 +157,29 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _whole_number(text: str) -> int:
+    """A size or an offset: without a sign, which other readers take for a fraction, and never many digits."""
+    if len(text) > _LONGEST_NUMBER or text.startswith("-"):
+        _no_such_number(text)
+    return int(text)
+
+
 def _no_such_number(text: str) -> None:
-    raise BadWeights(f"the header holds {text}, where only whole numbers belong")
+    raise BadWeights(f"the header holds {_shown(text)}, where only sizes belong")
 
 
 def _read_entry(name: str, raw: Any, body: int) -> Entry:
     """One tensor's entry, offsets counted from the beginning of the file."""
     if not isinstance(raw, dict) or raw.keys() != _FIELDS:
-        raise BadWeights(f"tensor {name!r} must have exactly {', '.join(sorted(_FIELDS))}")
+        raise BadWeights(f"tensor {_shown(name)} must have exactly {', '.join(sorted(_FIELDS))}")
     dtype, shape, offsets = raw["dtype"], raw["shape"], raw["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
-        raise BadWeights(f"tensor {name!r} has type {dtype!r}: only {' and '.join(_ITEM_BYTES)} are read")
+        raise BadWeights(f"tensor {_shown(name)} has type {_shown(dtype)}: only {' and '.join(_ITEM_BYTES)} are read")
     if not _are_sizes(shape) or len(shape) > 8 or not _are_sizes(offsets) or len(offsets) != 2:
-        raise BadWeights(f"tensor {name!r} has a shape or offsets that are not lists of sizes")
+        raise BadWeights(f"tensor {_shown(name)} has a shape or offsets that are not lists of sizes")
     begin, end = offsets
     if end - begin != math.prod(shape) * _ITEM_BYTES[dtype]:
-        raise BadWeights(f"tensor {name!r} spans {end - begin} bytes, its shape {shape} needs another number")
+        raise BadWeights(f"tensor {_shown(name)} spans {end - begin} bytes, its shape {shape} needs another number")
     return Entry(dtype, tuple(shape), body + begin, body + end)
 
 

@@ -123,6 +123,7 @@ BAD: dict[str, bytes] = {
     "the shape flat": with_entry("a", shape=[6]),
     "an axis too many": with_entry("a", shape=[2, 3, 1]),
     "a negative size": with_entry("a", shape=[-2, -3]),
+    "a size of minus nothing": file(json.dumps(HEADER).encode().replace(b"[0, 24]", b"[-0, 24]")),
     "a size that is a float": with_entry("a", shape=[2.0, 3]),
     "a size that is true": with_entry("b", shape=[True, 4]),
     "a size in words": with_entry("a", shape=["2", 3]),
@@ -182,6 +183,19 @@ def test_a_file_above_the_limit_is_bad_unread() -> None:
     with pytest.raises(BadWeights, match="allow"):
         check(file(), SPEC, len(file()) - 1)
     assert check(file(), SPEC, len(file()))
+
+
+def test_what_a_stranger_wrote_is_cut_before_it_is_told() -> None:
+    """A message goes to logs, to people and to other programs: a name of a megabyte does not."""
+    long = "a" * 500_000
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    for header in ({long: entry}, {long: 3}, {"a": {**entry, "dtype": long}}, {"a": {**entry, long: 1}}):
+        with pytest.raises(BadWeights) as refused:
+            check(file(header, bytes(4)), SPEC, 1 << 20)
+        assert len(refused.value.message) < 400
+    with pytest.raises(BadWeights) as refused:
+        check(file(b'{"a":%s}' % (b"1" * 500_000 + b".5")), SPEC, 1 << 20)
+    assert len(refused.value.message) < 400
 
 
 def test_the_bound_on_tensors_is_exact() -> None:
