@@ -9,13 +9,14 @@
 `job watch --trustless` and a rebuild agree to the row. `deadline_move(job, now)` says which move anyone may make now.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
-from heldout.market.messages import BAD, HIGHEST_SCORE, MISSING, unpack_vote
+from heldout.market.messages import BAD, HIGHEST_SCORE, MISSING, NO_DATA, NO_KEYS, pack_vote, unpack_vote
 from heldout.market.money import Ppm, Wei, payout_down
+from heldout.market.split import SEED_DELAY, round_size
 from heldout.market.terms import Address, BlockNumber, JobId, JobTerms, Timestamp
 
 REQUESTER = 8
@@ -45,6 +46,19 @@ class Outcome(IntEnum):
     TRAINING_KEYS_WITHHELD = 6
     HELD_OUT_KEYS_WITHHELD = 7
     VOID = 8
+
+
+class Ending(IntEnum):
+    """How a round ended; decides which of its seats are paid and which are fined (P3, P5.4)."""
+
+    UNDECIDED = 0
+    UNCOMMITTED = 1
+    """Too few commits: nothing was revealed, absent seats are fined."""
+    TIED = 2
+    """Revealed without a majority in some lane."""
+    DECIDED = 3
+    DEFAULTED = 4
+    """A party's unanswered demand ended it: its seats served, and none of them was absent."""
 
 
 class Purpose(IntEnum):
@@ -119,6 +133,14 @@ class Round:
     evidence: dict[int, bytes] = field(default_factory=dict)
     result: bytes | None = None
     appellant: Address | None = None
+    bond: Wei = Wei(0)
+    """Of the appellant."""
+    seed_block: int = 0
+    """Number of the block whose hash draws the seats."""
+    reseeded: bool = False
+    ending: Ending = Ending.UNDECIDED
+    missing: frozenset[int] = frozenset()
+    """Lanes that were MISSING, whatever the votes say, when the round was decided."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +163,20 @@ class JobState:
     answers: tuple[tuple[State, int, int, bytes], ...] = ()
     """(stage, round, party, envelopes) of every answer."""
     money: tuple[Movement, ...] = ()
+    displaced: Timestamp = Timestamp(0)
+    """The deadline before the last move, which a demand displaces."""
+    stage_end: Timestamp = Timestamp(0)
+    """The deadline that a pending demand displaced."""
+    silent: frozenset[int] = frozenset()
+    """Parties whose demand has just run out: the next move says what comes of it."""
+    missing: frozenset[int] = frozenset()
+    """Lanes not submitted, or demanded while Committing and silent."""
+    half_withheld: frozenset[int] = frozenset()
+    """Lanes demanded while Scored and silent: MISSING if the lane would be paid."""
+    keys_withheld: frozenset[int] = frozenset()
+    """Lanes whose held-out keys the requester was asked for in vain: NO_DATA."""
+    demanders: frozenset[int] = frozenset()
+    """Lanes whose provider demanded in this stage."""
 
     @property
     def final(self) -> bool:
@@ -164,6 +200,43 @@ class JobState:
         """The lanes' values of the latest round that has a result."""
         decided = [r.result for r in self.rounds if r.result is not None]
         return unpack_vote(decided[-1], len(self.lanes)) if decided else None
+
+    @property
+    def all_lanes(self) -> frozenset[int]:
+        return frozenset(range(len(self.lanes)))
+
+    @property
+    def submitted(self) -> frozenset[int]:
+        return frozenset(i for i, lane in enumerate(self.lanes) if lane.word is not None)
+
+    @property
+    def no_keys(self) -> frozenset[int]:
+        """Lanes whose provider could not open its training envelope (P4.5)."""
+        return frozenset(i for i, lane in enumerate(self.lanes) if lane.word == NO_KEYS)
+
+    @property
+    def deciding_round(self) -> int:
+        """The last round that found a majority in every lane, from 1; 0 if none did."""
+        return next((i for i in range(len(self.rounds), 0, -1) if self.rounds[i - 1].result is not None), 0)
+
+    @property
+    def locked(self) -> Wei:
+        """All money the job holds now."""
+        return Wei(self.money_in - self.money_out)
+
+    def size_of(self, round_: int) -> int:
+        """Seats of a round, vacant places included."""
+        return round_size(self.terms.committee, round_)
+
+    def overlaid(self, word: bytes, forgiven: Set[int] = frozenset()) -> bytes:
+        """A result word, and over it what unanswered demands made of a lane (P4.5); `forgiven` lanes owe no half."""
+        values = list(unpack_vote(word, len(self.lanes)))
+        for lane in range(len(values)):
+            if lane in self.missing | (self.half_withheld - forgiven):
+                values[lane] = MISSING
+            elif lane in self.keys_withheld:
+                values[lane] = NO_DATA
+        return pack_vote(values)
 
     def lane_of(self, provider: str) -> int | None:
         """The lane an address holds, if any."""
@@ -210,18 +283,65 @@ def _accepted(job: JobState, event: ChainEvent) -> JobState:
 
 
 def _moved(job: JobState, event: ChainEvent) -> JobState:
-    state, round_ = State(event.args["state"]), event.args["round"]
-    fresh = state is not job.state or round_ != job.round
-    rounds = job.rounds + tuple(Round() for _ in range(round_ - len(job.rounds)))
-    return replace(
-        job,
-        state=state,
-        round=round_,
-        rounds=rounds,
-        deadline=Timestamp(event.args["deadline"]),
-        demanded=frozenset() if fresh else job.demanded,
-        pending=frozenset() if fresh else job.pending,  # a second demand of a stage moves its deadline as well
-    )
+    state, round_, deadline = State(event.args["state"]), event.args["round"], Timestamp(event.args["deadline"])
+    before, job = job, _after_silence(job, state) if job.silent else job
+    job = replace(job, state=state, round=round_, deadline=deadline, displaced=job.deadline, silent=frozenset())
+    if round_ != before.round:
+        return _round_begins(before, job, event)
+    if state is before.state:
+        return job
+    if state is State.SCORED:
+        return _scored(before, job)
+    if state is State.REVEALING:
+        return replace(job, pending=frozenset())
+    return replace(job, demanded=frozenset(), pending=frozenset(), demanders=frozenset())
+
+
+def _round_begins(before: JobState, job: JobState, event: ChainEvent) -> JobState:
+    """Out of Running, out of a round without a result, or by an appeal."""
+    if before.state is State.RUNNING:
+        job = replace(job, missing=job.all_lanes - job.submitted)
+    elif before.state is not State.SCORED:
+        job = _with_round(job, before.round, ending=_without_result(before))
+    job = _with_round(job, job.round, seed_block=event.block + SEED_DELAY)
+    none: frozenset[int] = frozenset()
+    # A lane without keys counts as asked for its weights (P4.5).
+    return replace(job, demanded=job.no_keys, pending=none, demanders=none, half_withheld=none, keys_withheld=none)
+
+
+def _scored(before: JobState, job: JobState) -> JobState:
+    """By a majority, by the result before, or because nothing is left to wait for."""
+    job = replace(job, pending=frozenset())
+    if before.state is State.RUNNING:
+        return job if before.silent else replace(job, outcome=Outcome.UNSUBMITTED, missing=job.all_lanes)
+    if before.silent:
+        return job
+    if before.rounds[-1].ending is Ending.UNDECIDED:
+        job = _with_round(job, job.round, ending=_without_result(before))
+    if not job.deciding_round:
+        return replace(job, outcome=Outcome.VOID)
+    return replace(job, demanded=frozenset(), demanders=frozenset())
+
+
+def _without_result(job: JobState) -> Ending:
+    return Ending.TIED if job.state is State.REVEALING else Ending.UNCOMMITTED
+
+
+def _after_silence(job: JobState, state: State) -> JobState:
+    """What unanswered demands mean in each stage (P4.5)."""
+    lanes = job.silent - {REQUESTER}
+    if job.state is State.RUNNING:
+        return replace(job, outcome=Outcome.TRAINING_KEYS_WITHHELD)
+    if job.state is State.SCORED:
+        withheld = job.demanders if REQUESTER in job.silent else job.keys_withheld
+        return replace(job, half_withheld=job.half_withheld | lanes, keys_withheld=withheld)
+    job = replace(job, missing=job.missing | lanes)
+    if state is State.COMMITTING:
+        return job
+    delivered = job.all_lanes - job.missing
+    outcome = Outcome.HELD_OUT_KEYS_WITHHELD if delivered else Outcome.MEASURED
+    job = _with_round(job, job.round, ending=Ending.DEFAULTED)
+    return replace(job, keys_withheld=delivered, outcome=outcome)
 
 
 def _with_lane(job: JobState, lane: int, **changes: Any) -> JobState:
@@ -261,16 +381,26 @@ def _revealed(job: JobState, event: ChainEvent) -> JobState:
     )
 
 
+def _reseeded(job: JobState, event: ChainEvent) -> JobState:
+    return _with_round(job, event.args["round"], reseeded=True, seed_block=event.args["seedBlock"])
+
+
 def _round_scored(job: JobState, event: ChainEvent) -> JobState:
-    return _with_round(job, event.args["round"], result=bytes(event.args["result"]))
+    result = bytes(event.args["result"])
+    return _with_round(job, event.args["round"], result=result, ending=Ending.DECIDED, missing=job.missing)
 
 
 def _appealed(job: JobState, event: ChainEvent) -> JobState:
-    return _with_round(job, event.args["round"], appellant=event.args["by"])
+    return _with_round(job, event.args["round"], appellant=event.args["by"], bond=Wei(event.args["bond"]))
 
 
 def _demanded(job: JobState, event: ChainEvent) -> JobState:
     party = event.args["party"]
+    demander = job.lane_of(event.args["by"])
+    if party == REQUESTER and job.state is not State.COMMITTING and demander is not None:
+        job = replace(job, demanders=job.demanders | {demander})
+    if not job.pending:
+        job = replace(job, stage_end=job.displaced)
     deadline = Timestamp(event.args["deadline"])
     return replace(job, demanded=job.demanded | {party}, pending=job.pending | {party}, deadline=deadline)
 
@@ -283,7 +413,8 @@ def _answered(job: JobState, event: ChainEvent) -> JobState:
 
 
 def _unanswered(job: JobState, event: ChainEvent) -> JobState:
-    return replace(job, pending=job.pending - {event.args["party"]})
+    party = event.args["party"]
+    return replace(job, pending=job.pending - {party}, silent=job.silent | {party})
 
 
 def _money(job: JobState, event: ChainEvent) -> JobState:
@@ -310,6 +441,7 @@ _CHANGES = {
     "Moved": _moved,
     "Submitted": _submitted,
     "Drawn": _drawn,
+    "Reseeded": _reseeded,
     "Committed": _committed,
     "Revealed": _revealed,
     "RoundScored": _round_scored,
