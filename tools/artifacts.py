@@ -115,12 +115,19 @@ def artifacts(output: Output) -> dict[str, dict[str, Any]]:
         found[name] = {
             "contract": name,
             "source": path,
-            "abi": contract["abi"],
+            "abi": interface(output) if name == "Market" else contract["abi"],
             "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
             "deployedBytecode": "0x" + deployed["object"],
             "immutables": places,
         }
     return found
+
+
+def interface(output: Output) -> list[dict[str, Any]]:
+    """The ABI behind Market's address: its own, and that of Resolution, to whose code its fallback leads."""
+    own, rest = (output[SOURCES[name]][name]["abi"] for name in ("Market", "Resolution"))
+    more = [entry for entry in rest if entry not in own and entry["type"] != "constructor"]
+    return [entry for entry in own if entry["type"] != "fallback"] + more
 
 
 def signature(entry: dict[str, Any]) -> str:
@@ -155,7 +162,7 @@ def snapshots(output: Output) -> dict[Path, str]:
     market = output[SOURCES["Market"]]["Market"]
     code = {name: output[SOURCES[name]][name]["evm"]["deployedBytecode"]["object"] for name in DEPLOYED}
     sizes = [f"{name}: {len(each) // 2} of 24576 bytes" for name, each in code.items()]
-    texts = {"abi": sorted(map(signature, market["abi"])), "storage": storage(market["storageLayout"]), "sizes": sizes}
+    texts = {"abi": sorted(map(signature, interface(output))), "storage": storage(market["storageLayout"]), "sizes": sizes}
     return {SNAPSHOTS / f"{name}.txt": "\n".join(lines) + "\n" for name, lines in texts.items()}
 
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IMarketBack} from "./interfaces/IMarketBack.sol";
 import {Votes} from "./libraries/Votes.sol";
 import {Rounds} from "./Rounds.sol";
+import {Signatures} from "./Signatures.sol";
 
 /// @title Demands: "was it delivered?" as a fact of the chain (P4.5)
 /// @dev
@@ -12,51 +14,45 @@ import {Rounds} from "./Rounds.sol";
 ///               demand ──── releaseWindow ────▶ deadline: `close` decides about who is silent
 ///               demand ── answer ▶ the stage's window begins anew (Committing, Running, Scored alike)
 /// ```
-abstract contract Demands is Rounds {
-    /// @notice See IMarket.
-    function demand(bytes32 id, uint8 party, uint256 place) external {
+abstract contract Demands is IMarketBack, Signatures, Rounds {
+    /// @inheritdoc IMarketBack
+    function demand(JobTerms calldata terms, uint8 party, uint256 place) external {
+        bytes32 id = _idOf(terms);
         Job storage job = _jobs[id];
         if (party != _REQUESTER && party >= job.lanes) revert BadParty(party);
-        uint8 demander = _requireEntitled(id, job, party, place);
+        uint8 demander = _requireEntitled(id, job, terms, party, place);
         _requireBefore(job.deadline);
-        uint16 bit = uint16(1) << party;
-        bool joins = job.pending & bit & Votes.REQUESTER_BIT != 0 && job.demanders & demander == 0 && demander != 0;
-        // Else one's puppet could demand at the last second, and shut the other providers out of the bond (P4.5).
-        uint256 half = _stageStart(job) + _window(job, job.state) / 2;
-        if (block.timestamp > half && !joins) revert DemandTooLate(block.timestamp, half);
-        if (job.demanded & bit != 0 && !joins) revert AlreadyDemanded(id, party);
-        job.demanders |= demander;
-        if (!joins) {
-            if (job.pending == 0) job.stageEnd = job.deadline;
-            job.demanded |= bit;
-            job.pending |= bit;
-            _setDeadline(id, job, uint40(block.timestamp) + job.releaseWindow);
+        if (job.wasAsked && _joins(job.asked, party, demander)) {
+            job.asked.demanders |= demander;
+        } else {
+            _ask(id, job, terms, party, demander);
         }
         emit Demanded(id, party, msg.sender, job.deadline);
     }
 
-    /// @notice See IMarket.
-    function answer(bytes32 id, uint8 party, bytes calldata envelopes) external {
+    /// @inheritdoc IMarketBack
+    function answer(JobTerms calldata terms, uint8 party, bytes calldata envelopes) external {
+        bytes32 id = _idOf(terms);
         Job storage job = _jobs[id];
         uint16 bit = party <= _REQUESTER ? uint16(1) << party : 0;
-        uint16 pending = job.pending;
+        uint16 pending = _pending(job);
         if (pending & bit == 0) revert NothingDemanded(id, party);
-        if (msg.sender != (party == _REQUESTER ? job.requester : job.lane[party].provider)) {
+        if (msg.sender != (party == _REQUESTER ? terms.requester : job.lane[party].provider)) {
             revert NotParty(msg.sender, id);
         }
         _requireBefore(job.deadline);
         pending &= ~bit;
-        job.pending = pending;
-        if (pending == 0) _enter(id, job, job.state);
+        job.asked.pending = pending;
+        if (pending == 0) _enter(id, job, job.state, _windowOf(job, terms));
         emit Answered(id, party, envelopes, job.deadline);
     }
 
-    /// @notice See IMarket.
+    /// @inheritdoc IMarketBack
     function close(bytes32 id) external {
         Job storage job = _jobs[id];
         State state = job.state;
         if (state == State.Committing) return _closeCommitting(id, job);
-        bool demandRuns = state == State.Scored && job.pending != 0;
+        bool demandRuns = state == State.Scored && _pending(job) != 0;
         if (state != State.Running && state != State.Revealing && !demandRuns) revert WrongState(id, state);
         _requireAfter(job.deadline);
         if (state == State.Running) _closeRunning(id, job);
@@ -64,10 +60,40 @@ abstract contract Demands is Rounds {
         else _defaultWhileScored(id, job);
     }
 
+    /// @dev A provider may join a pending demand against the requester until its deadline. Else one's puppet could demand at
+    /// the last second, and shut the other providers out of the bond.
+    function _joins(Asked storage asked, uint8 party, uint8 demander) private view returns (bool) {
+        return party == _REQUESTER && asked.pending & Votes.REQUESTER_BIT != 0 && asked.demanders & demander == 0
+            && demander != 0;
+    }
+
+    function _ask(bytes32 id, Job storage job, JobTerms calldata terms, uint8 party, uint8 demander) private {
+        Asked storage asked = job.asked;
+        job.wasAsked = true;
+        uint40 end = asked.pending == 0 ? job.deadline : asked.stageEnd;
+        uint256 window = _windowOf(job, terms);
+        uint256 half = end - window + window / 2;
+        if (block.timestamp > half) revert DemandTooLate(block.timestamp, half);
+        uint16 bit = uint16(1) << party;
+        if (asked.demanded & bit != 0) revert AlreadyDemanded(id, party);
+        asked.stageEnd = end;
+        asked.demanded |= bit;
+        asked.pending |= bit;
+        if (party == _REQUESTER) asked.demanders = demander;
+        _setDeadline(id, job, block.timestamp + terms.releaseWindow);
+    }
+
+    /// @dev How long the present stage lasts. Running, Committing and Scored know demands.
+    function _windowOf(Job storage job, JobTerms calldata terms) private view returns (uint256) {
+        if (job.state == State.Running) return terms.workWindow;
+        return job.state == State.Committing ? terms.commitWindow : terms.challengeWindow;
+    }
+
     /// @dev Who is absent forfeits; with no submission at all, or without training keys, the job is over.
     function _closeRunning(bytes32 id, Job storage job) private {
-        _emitUnanswered(id, job.pending);
-        if (job.pending != 0) return _finish(id, job, Outcome.TrainingKeysWithheld);
+        uint16 pending = _pending(job);
+        _emitUnanswered(id, pending);
+        if (pending != 0) return _finish(id, job, Outcome.TrainingKeysWithheld);
         job.missing = _allLanes(job) & ~job.submitted;
         if (job.submitted == 0) _finish(id, job, Outcome.Unsubmitted);
         else _startRound(id, job);
@@ -75,26 +101,31 @@ abstract contract Demands is Rounds {
 
     /// @dev `settle` pays the consequences. The challenge ends when it would have, so silence shortens nobody's appeal.
     function _defaultWhileScored(bytes32 id, Job storage job) private {
-        uint16 pending = job.pending;
+        Asked storage asked = job.asked;
+        uint16 pending = asked.pending;
         _emitUnanswered(id, pending);
-        job.halfWithheld |= uint8(pending); // lanes only
-        if (pending & Votes.REQUESTER_BIT != 0) job.keysWithheld = job.demanders;
-        job.pending = 0;
-        _setDeadline(id, job, job.stageEnd);
+        asked.halfWithheld |= uint8(pending); // lanes only
+        if (pending & Votes.REQUESTER_BIT != 0) asked.keysWithheld = asked.demanders;
+        asked.pending = 0;
+        _setDeadline(id, job, asked.stageEnd);
     }
 
     /// @dev Reverts unless the caller may ask `party` in this stage. Returns the caller's lane bit, 0 if it is no provider.
-    function _requireEntitled(bytes32 id, Job storage job, uint8 party, uint256 place) private view returns (uint8) {
+    function _requireEntitled(bytes32 id, Job storage job, JobTerms calldata terms, uint8 party, uint256 place)
+        private
+        view
+        returns (uint8)
+    {
         State state = job.state;
         if (state != State.Running && state != State.Committing && state != State.Scored) revert WrongState(id, state);
         if (party != _REQUESTER && (job.missing >> party) & 1 != 0) revert BadParty(party);
         if (state == State.Committing) {
-            if (!_isSeated(job.rounds[job.round], place, msg.sender)) revert NotSeat(msg.sender, place);
+            _requireSeated(job, place, msg.sender);
             return 0;
         }
         if (party != _REQUESTER) {
             if (state == State.Running) revert BadParty(party); // a provider owes nothing yet
-            if (msg.sender != job.requester) revert NotRequester(msg.sender, job.requester);
+            if (msg.sender != terms.requester) revert NotRequester(msg.sender, terms.requester);
             return 0;
         }
         uint8 lane = _laneOf(job, msg.sender);

@@ -5,16 +5,21 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Appeals} from "./Appeals.sol";
 import {Demands} from "./Demands.sol";
 import {Rounds} from "./Rounds.sol";
+import {Rules} from "./Rules.sol";
 import {Seats} from "./Seats.sol";
-import {Settlement} from "./Settlement.sol";
+import {Signatures} from "./Signatures.sol";
+import {Staking} from "./Staking.sol";
+import {Views} from "./Views.sol";
+import {Withdrawals} from "./Withdrawals.sol";
 
 /// @title Resolution: the second half of Market's code, run by delegatecall on Market's storage
-/// @dev One contract may have 24,576 bytes (EIP-170); demands, deadlines, appeals and settlement live here. Market creates it
-/// in its constructor and can never name another. Called directly it finds no job, holds no money and calls nobody.
-contract Resolution is EIP712, Demands, Appeals, Settlement {
-    constructor(uint96 seatStake, uint40 exitDelay, address beacon)
+/// @dev Market creates it in its constructor and can never name another. Called directly it finds no job, holds no money and
+/// calls nobody but the beacon.
+contract Resolution is Signatures, Rules, Staking, Withdrawals, Demands, Appeals, Views {
+    constructor(uint96 seatStake, uint96 minimumFee, address beacon, Limits memory limits)
         EIP712("Heldout", "1")
-        Seats(seatStake, exitDelay)
+        Rules(seatStake, minimumFee, limits)
+        Seats(seatStake, _exitDelayOf(limits))
         Rounds(beacon)
     {}
 }

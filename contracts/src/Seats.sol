@@ -68,7 +68,7 @@ abstract contract Seats is Ledger {
         bytes32 seed,
         bytes32 job,
         uint8 round,
-        uint8 size,
+        uint256 size,
         uint32 among,
         uint40 acceptBlock,
         uint40 seedBlock

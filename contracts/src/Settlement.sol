@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Committee} from "./libraries/Committee.sol";
-import {Messages} from "./libraries/Messages.sol";
 import {Payout} from "./libraries/Payout.sol";
 import {Votes} from "./libraries/Votes.sol";
-import {Jobs} from "./Jobs.sol";
+import {Ballots} from "./Ballots.sol";
 
 /// @title Settlement: everything a job holds goes where it belongs, in one call without an external one (P3.4)
 /// @dev Order: slashes come in; then fees, appeals, lanes go out; what is left is the requester's. So the sum is right by
 /// construction, and an amount too great would revert instead of reaching into other jobs.
-abstract contract Settlement is EIP712, Jobs {
+abstract contract Settlement is Ballots {
     /// @dev What is still to be given away.
     struct Pot {
         bytes32 job;
@@ -19,41 +17,37 @@ abstract contract Settlement is EIP712, Jobs {
         uint256 slashed; // pays appellants once over and later rounds' fees; the rest is burned
         uint256 withheld; // round 1's fees; pays later rounds after the slashes; the rest is the requester's
         uint256 bond; // of the requester
-        uint256 burned;
     }
 
-    /// @dev What the votes decided; lanes that nobody measured have no bits in `mask`.
+    /// @dev What the votes decided; lanes that nobody measured have no bits in `comparable`.
     struct Verdict {
-        uint8 round; // the deciding one, 0 if none
+        uint256 round; // the deciding one, 0 if none
         bytes32 word; // its result
         bytes32 comparable; // bits of the lanes whose value is a score or BAD
     }
 
-    /// @notice See IMarket.
-    function settle(JobTerms calldata terms) external {
-        bytes32 id = _hashTypedDataV4(Messages.hash(terms));
-        Job storage job = _jobs[id];
-        _requireState(id, job, State.Scored);
-        if (job.pending != 0) revert DemandPending(id, job.pending);
-        _requireAfter(job.deadline);
-
-        Pot memory pot = Pot(id, job.locked, 0, uint256(job.committee) * job.fee, terms.bond, 0);
-        Verdict memory verdict = _verdictOf(job);
-        uint256 slashed = _slashRounds(pot, job, verdict);
-        for (uint8 number = 1; number <= job.round; ++number) {
-            _payRound(pot, job, number, verdict);
+    /// @dev Pays everybody, whatever the outcome (P3.3). `terms` are those of the job, which is Scored and over.
+    function _settle(bytes32 id, Job storage job, JobTerms calldata terms) internal {
+        uint256 fees = uint256(terms.committee) * terms.fee;
+        Pot memory pot = Pot(id, _heldFor(job, terms), 0, fees, terms.bond);
+        Ballot[] memory rounds = new Ballot[](job.round);
+        for (uint8 number = 1; number <= rounds.length; ++number) {
+            rounds[number - 1] = _ballotOf(job, number);
         }
-        if (job.outcome == Outcome.None) job.outcome = Outcome.Measured;
-        Outcome outcome = job.outcome;
+        Verdict memory verdict = _verdictOf(job, rounds);
+        for (uint256 i; i < rounds.length; ++i) {
+            _slashRound(pot, job, terms.fee, rounds[i], verdict);
+        }
+        for (uint256 i; i < rounds.length; ++i) {
+            _payRound(pot, job, terms, rounds, i, verdict);
+        }
+        Outcome outcome = job.outcome == Outcome.None ? Outcome.Measured : job.outcome;
         bytes32 result = _payLanes(pot, job, terms, outcome, verdict.word);
         _pay(pot, terms.requester, Purpose.Bond, pot.bond);
         _burn(pot, pot.slashed);
         _pay(pot, terms.requester, Purpose.Refund, pot.left);
 
-        _unlock(job.locked + slashed, pot.burned);
-        job.locked = 0;
-        job.state = State.Settled;
-        emit Moved(id, State.Settled, job.round, uint40(block.timestamp));
+        (job.state, job.outcome) = (State.Settled, outcome);
         emit Settled(id, outcome, result);
     }
 
@@ -61,10 +55,13 @@ abstract contract Settlement is EIP712, Jobs {
 
     /// @dev Lanes that the deciding round calls MISSING or NO_DATA compare nobody: delivery is a fact of its round, and a
     /// provider could otherwise slash honest seats of an earlier round by not delivering in a later one.
-    function _verdictOf(Job storage job) private view returns (Verdict memory verdict) {
-        uint8 round = _decidingRound(job);
+    function _verdictOf(Job storage job, Ballot[] memory rounds) private view returns (Verdict memory verdict) {
+        uint256 round = rounds.length;
+        while (round != 0 && rounds[round - 1].progress != Progress.Decided) {
+            --round;
+        }
         if (round == 0) return verdict;
-        (, bytes32 word) = _tally(job, job.rounds[round]);
+        bytes32 word = rounds[round - 1].result;
         uint256 comparable;
         for (uint256 lane; lane < job.lanes; ++lane) {
             if (Votes.lane(word, lane) <= Votes.BAD && (job.missing >> lane) & 1 == 0) comparable |= 1 << lane;
@@ -72,108 +69,111 @@ abstract contract Settlement is EIP712, Jobs {
         return Verdict(round, word, Votes.spread(comparable));
     }
 
-    function _slashRounds(Pot memory pot, Job storage job, Verdict memory verdict) private returns (uint256) {
-        for (uint8 number = 1; number <= job.round; ++number) {
-            Round storage round = job.rounds[number];
-            if (round.ending == Ending.Defaulted || round.firstSeats == 0) continue;
-            for (uint256 place; place < round.size; ++place) {
-                uint256 amount = _fineOf(job, round, place, number < verdict.round, verdict);
-                if (amount != 0) _slashSeat(pot, job, number, _seatAt(round, place), amount);
-            }
+    function _slashRound(Pot memory pot, Job storage job, uint96 fee, Ballot memory round, Verdict memory verdict)
+        private
+    {
+        if (round.progress == Progress.Defaulted) return;
+        for (uint256 place; place < round.seats.length; ++place) {
+            uint256 amount = _fineOf(job, fee, round, place, verdict);
+            if (amount == 0 || round.seats[place] == Committee.VACANT) continue;
+            uint256 taken = _slash(round.seats[place], amount, job.acceptBlock);
+            if (taken == 0) continue;
+            pot.left += taken;
+            pot.slashed += taken;
+            // at most round 3
+            emit Slashed(pot.job, round.seats[place], uint8(round.number), taken);
         }
-        return pot.slashed;
     }
 
     /// @dev What a seat owes for its part in a round (P3, P5.4).
-    function _fineOf(Job storage job, Round storage round, uint256 place, bool isEarlier, Verdict memory verdict)
+    function _fineOf(Job storage job, uint256 fee, Ballot memory round, uint256 place, Verdict memory verdict)
         private
         view
         returns (uint256)
     {
         uint256 bit = 1 << place;
-        if (round.committed & bit == 0) return 4 * uint256(job.fee);
-        if (round.revealed & bit == 0) return round.ending == Ending.Uncommitted ? 0 : 8 * uint256(job.fee);
-        if (!isEarlier || (round.votes[place] ^ verdict.word) & verdict.comparable == 0) return 0;
-        bytes32 vote = round.votes[place];
+        if (round.committed & bit == 0) return 4 * fee;
+        if (round.revealed & bit == 0) return round.progress == Progress.Uncommitted ? 0 : 8 * fee;
+        if (round.number >= verdict.round) return 0;
+        bytes32 difference = (round.votes[place] ^ verdict.word) & verdict.comparable;
+        if (difference == 0) return 0;
         for (uint256 lane; lane < job.lanes; ++lane) {
-            uint32 value = Votes.lane(vote, lane);
-            bool differs = Votes.lane((vote ^ verdict.word) & verdict.comparable, lane) != 0;
-            if (differs && value <= Votes.BAD) return _SEAT_STAKE / 2;
+            bool differs = Votes.lane(difference, lane) != 0;
+            if (differs && Votes.lane(round.votes[place], lane) <= Votes.BAD) return _SEAT_STAKE / 2;
         }
-        return 8 * uint256(job.fee);
-    }
-
-    function _slashSeat(Pot memory pot, Job storage job, uint8 number, uint32 seat, uint256 amount) private {
-        if (seat == Committee.VACANT) return;
-        uint256 taken = _slash(seat, amount, job.acceptBlock);
-        if (taken == 0) return;
-        pot.left += taken;
-        pot.slashed += taken;
-        emit Slashed(pot.job, seat, number, taken);
+        return 8 * fee;
     }
 
     /* --------------------------------------------------------- fees and appeals */
 
     /// @dev A round's fees come from the requester (round 1), from an appellant who did not win, or from what earlier rounds
     /// withheld and slashed (P3.2, P3.6).
-    function _payRound(Pot memory pot, Job storage job, uint8 number, Verdict memory verdict) private {
-        Round storage round = job.rounds[number];
-        uint256 bond = round.appealBond;
-        bool isWon = bond != 0 && number <= verdict.round && _overturned(job, number - 1, verdict, round.appellant);
-        if (isWon) {
-            _pay(pot, round.appellant, Purpose.AppealBond, bond);
+    function _payRound(
+        Pot memory pot,
+        Job storage job,
+        JobTerms calldata terms,
+        Ballot[] memory rounds,
+        uint256 i,
+        Verdict memory verdict
+    ) private {
+        Ballot memory round = rounds[i];
+        if (i == 0) {
+            pot.withheld -= _payFees(pot, job, round, verdict, terms.fee);
+            return;
+        }
+        (address appellant, uint256 bond) = (job.appeals[round.number].appellant, job.appeals[round.number].bond);
+        bool isStanding = round.number <= verdict.round;
+        if (bond == 0) {
+            _payFromPot(pot, job, round, verdict, terms.fee);
+        } else if (isStanding && _overturned(job, terms, rounds[i - 1].result, verdict, appellant)) {
+            _pay(pot, appellant, Purpose.AppealBond, bond);
             uint256 onceOver = _min(bond, pot.slashed);
             pot.slashed -= onceOver;
-            _pay(pot, round.appellant, Purpose.AppealBond, onceOver);
-        }
-        uint256 fee = job.fee;
-        bool isFromPot = number > 1 && (bond == 0 || isWon);
-        if (isFromPot) fee = _min(fee, (pot.slashed + pot.withheld) / round.size);
-        uint256 fees = _payFees(pot, job, round, number, verdict, fee);
-        if (isFromPot) {
-            uint256 fromSlashes = _min(fees, pot.slashed);
-            pot.slashed -= fromSlashes;
-            pot.withheld -= fees - fromSlashes;
-        } else if (bond == 0) {
-            pot.withheld -= fees;
+            _pay(pot, appellant, Purpose.AppealBond, onceOver);
+            _payFromPot(pot, job, round, verdict, terms.fee);
         } else {
-            _payLostBond(pot, job, round, bond - fees, number <= verdict.round);
+            uint256 rest = bond - _payFees(pot, job, round, verdict, terms.fee);
+            _payLostBond(pot, job, terms.requester, appellant, rest, isStanding);
         }
+    }
+
+    /// @dev The fees of a round that no bond pays for: as much as there is, f at most.
+    function _payFromPot(Pot memory pot, Job storage job, Ballot memory round, Verdict memory verdict, uint256 fee)
+        private
+    {
+        uint256 size = Committee.sizeOf(job.committee, round.number);
+        fee = _min(fee, (pot.slashed + pot.withheld) / size);
+        uint256 fees = _payFees(pot, job, round, verdict, fee);
+        uint256 fromSlashes = _min(fees, pot.slashed);
+        pot.slashed -= fromSlashes;
+        pot.withheld -= fees - fromSlashes;
     }
 
     /// @dev Whether what was decided differs from the round before. A lane that is MISSING now tells for the requester only:
     /// a provider would else win by its own silence, or a friend's (P3.6).
-    function _overturned(Job storage job, uint8 before, Verdict memory verdict, address appellant)
-        private
-        view
-        returns (bool)
-    {
-        (, bytes32 word) = _tally(job, job.rounds[before]);
-        bool isRequester = appellant == job.requester;
+    function _overturned(
+        Job storage job,
+        JobTerms calldata terms,
+        bytes32 before,
+        Verdict memory verdict,
+        address appellant
+    ) private view returns (bool) {
+        bool isRequester = appellant == terms.requester;
         for (uint256 lane; lane < job.lanes && !isRequester; ++lane) {
-            if (Votes.lane(verdict.word, lane) == Votes.MISSING) word = Votes.withLane(word, lane, Votes.MISSING);
+            if (Votes.lane(verdict.word, lane) == Votes.MISSING) before = Votes.withLane(before, lane, Votes.MISSING);
         }
-        return word != verdict.word;
+        return before != verdict.word;
     }
 
-    function _payFees(
-        Pot memory pot,
-        Job storage job,
-        Round storage round,
-        uint8 number,
-        Verdict memory verdict,
-        uint256 fee
-    ) private returns (uint256 fees) {
+    function _payFees(Pot memory pot, Job storage job, Ballot memory round, Verdict memory verdict, uint256 fee)
+        private
+        returns (uint256 fees)
+    {
         if (fee == 0) return 0;
-        bytes32 word = verdict.word;
-        bytes32 mask = Votes.used(job.lanes);
-        if (round.ending == Ending.Decided) {
-            if (number != verdict.round) (, word) = _tally(job, round);
-            mask &= ~Votes.spread(round.missing);
-        }
-        for (uint256 place; place < round.size; ++place) {
-            if (!_served(round, place, number > verdict.round, word, mask)) continue;
-            address cold = _coldOf(_seatAt(round, place));
+        bytes32 measured = Votes.used(job.lanes) & ~Votes.spread(round.missing);
+        for (uint256 place; place < round.seats.length; ++place) {
+            if (round.seats[place] == Committee.VACANT || !_served(round, place, verdict.round, measured)) continue;
+            address cold = _coldOf(round.seats[place]);
             if (cold == address(0)) continue; // left before the settlement, and its fee with it
             _pay(pot, cold, Purpose.Fee, fee);
             fees += fee;
@@ -182,31 +182,36 @@ abstract contract Settlement is EIP712, Jobs {
 
     /// @dev Whether a seat earned its fee: it voted as its round decided; or nothing was decided in the end and it revealed;
     /// or a party's silence ended the round, and it was drawn.
-    function _served(Round storage round, uint256 place, bool isAfterVerdict, bytes32 word, bytes32 mask)
+    function _served(Ballot memory round, uint256 place, uint256 deciding, bytes32 measured)
         private
-        view
+        pure
         returns (bool)
     {
-        Ending ending = round.ending;
-        if (ending == Ending.Defaulted) return round.firstSeats != 0;
+        if (round.progress == Progress.Defaulted) return true;
         if (round.revealed & (1 << place) == 0) return false;
-        if (ending == Ending.Decided) return (round.votes[place] ^ word) & mask == 0;
-        return isAfterVerdict;
+        if (round.progress == Progress.Decided) return (round.votes[place] ^ round.result) & measured == 0;
+        return round.number > deciding;
     }
 
     /// @dev What an appellant's bond leaves after the fees: back if the round decided nothing, else to the other side: of the
     /// requester the providers who submitted, of a provider the requester, of a seat nobody (P3.6).
-    function _payLostBond(Pot memory pot, Job storage job, Round storage round, uint256 rest, bool isDecided) private {
-        address appellant = round.appellant;
+    function _payLostBond(
+        Pot memory pot,
+        Job storage job,
+        address requester,
+        address appellant,
+        uint256 rest,
+        bool isDecided
+    ) private {
         if (!isDecided) {
             _pay(pot, appellant, Purpose.AppealBond, rest);
-        } else if (appellant == job.requester) {
+        } else if (appellant == requester) {
             uint256 share = rest / Votes.countOnes(job.submitted);
             for (uint256 lane; lane < job.lanes; ++lane) {
                 if ((job.submitted >> lane) & 1 != 0) _pay(pot, job.lane[lane].provider, Purpose.AppealBond, share);
             }
         } else if (_laneOf(job, appellant) < job.lanes) {
-            _pay(pot, job.requester, Purpose.AppealBond, rest);
+            _pay(pot, requester, Purpose.AppealBond, rest);
         } else {
             _burn(pot, rest);
         }
@@ -226,7 +231,7 @@ abstract contract Settlement is EIP712, Jobs {
         result = _overlaid(job, word);
         uint256 lanes = job.lanes;
         // Of a bond that is lost for the whole job, those who delivered have all; else each lane answers for its part.
-        uint256 shares = outcome == Outcome.HeldOutKeysWithheld ? Votes.countOnes(job.keysWithheld) : lanes;
+        uint256 shares = outcome == Outcome.HeldOutKeysWithheld ? Votes.countOnes(job.asked.keysWithheld) : lanes;
         uint256 bondShare = pot.bond / shares;
         for (uint8 lane; lane < lanes; ++lane) {
             _payLane(pot, job, terms, lane, Votes.lane(result, lane), bondShare);
@@ -236,15 +241,14 @@ abstract contract Settlement is EIP712, Jobs {
     /// @dev A provider owes its half key for a paid lane only (P4.4); the terms that tell which are known here first. The vote
     /// tells, not NO_DATA of withheld keys: else who withholds them is owed more. A lane without training keys has no half.
     function _forgiveUnpaidHalves(Job storage job, JobTerms calldata terms, bytes32 word) private {
-        uint8 withheld = job.halfWithheld;
-        if (withheld == 0) return;
-        withheld &= ~job.noKeys;
+        if (!job.wasAsked) return;
+        uint8 withheld = job.asked.halfWithheld & ~job.asked.noKeys;
         for (uint256 lane; lane < job.lanes; ++lane) {
             uint256 payout = _payoutOf(terms, job.lane[lane].price, Votes.lane(word, lane));
             // at most 8 lanes
             if (payout == 0) withheld &= ~uint8(1 << lane);
         }
-        job.halfWithheld = withheld;
+        job.asked.halfWithheld = withheld;
     }
 
     function _payLane(
@@ -264,7 +268,7 @@ abstract contract Settlement is EIP712, Jobs {
         if (score == Votes.BAD || score == Votes.MISSING) {
             forfeit = terms.collateral;
         } else if (payout == 0) {
-            forfeit = _min(uint256(job.committee) * terms.fee / job.lanes, terms.collateral);
+            forfeit = _min(uint256(terms.committee) * terms.fee / job.lanes, terms.collateral);
         }
         _pay(pot, terms.requester, Purpose.Collateral, forfeit);
         _pay(pot, provider, Purpose.Collateral, terms.collateral - forfeit);
@@ -274,9 +278,8 @@ abstract contract Settlement is EIP712, Jobs {
         }
 
         emit LaneSettled(pot.job, lane, provider, score, payout);
-        if (payout == 0) return;
-        job.paid |= uint8(1) << lane;
-        _emitArtifact(pot.job, terms, lane, provider, stored.word, score);
+        _closeLane(stored, score, payout != 0);
+        if (payout != 0) _emitArtifact(pot.job, terms, lane, provider, stored.word, score);
     }
 
     /// @dev NO_DATA is the requester's doing: the whole bid.
@@ -293,6 +296,11 @@ abstract contract Settlement is EIP712, Jobs {
             _pay(pot, terms.parents[i].payee, Purpose.Royalty, royalty);
         }
         _pay(pot, provider, Purpose.Payout, net);
+    }
+
+    /// @dev What is left of a lane when nobody owes anybody for it any more (P7.2). See Lane.
+    function _closeLane(Lane storage stored, uint32 score, bool isPaid) internal {
+        stored.price = uint96(score) | uint96(isPaid ? 1 << 32 : 0);
     }
 
     function _emitArtifact(bytes32 id, JobTerms calldata terms, uint8 lane, address maker, bytes32 word, uint32 score)
@@ -316,12 +324,14 @@ abstract contract Settlement is EIP712, Jobs {
     /// equal parts for those who asked, and excuse every provider (P4.5).
     function _returnCollaterals(Pot memory pot, Job storage job, JobTerms calldata terms, Outcome outcome) private {
         bool isWithheld = outcome == Outcome.TrainingKeysWithheld;
-        uint256 share = isWithheld ? pot.bond / Votes.countOnes(job.demanders) : 0;
+        uint8 demanders = isWithheld ? job.asked.demanders : 0;
+        uint256 share = isWithheld ? pot.bond / Votes.countOnes(demanders) : 0;
         for (uint256 lane; lane < job.lanes; ++lane) {
             address provider = job.lane[lane].provider;
             bool isAbsent = (job.missing >> lane) & 1 != 0;
             _pay(pot, isAbsent ? terms.requester : provider, Purpose.Collateral, terms.collateral);
-            if ((job.demanders >> lane) & 1 != 0 && isWithheld) {
+            _closeLane(job.lane[lane], 0, false);
+            if ((demanders >> lane) & 1 != 0) {
                 pot.bond -= share;
                 _pay(pot, provider, Purpose.Bond, share);
             }
@@ -340,7 +350,7 @@ abstract contract Settlement is EIP712, Jobs {
     function _burn(Pot memory pot, uint256 amount) private {
         if (amount == 0) return;
         pot.left -= amount;
-        pot.burned += amount;
+        _burned += amount;
         emit Paid(pot.job, address(0), Purpose.Burned, amount);
     }
 

@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IMarket} from "./interfaces/IMarket.sol";
+import {IMarketBack} from "./interfaces/IMarketBack.sol";
 import {Seats} from "./Seats.sol";
 
 /// @title Staking: how a seat is taken and left (P5.1, P5.5)
-abstract contract Staking is IMarket, Seats {
-    /// @inheritdoc IMarket
+abstract contract Staking is IMarketBack, Seats {
+    /// @inheritdoc IMarketBack
     function seatStake() external view returns (uint96) {
         return _SEAT_STAKE;
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function exitDelay() external view returns (uint40) {
         return _EXIT_DELAY;
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function seatCount() external view returns (uint32) {
         return _seatCount;
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function liveSeats() external view returns (uint32) {
         return _liveSeats;
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function getSeat(uint32 seat) external view returns (Seat memory) {
         StoredSeat storage stored = _seats[seat];
         return Seat(stored.hot, stored.activeFrom, stored.exitingAt, stored.cold, stored.stake);
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function stake(uint256 count, address hot, bytes32 wrapKey) external returns (uint32 firstSeat) {
         if (count == 0) revert ZeroAmount();
         if (hot == address(0)) revert ZeroAddress();
-        _lock(msg.sender, count * _SEAT_STAKE);
+        _debit(msg.sender, count * _SEAT_STAKE);
         _liveSeats += uint32(count); // bounded by gas
         for (uint256 i; i < count; ++i) {
             uint32 seat = _nextIndex();
@@ -46,7 +46,7 @@ abstract contract Staking is IMarket, Seats {
         }
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function rotate(uint32 seat, address hot, bytes32 wrapKey) external {
         StoredSeat storage stored = _owned(seat);
         if (hot == address(0)) revert ZeroAddress();
@@ -54,14 +54,14 @@ abstract contract Staking is IMarket, Seats {
         emit Rotated(seat, hot, wrapKey);
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function exit(uint32 seat) external {
         StoredSeat storage stored = _owned(seat);
         if (stored.exitingAt != 0) revert SeatNotLive(seat);
         _exit(seat, stored);
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketBack
     function unstake(uint32 seat) external {
         StoredSeat storage stored = _seats[seat];
         if (stored.exitingAt == 0) revert SeatNotExiting(seat);
@@ -71,7 +71,6 @@ abstract contract Staking is IMarket, Seats {
         delete _seats[seat];
         _vacated.push(seat);
         _credit(cold, amount);
-        _unlock(amount, 0);
         emit Unstaked(seat, cold, amount);
     }
 

@@ -5,14 +5,14 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {IMarket} from "./interfaces/IMarket.sol";
+import {IMarketFront} from "./interfaces/IMarketFront.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title The vault: the only calls to the token (P1.3)
-abstract contract Vault is IMarket, Ledger, ReentrancyGuardTransient {
+abstract contract Vault is IMarketFront, Ledger, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketFront
     address public immutable token;
 
     constructor(address token_) {
@@ -20,39 +20,34 @@ abstract contract Vault is IMarket, Ledger, ReentrancyGuardTransient {
         token = token_;
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketFront
     function free(address account) external view returns (uint256) {
         return _free[account];
     }
 
-    /// @inheritdoc IMarket
-    function locked() external view returns (uint256) {
-        return _locked;
-    }
-
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketFront
     function burned() external view returns (uint256) {
         return _burned;
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketFront
     function deposit(uint256 amount) external {
         _deposit(msg.sender, amount);
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketFront
     function depositFor(address account, uint256 amount) external {
         _deposit(account, amount);
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketFront
     function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external {
         // Whoever saw the permit in the mempool may have used it: then the allowance is there and the deposit goes on.
         try IERC20Permit(token).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
         _deposit(msg.sender, amount);
     }
 
-    /// @inheritdoc IMarket
+    /// @inheritdoc IMarketFront
     function withdraw(address to, uint256 amount) external nonReentrant {
         if (to == address(0)) revert ZeroAddress();
         if (amount == 0) revert ZeroAmount();

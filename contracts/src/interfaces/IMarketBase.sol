@@ -114,17 +114,14 @@ interface IMarketBase {
     struct JobView {
         State state;
         Outcome outcome;
-        address requester;
         uint8 lanes; // accepted lanes (terms.lanes before accept)
         uint8 committee; // n of round 1
         uint8 round; // 1 to 3; 0 before Committing
         uint40 deadline; // of the present stage, or of the pending demand
-        uint40 stageStart; // when the present stage (or its restart) began; 0 in Open, in Settled and when only `settle` is left
+        uint40 stageStart; // when the present round's stage (or its restart) began; 0 outside rounds and when only `settle` is left
         uint40 acceptBlock; // the split's seed is the hash of acceptBlock + 2 (P4.1)
         uint40 seedBlock; // of the present round's committee
         uint32 seatCount; // fixed at accept, for all rounds
-        uint96 fee;
-        uint256 locked; // all money this job holds now
         uint8 submitted; // bit per lane
         uint8 missing; // bit per lane: not submitted, or forced by an unanswered demand
         uint16 demanded; // bit per party of this stage: lanes 0..7, REQUESTER is bit 8
@@ -136,7 +133,7 @@ interface IMarketBase {
     /// @notice A round as stored, for readers. Places index the committee; `seats[place]` is `type(uint32).max` if vacant.
     struct RoundView {
         uint8 size; // n, 2n+1 or 4n+3
-        uint40 seedBlock;
+        uint40 seedBlock; // zero for rounds before the present one
         bytes32 seed; // zero until pinned, and once the chain has forgotten the hash; Drawn keeps it
         uint32[] seats; // empty until pinned
         uint32 committed; // bit per place

@@ -58,4 +58,20 @@ library Messages {
     {
         return keccak256(abi.encode(block.chainid, address(this), job, round, seat, vote, evidence, salt));
     }
+
+    /// @notice A chain of commits with one more: `place` committed to `hash`. An empty chain is zero.
+    /// @dev One word for all commits of a round saves a fresh slot a seat, 17,000 gas each; whoever opens one shows the rest.
+    function chained(bytes32 chain, uint256 place, bytes32 hash_) internal pure returns (bytes32) {
+        return chained(chain, link(place, hash_));
+    }
+
+    /// @notice One commit of a chain. The place is part of it: a seat cannot open what another one committed.
+    function link(uint256 place, bytes32 hash_) internal pure returns (bytes32) {
+        return keccak256(abi.encode(place, hash_));
+    }
+
+    /// @notice `chain` with `link_` appended.
+    function chained(bytes32 chain, bytes32 link_) internal pure returns (bytes32) {
+        return keccak256(abi.encode(chain, link_));
+    }
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IMarketBase} from "./IMarketBase.sol";
+
+/// @title What every job calls: Market's own code
+interface IMarketFront is IMarketBase {
+    /* ------------------------------------------------------------------ ledger */
+
+    /// @notice Move `amount` from the caller's token balance into its free balance; credits what arrived.
+    /// @dev Warning: a token that takes a fee on transfer credits less than `amount`.
+    function deposit(uint256 amount) external;
+    /// @notice As `deposit`, credited to `account`.
+    function depositFor(address account, uint256 amount) external;
+    /// @notice As `deposit`, with an EIP-2612 permit. A permit somebody already used does not block it (P1.3).
+    function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+    /// @notice Pull `amount` of the caller's free balance to `to`. Reverts `InsufficientFree`, `ZeroAmount`, `ZeroAddress`.
+    /// @dev Warning: a token that blocks `to`, or is paused, makes this revert; the balance stays the caller's.
+    function withdraw(address to, uint256 amount) external;
+    function token() external view returns (address);
+    /// @notice What an account could withdraw now.
+    function free(address account) external view returns (uint256);
+    /// @notice Slashed money that nobody may gain from: it stays in the contract for ever.
+    function burned() external view returns (uint256);
+
+    /* -------------------------------------------------------------------- jobs */
+
+    /// @notice Escrow lanes * cap + n * f + bond from the caller's free balance. Caller must be `terms.requester`.
+    /// @return job the terms' digest: the same terms cannot be posted twice (P2.1)
+    function post(JobTerms calldata terms) external returns (bytes32 job);
+    /// @notice Bind the winning bids (1 to `terms.lanes`), lane i to bids[i]; one split per job. Only the requester.
+    /// @param signatures by the bids' providers, by key or ERC-1271
+    /// @dev Warning: seats are counted in the block of this call; whoever owns most of them has a committee (P10).
+    function accept(JobTerms calldata terms, Bid[] calldata bids, bytes[] calldata signatures) external;
+    /// @notice `post` and `accept` in one call, for bids gathered on signed terms (P2.5). Escrows the bids, not the cap.
+    function open(JobTerms calldata terms, Bid[] calldata bids, bytes[] calldata signatures)
+        external
+        returns (bytes32 job);
+    /// @notice One word per lane: keccak256(abi.encode(job, provider, weightsHash, sealedHash, sha256(b), sha256(envelope of a)))
+    /// or NO_KEYS (P4.4, P4.5). The last lane starts round 1.
+    function submit(bytes32 job, uint8 lane, bytes32 word) external;
+
+    /* ------------------------------------------------------------------ rounds */
+
+    /// @notice Anyone, before the deadline: store the drawn seats of the present round, or reseed once if the hash of its seed
+    /// block is gone (P5.3).
+    function pin(bytes32 job) external;
+    /// @notice The hot key of the seat at `place` commits to its vote; the first commit pins. All n end the stage.
+    /// @param hash see Messages.commitment
+    function commit(bytes32 job, uint256 place, bytes32 hash) external;
+    /// @notice Anyone who knows the salt opens a commit. All n, or all that were made, end the stage.
+    /// @param vote eight 32-bit lanes, lane 0 in the lowest bits (P3.1)
+    /// @param before the chain of commits before this one; zero if it was the first
+    /// @param later the links of those after it, in order: link = keccak256(abi.encode(place, hash))
+    function reveal(
+        bytes32 job,
+        uint256 place,
+        bytes32 vote,
+        bytes32 evidence,
+        bytes32 salt,
+        bytes32 before,
+        bytes32[] calldata later
+    ) external;
+    /// @notice Anyone, from the deadline of Scored on: pays everybody, whatever the outcome (P3.3, P3.4). No external call.
+    function settle(JobTerms calldata terms) external;
+}
