@@ -47,7 +47,7 @@ abstract contract Jobs is Seats {
     /// slot 0 | locked 96 | deadline 40 | pending 16 | demanded 16 | demanders 8 | noKeys 8 | keysWithheld 8 | halfWithheld 8 |
     ///        | missing 8 | submitted 8 | committee 8 | lanes 8 | round 8 | outcome 8 | state 8 |     what every call needs
     /// slot 1 | fee 96 | requester 160 |                                                              fixed at post
-    /// slot 2 | five windows 24 each | stageEnd 40 | seatCount 32 | acceptBlock 40 |                  fixed at accept, but stageEnd
+    /// slot 2 | paid 8 | five windows 24 each | stageEnd 40 | seatCount 32 | acceptBlock 40 |                  fixed at accept, but stageEnd
     /// ```
     /// Windows fit in 24 bits (194 days): the constructor refuses greater limits.
     struct Job {
@@ -76,6 +76,7 @@ abstract contract Jobs is Seats {
         uint24 commitWindow;
         uint24 revealWindow;
         uint24 challengeWindow;
+        uint8 paid; // lanes that were paid anything; written by the settlement
         Lane[8] lane;
         Round[4] rounds; // 1 to 3; [0] is unused
     }

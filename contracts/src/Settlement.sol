@@ -274,7 +274,9 @@ abstract contract Settlement is EIP712, Jobs {
         }
 
         emit LaneSettled(pot.job, lane, provider, score, payout);
-        if (payout != 0) _emitArtifact(pot.job, terms, lane, provider, stored.word, score);
+        if (payout == 0) return;
+        job.paid |= uint8(1) << lane;
+        _emitArtifact(pot.job, terms, lane, provider, stored.word, score);
     }
 
     /// @dev NO_DATA is the requester's doing: the whole bid.

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IMarket} from "./interfaces/IMarket.sol";
+import {Votes} from "./libraries/Votes.sol";
 import {Rounds} from "./Rounds.sol";
 
 /// @title Views: what readers see of a job
@@ -51,6 +52,18 @@ abstract contract Views is IMarket, Rounds {
     function getLane(bytes32 id, uint8 lane) external view returns (address provider, uint96 price, bytes32 word) {
         Lane storage stored = _jobs[id].lane[lane];
         return (stored.provider, stored.price, stored.word);
+    }
+
+    /// @inheritdoc IMarket
+    function settledLane(bytes32 id, uint8 lane)
+        external
+        view
+        returns (State state, Outcome outcome, address provider, bytes32 word, uint32 score, bool paid)
+    {
+        Job storage job = _jobs[id];
+        Lane storage stored = job.lane[lane];
+        paid = (job.paid >> lane) & 1 != 0;
+        return (job.state, job.outcome, stored.provider, stored.word, Votes.lane(_resultOf(job), lane), paid);
     }
 
     /// @inheritdoc IMarket

@@ -103,6 +103,17 @@ interface IMarket is IMarketBase {
     function bidSpent(address provider, uint256 nonce) external view returns (bool);
     function getJob(bytes32 job) external view returns (JobView memory);
     function getLane(bytes32 job, uint8 lane) external view returns (address provider, uint96 price, bytes32 word);
+    /// @notice What is left of a lane once its job is settled, for registries to build on (P7.2).
+    /// @return state nothing else is meaningful unless it is Settled
+    /// @return outcome Measured: a committee voted; Agreed: the parties did
+    /// @return provider who made it
+    /// @return word what was submitted (P4.4), zero if nothing was
+    /// @return score final score in ppm, or a code above 0xFFFFFF00 (P3.1)
+    /// @return paid whether the lane was paid anything, and so has an artifact: `Artifact` was emitted for it
+    function settledLane(bytes32 job, uint8 lane)
+        external
+        view
+        returns (State state, Outcome outcome, address provider, bytes32 word, uint32 score, bool paid);
     function getRound(bytes32 job, uint8 round) external view returns (RoundView memory);
     function getVote(bytes32 job, uint8 round, uint256 place) external view returns (bytes32 commitOrVote);
     function getSeat(uint32 seat) external view returns (Seat memory);
