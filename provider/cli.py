@@ -12,6 +12,8 @@ COMMANDS: Final = {
     "run": Command("bid, train, submit and be paid, until stopped", f"{_HERE}.running:run", "provider"),
     "status": Command("money, jobs in hand and how their training goes", f"{_HERE}.running:status"),
     "why": Command("each job with the rule that kept this node from bidding or winning", f"{_HERE}.running:why"),
+    "top": Command("a live view of this node in the terminal", f"{_HERE}.top:top"),
+    "price": Command("suggest a price from what others were paid and what power costs", f"{_HERE}.asking:price"),
     "pause": Command("take no new work; what was promised goes on", f"{_HERE}.wishing:pause"),
     "resume": Command("take work again", f"{_HERE}.wishing:resume"),
     "drain": Command("take no new work, and end once nothing is promised", f"{_HERE}.wishing:drain"),
