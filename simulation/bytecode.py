@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from heldout.market.chain.contracts import Contract, encode_arguments, interface
+from heldout.market.chain.contracts import Contract, encode_arguments, interface, selector
 from heldout.market.errors import Reverted
 from heldout.market.money import Wei
 from heldout.market.signatures import checksummed
-from heldout.market.terms import Address, JobTerms, job_id
+from heldout.market.terms import Address, JobTerms, job_id, words
 from heldout.simulation.rules.world import Limits
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Bytecode:
         self.market = self._deploy("Market", (self.token.address, seat_stake, minimum_fee, beacon, bounds))
         self._terms: dict[str, JobTerms] = {}
         self._funded: set[str] = set()
+        self._selectors: dict[str, bytes] = {}
 
     @property
     def address(self) -> Address:
@@ -64,16 +65,21 @@ class Bytecode:
                 found.append(event)
         return found
 
-    def view(self, function: str, *args: Any) -> Any:
-        return self._view(self.market, function, *args)
+    def words(self, function: str, *args: int | str | bytes) -> list[int]:
+        """What a view returns, word by word: several times faster than decoding it. Every argument is one word."""
+        if function not in self._selectors:
+            self._selectors[function] = selector(interface("Market").functions[function])
+        calldata = self._selectors[function] + words(args)
+        data = bytes(self._evm.message_call(DEPLOYER, self.address, calldata, is_static=True))
+        return [int.from_bytes(data[i : i + 32], "big") for i in range(0, len(data), 32)]
 
     def block_hash(self, number: int) -> bytes:
         return bytes(self._evm.block_hash(number))
 
     def balance(self) -> int:
         """What the market holds of its token."""
-        held: int = self._view(self.token, "balanceOf", self.address)
-        return held
+        calldata = self.token.encode("balanceOf", (self.address,))
+        return int.from_bytes(self._evm.message_call(DEPLOYER, self.token.address, calldata, is_static=True), "big")
 
     @property
     def gas_used(self) -> int:
@@ -108,10 +114,6 @@ class Bytecode:
         contract = interface(name)
         code = contract.bytecode + encode_arguments(contract.constructor, args)
         return Contract(name, checksummed(self._evm.deploy(DEPLOYER, code)))
-
-    def _view(self, contract: Contract, function: str, *args: Any) -> Any:
-        data = self._evm.message_call(DEPLOYER, contract.address, contract.encode(function, args), is_static=True)
-        return contract.decode(function, bytes(data))
 
     def _send(self, sender: Address, contract: Contract, function: str, args: Any) -> None:
         try:
