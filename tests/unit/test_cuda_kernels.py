@@ -6,9 +6,7 @@ from tools import cuda
 
 GENERATIONS = (75, 80, 86, 89, 90, 100, 120)
 
-pytestmark = pytest.mark.skipif(
-    not cuda.installed(), reason="no nvcc on this machine: the CUDA toolkit is not installed"
-)
+pytestmark = pytest.mark.skipif(not cuda.installed(), reason="the CUDA toolkit is not installed here")
 
 
 def test_what_is_shipped_is_what_nvcc_makes_of_the_source() -> None:
