@@ -3,46 +3,39 @@
 import time
 from typing import Any
 
+from eth_account import Account
+
 from heldout.devnet import accounts, parameters
 from heldout.devnet.anvil import Anvil
 from heldout.market.chain import Chain, Contract, Outbox, checksum
-from heldout.market.chain.contracts import encode_arguments, interface
 from heldout.market.chain.deposits import deposit
+from heldout.market.deployment.creation import plan_creations
+from heldout.market.deployment.market import network_of, plan_market
+from heldout.market.deployment.sending import send, sign
 from heldout.market.errors import ChainProblem
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.messages import hexed
 from heldout.market.money import Wei
-from heldout.market.settings import DEVNET_CHAIN_ID, Network
-from heldout.market.terms import Address, keccak256
-
-NO_BEACON = "0x" + "00" * 20
-"""Seeds are block hashes (P5.3)."""
+from heldout.market.settings import Network
+from heldout.market.terms import Address
 
 
 def deploy_market(anvil: Anvil, *, stores: tuple[str, ...] = (), service: str | None = None) -> Network:
-    """Token, market and grants on a chain that mines on demand; returns the network file's contents."""
-    token = _create(anvil, "HeldToken", (parameters.SUPPLY,))
-    limits = parameters.LIMITS.as_tuple()
-    terms = (token["contractAddress"], parameters.SEAT_STAKE, parameters.MINIMUM_FEE, NO_BEACON, limits)
-    market = _create(anvil, "Market", terms)
-    held = checksum(token["contractAddress"])
+    """Token, market and grants on a chain that mines on demand; the network file's contents.
+
+    The market comes to be as on any other chain (heldout.market.deployment); only the token is play money.
+    """
+    deployer = Account.from_key(accounts.private_key(0))
+    coined = plan_creations(anvil.rpc, deployer.address, lambda _: [("HeldToken", (parameters.SUPPLY,))])
+    (token,) = sign(coined, deployer)
+    send(anvil.rpc, [token])
+    specification = parameters.specification(token.address, stores)
+    signed = sign(plan_market(anvil.rpc, deployer.address, specification), deployer)
+    network = network_of(specification, anvil.rpc, signed, send(anvil.rpc, signed), service=service)
     for index in range(1, accounts.COUNT):
-        grant_tokens(anvil, held, accounts.address(index))
-    code = anvil.call("eth_getCode", market["contractAddress"], "latest")
-    return Network(
-        name="devnet",
-        chain_id=DEVNET_CHAIN_ID,
-        genesis=anvil.call("eth_getBlockByNumber", "0x0", False)["hash"],
-        rpc=(anvil.url,),
-        market=checksum(market["contractAddress"]),
-        token=held,
-        deploy_block=int(market["blockNumber"], 16),
-        code_hash=hexed(keccak256(bytes.fromhex(code[2:]))),
-        stores=stores,
-        service=service,
-        confirmations=parameters.CONFIRMATIONS,
-    )
+        grant_tokens(anvil, token.address, accounts.address(index))
+    return network
 
 
 def grant_tokens(anvil: Anvil, token: str, who: str) -> None:
@@ -60,19 +53,12 @@ def stake_validator(chain: Chain, journal: Journal, cold: KeyRing, hot: KeyRing,
     return range(first, first + seats)
 
 
-def _create(anvil: Anvil, name: str, args: tuple[Any, ...]) -> dict[str, Any]:
-    contract = interface(name)
-    return _transact(anvil, None, contract.bytecode + encode_arguments(contract.constructor, args))
-
-
-def _transact(anvil: Anvil, to: Address | None, data: bytes) -> dict[str, Any]:
+def _transact(anvil: Anvil, to: Address, data: bytes) -> None:
     """From the deployer, whose key anvil holds itself."""
-    request: dict[str, Any] = {"from": accounts.address(0), "data": hexed(data)}
-    hash_ = anvil.call("eth_sendTransaction", request | ({"to": to} if to else {}))
+    hash_ = anvil.call("eth_sendTransaction", {"from": accounts.address(0), "to": to, "data": hexed(data)})
     receipt: dict[str, Any] | None = None
     while receipt is None:  # anvil answers a moment before it has mined
         time.sleep(0.01)
         receipt = anvil.call("eth_getTransactionReceipt", hash_)
     if receipt["status"] != "0x1":
-        raise ChainProblem(f"the devnet's deployment was reverted: {hash_}")
-    return receipt
+        raise ChainProblem(f"the devnet's transaction was reverted: {hash_}")

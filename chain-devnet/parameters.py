@@ -6,7 +6,9 @@ lanes · operationCap ≤ OPERATIONS_PER_SECOND · commitWindow: 10⁹ a second 
 """
 
 from heldout.market.chain.views import Limits, Window
+from heldout.market.deployment.specification import Specification
 from heldout.market.money import ONE_TOKEN, Wei
+from heldout.market.terms import Address
 
 _HOUR = 60 * 60
 _DAY = 24 * _HOUR
@@ -41,3 +43,16 @@ HOURLY_PRICE = 10
 """Tokens a job-hour that every provider asks."""
 LEAST_PRICES = (40, 50, 60, 70, 80, 90)
 """Tokens that each provider asks at least for a job: short jobs then get bids that differ."""
+
+
+def specification(token: Address, stores: tuple[str, ...]) -> Specification:
+    """The market that a devnet deploys."""
+    return Specification(
+        token=token,
+        seat_stake=SEAT_STAKE,
+        minimum_fee=MINIMUM_FEE,
+        limits=LIMITS,
+        name="devnet",
+        confirmations=CONFIRMATIONS,
+        stores=stores,
+    )

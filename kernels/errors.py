@@ -6,6 +6,8 @@ KernelError
 ├── BadData                the requester's shards: not rows of x and y, or labels the metric cannot read
 ├── TooManyOperations      more than the terms' operation cap; found before anything runs
 ├── OutOfRange             the submitted weights leave the range of numbers `score-v0` defines: a BAD submission
+├── NoDevice               the device asked for is not there: no driver, no such GPU, or an extra not installed
+├── DeviceFailed           a device that was there broke down: this machine's failure, not a verdict
 ├── SelfTestFailed         this machine does not reproduce the known answers, so it must not vote (P9.4)
 ├── OutOfMemory            the memory limit was too small for this graph
 ├── TimedOut               the time limit ran out (wall clock decides nothing but that this machine gave up)
@@ -41,6 +43,14 @@ class TooManyOperations(KernelError):
 
 class OutOfRange(KernelError):
     code = "out_of_range"
+
+
+class NoDevice(KernelError):
+    code = "no_device"
+
+
+class DeviceFailed(KernelError):
+    code = "device_failed"
 
 
 class SelfTestFailed(KernelError):

@@ -21,7 +21,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
-from heldout.market.errors import Declined, KeyProblem
+from heldout.market.errors import BadMessage, Declined, KeyProblem
 from heldout.market.sealing import derive, wrap_public_key
 from heldout.market.signatures import checksummed
 from heldout.market.terms import Address
@@ -94,7 +94,22 @@ class KeyRing:
     @staticmethod
     def address_of(directory: Path) -> Address:
         """Whose ring this is, without the password."""
-        return checksummed("0x" + str(_read(directory / ACCOUNT).get("address")))
+        return address_in(directory / ACCOUNT)
+
+
+def address_in(keystore: Path) -> Address:
+    """Whose V3 keystore this is, without the password. Raises KeyProblem."""
+    try:
+        return checksummed(str(_read(keystore).get("address")))
+    except BadMessage:
+        hint = "name a V3 keystore, such as account.json of a key ring"
+        raise KeyProblem(f"{keystore} names no address", hint=hint, code="key_damaged") from None
+
+
+def open_account(keystore: Path, password: str) -> LocalAccount:
+    """The account of one V3 keystore, whoever wrote it. Raises KeyProblem."""
+    account: LocalAccount = Account.from_key(_unlocked(_read(keystore), password))
+    return account
 
 
 def backup(directory: Path, file: Path) -> None:

@@ -28,6 +28,8 @@ class Network:
     code_hash: str
     stores: tuple[str, ...]
     service: str | None = None
+    value_chain: str | None = None
+    """The registry of what this market's jobs made (P7.2); markets may be older than theirs, or have none."""
     confirmations: int = 2
     images: dict[str, str] = field(default_factory=dict)
     """Job image ids that this network's devnet built, by platform ("linux/amd64"): a default for templates."""
@@ -60,6 +62,7 @@ _OTHER_THAN_TEXT: dict[str, type | tuple[type, ...]] = {
     "stores": list,
     "images": dict,
     "service": (str, type(None)),
+    "value_chain": (str, type(None)),
 }
 
 

@@ -29,6 +29,7 @@ from heldout.provider.hardware import probe
 from heldout.provider.materials import Materials
 from heldout.provider.node import ProviderNode, first_block
 from heldout.provider.record import Records
+from heldout.provider.senses import Senses
 from heldout.provider.tools import Tools
 from heldout.provider.training import Training
 
@@ -87,10 +88,11 @@ def running_node(
             training=training,
             chores=chores,
             config=settings,
+            senses=Senses(home),
             platform=probe(home).platform,
             registry=registry,
             reach=failpoints(network, os.environ),
         )
         book = Book.from_block(chain, first_block(journal, records))
-        node = ProviderNode(tools, book, alarm, confirmations=network.confirmations)
+        node = ProviderNode(tools, book, alarm, confirmations=network.confirmations, end=stop.set)
         yield Loop(node, chain.head, alarm, registry=registry, pace=pace, stop=stop), tools

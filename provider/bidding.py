@@ -31,6 +31,7 @@ class Rule(StrEnum):
     GPUS = "gpus"
     TOO_LONG = "too_long"
     ABOVE_CAP = "above_cap"
+    OWNER = "owner"
     IMAGE_MISSING = "image_missing"
     DATA_UNAVAILABLE = "data_unavailable"
     COLLATERAL = "collateral"
@@ -68,6 +69,8 @@ class Means:
     gas_reserve: Wei
     busy: int
     """Jobs bound or bid for: each may need a place and collateral."""
+    objection: str | None = None
+    """Why the owner wants no new work now."""
     sandbox: bool = True
     """Whether the runner works."""
     image_here: bool = True
@@ -143,6 +146,8 @@ def _against_this_bid(job: JobState, task: Manifest, offer: Offer, means: Means)
 
 
 def _for_the_moment(job: JobState, offer: Offer, means: Means) -> Iterator[Refusal]:
+    if means.objection:
+        yield Refusal(Rule.OWNER, means.objection)
     if not means.image_here:
         yield Refusal(Rule.IMAGE_MISSING, "the job's image is not on this machine")
     if not means.data_here:

@@ -16,7 +16,9 @@ from heldout.market.settings import Network
 from heldout.provider.assembly import read_config
 from heldout.provider.config import Config
 from heldout.provider.hardware import probe
+from heldout.provider.owner import Wish, objection, unmeasured
 from heldout.provider.probe import probe_sandbox
+from heldout.provider.senses import feel
 
 CLOCK_SKEW_S = 120
 """Deadlines are block time, so a wrong clock costs nothing but sign-in; a worse one than this deserves a look."""
@@ -50,6 +52,9 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     yield _tried("disk", lambda: _disk(home, settings))
     yield _tried("stores", lambda: _stores(network))
     yield Finding("hardware", True, probe(home).describe())
+    yield Finding("when", True, _when(settings))
+    for condition in unmeasured(settings.when, feel()):
+        yield Finding("when", False, f"[when] {condition} on this machine")
     if not args.no_sandbox:
         yield from _examine_sandbox(network, home, settings)
 
@@ -77,6 +82,10 @@ def _disk(home: Path, settings: Config) -> tuple[bool, str]:
     free = shutil.disk_usage(home).free
     wanted = settings.offer.disk_bytes * settings.offer.jobs
     return free >= wanted, f"{free >> 30} GiB free, {wanted >> 30} GiB offered"
+
+
+def _when(settings: Config) -> str:
+    return objection(settings.when, Wish.WORK, feel()) or "new work may be taken now"
 
 
 def _stores(network: Network) -> tuple[bool, str]:

@@ -3,13 +3,14 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 from heldout.market.errors import BadInput
 from heldout.market.money import Wei, format_tokens, parse_tokens
 from heldout.provider.bidding import Offer
+from heldout.provider.owner import When, parse_hours
 
 FILE_NAME = "provider.toml"
 RUNNERS = ("docker", "process")
@@ -18,6 +19,7 @@ _KEYS = {
     "offer": {"cpus", "memory", "disk", "gpus", "jobs"},
     "run": {"runner", "metrics", "gas_reserve"},
     "alarm": {"command", "webhook"},
+    "when": {"hours", "idle_minutes", "on_battery", "hottest"},
 }
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -43,6 +45,12 @@ gas_reserve = "0.01"    # of the chain's own coin: below it no new work is taken
 [alarm]
 command = []            # words; gets one JSON object on stdin
 webhook = ""            # URL; gets the same object by POST
+
+[when]                  # to take new work; see also `heldout provider pause`
+hours = ""              # such as "22:00-07:00, 12:00-13:00"; empty means always
+idle_minutes = 0        # since somebody last used a terminal or the desktop
+on_battery = false
+hottest = 0             # degrees Celsius of the hottest sensor; 0 means no limit
 """
 
 
@@ -57,6 +65,7 @@ class Config:
     metrics: str = "127.0.0.1:0"
     alarm_command: tuple[str, ...] = ()
     alarm_webhook: str = ""
+    when: When = field(default_factory=When)
 
 
 def parse(text: str) -> Config:
@@ -70,7 +79,7 @@ def parse(text: str) -> Config:
         if not isinstance(raw.setdefault(section, {}), dict):
             raise _bad(f"{FILE_NAME}: {section} must be a section, [{section}]")
         _refuse_unknown(raw[section], dict.fromkeys(keys), f"[{section}] ")
-    pay, offer, run, alarm = (raw[section] for section in _KEYS)
+    pay, offer, run, alarm, when = (raw[section] for section in _KEYS)
     if not pay.get("price"):
         hint = 'write price = "1.40" (tokens per job-hour) under [pay], or use `heldout provider init --price 1.40`'
         raise BadInput("no price is set: a node that works for nothing is a mistake", hint=hint, code="price_unset")
@@ -95,6 +104,12 @@ def parse(text: str) -> Config:
         gas_reserve=parse_tokens(_text(run, "gas_reserve", "0.01")),
         alarm_command=tuple(command),
         alarm_webhook=_text(alarm, "webhook", ""),
+        when=When(
+            hours=parse_hours(_text(when, "hours", "")),
+            idle_minutes=_count(when, "idle_minutes", 0, least=0),
+            on_battery=_flag(when, "on_battery"),
+            hottest=_count(when, "hottest", 0, least=0),
+        ),
     )
 
 
@@ -138,6 +153,13 @@ def _positive(section: Mapping[str, Any], key: str) -> Wei:
     value = parse_tokens(_text(section, key, "0"))
     if value == 0:
         raise BadInput(f"{key} is zero: a node that works for nothing is a mistake", code="price_unset")
+    return value
+
+
+def _flag(section: Mapping[str, Any], key: str) -> bool:
+    value = section.get(key, False)
+    if not isinstance(value, bool):
+        raise _bad(f"{key} must be true or false")
     return value
 
 

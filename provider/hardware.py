@@ -53,8 +53,8 @@ def probe(home: Path) -> Hardware:
         features=features,
         memory_bytes=int(psutil.virtual_memory().total),
         disk_free_bytes=shutil.disk_usage(_existing(home)).free,
-        cuda=tuple(_tool("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")),
-        vulkan=read_vulkan(_tool("vulkaninfo", "--summary")),
+        cuda=tuple(tool_lines("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")),
+        vulkan=read_vulkan(tool_lines("vulkaninfo", "--summary")),
     )
 
 
@@ -79,7 +79,7 @@ def read_vulkan(lines: list[str]) -> tuple[str, ...]:
     return tuple(name for name in names if "llvmpipe" not in name.lower())
 
 
-def _tool(*command: str) -> list[str]:
+def tool_lines(*command: str) -> list[str]:
     """The lines a vendor's tool prints; none if it is absent, fails or hangs."""
     if shutil.which(command[0]) is None:
         return []

@@ -22,6 +22,7 @@ from heldout.provider.book import Book
 from heldout.provider.delivering import Delivering
 from heldout.provider.duties import RISKS, Step, View, decide, is_absent, risks
 from heldout.provider.making import Making
+from heldout.provider.owner import Wish, objection
 from heldout.provider.record import Record, Records
 from heldout.provider.tools import Tools
 from heldout.provider.work import Work
@@ -46,12 +47,20 @@ class ProviderNode:
     """One provider. Satisfies heldout.market.daemon.Node."""
 
     def __init__(
-        self, tools: Tools, book: Book, alarm: Alarm, *, confirmations: int, ticks: Callable[[], float] = time.monotonic
+        self,
+        tools: Tools,
+        book: Book,
+        alarm: Alarm,
+        *,
+        confirmations: int,
+        end: Callable[[], None],
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tools = tools
         self._book = book
         self._alarm = alarm
         self._confirmations = confirmations
+        self._end = end
         self._ticks = ticks
         self._making = Making(tools)
         self._work = Work(tools, self._making, Delivering(tools), self._means)
@@ -61,6 +70,7 @@ class ProviderNode:
         self._adopted = False
         self._checked = self._swept = float("-inf")
         self._noted = 0
+        self._leaving = ""
         self._free = Gauge("heldout_provider_free_tokens", "Free balance in the market", registry=tools.registry)
         self._gas = Gauge("heldout_provider_gas", "Coins left for gas", registry=tools.registry)
         self._held = Gauge("heldout_provider_jobs", "Jobs of this node, by stage", ["stage"], registry=tools.registry)
@@ -79,6 +89,7 @@ class ProviderNode:
         for job in list(self._book.jobs.values()):
             self._jobs.run(job.id, partial(self._turn, job, head))
         self._report(head)
+        self._obey(head)
 
     # ------------------------------------------------------------------------------------------------- jobs
 
@@ -144,6 +155,7 @@ class ProviderNode:
             gas=tools.chain.eth(self.me, at=self._head),
             gas_reserve=tools.config.gas_reserve,
             busy=len(others),
+            objection=objection(tools.config.when, tools.senses.wish, tools.senses.conditions),
             sandbox=self._sandbox,
             image_here=bool(image) and self._sandbox and tools.training.has_image(image),
             data_here=isinstance(task, Manifest) and tools.materials.data_here(view.job.terms),
@@ -159,6 +171,27 @@ class ProviderNode:
             bound = lane is not None and job.lanes[lane].word is None and not is_absent(job, lane)
             if bound or (job.state is State.OPEN and record.price is not None):
                 yield job
+
+    # ----------------------------------------------------------------------------------------------- the owner
+
+    def _obey(self, head: Block) -> None:
+        """End, once nothing is promised any more, if the owner wishes so; take the money along if it leaves."""
+        wish = self._tools.senses.wish
+        if not wish.ends or any(self._is_promised(record) for record in self._tools.records):
+            return
+        free = self._tools.chain.free(self.me, at=head)
+        if wish is Wish.LEAVE and free:
+            self._leaving = self._leaving or f"leave:{head.number}:{free}"
+            self._tools.outbox.send(self._leaving, "withdraw", self.me, free)
+            return
+        log.info("nothing is promised any more: this node ends, as its owner wished (%s)", wish)
+        self._end()
+
+    def _is_promised(self, record: Record) -> bool:
+        job = self._book.jobs.get(record.job)
+        if job is None or record.done or record.price is None:
+            return False
+        return job.state is State.OPEN or job.lane_of(self.me) is not None
 
     # -------------------------------------------------------------------------------------------- look-after
 

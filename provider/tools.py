@@ -18,6 +18,7 @@ from heldout.provider.config import Config
 from heldout.provider.deliveries import Deliveries
 from heldout.provider.materials import Materials
 from heldout.provider.record import Records
+from heldout.provider.senses import Senses
 from heldout.provider.training import Training
 
 
@@ -36,6 +37,7 @@ class Tools:
     training: Training
     chores: Chores
     config: Config
+    senses: Senses
     platform: str
     """This machine's, as in a manifest's `image`."""
     registry: CollectorRegistry

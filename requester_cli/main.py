@@ -52,6 +52,10 @@ COMMANDS: Final = {
         "the market service: index, bid board, mailboxes, pages", "heldout.market.service.cli:main", "market"
     ),
     "store": Command("an artifact store", "heldout.market.artifacts.cli:main", "market"),
+    "network": Command(
+        "deploy a market of your own, or check one before you trust it", "heldout.market.deployment.cli:main"
+    ),
+    "ops": Command("units, containers, alert rules and a dashboard for operators", "heldout.ops.cli:main"),
     "devnet": Command("a whole market on this machine", "heldout.devnet.cli:main"),
 }
 

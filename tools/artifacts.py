@@ -100,7 +100,7 @@ def immutables(node: Any) -> Iterator[tuple[int, str]]:
 
 
 def artifacts(output: Output) -> dict[str, dict[str, Any]]:
-    """By contract name: ``{"contract", "source", "abi", "bytecode", "deployedBytecode", "immutables"}``, code as 0x-hex.
+    """By contract name what a file of `abi/` holds; code is 0x-hex.
 
     Immutables are 0 in `deployedBytecode`; their places are lists of first byte and length, by name.
     """

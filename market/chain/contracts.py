@@ -122,6 +122,8 @@ class Interface:
     def __init__(self, artifact: Abi) -> None:
         abi: list[Abi] = artifact["abi"]
         self.bytecode = bytes.fromhex(artifact["bytecode"].removeprefix("0x"))
+        self.deployed = bytes.fromhex(artifact["deployedBytecode"].removeprefix("0x"))
+        self.immutables: dict[str, list[tuple[int, int]]] = artifact["immutables"]
         self.functions = {item["name"]: item for item in abi if item["type"] == "function"}
         self.events = {topic(item): item for item in abi if item["type"] == "event"}
         self.errors = {selector(item): item for item in [*abi, *_BUILT_IN] if item["type"] == "error"}
@@ -162,6 +164,11 @@ def encode_arguments(item: Abi, args: Sequence[Any]) -> bytes:
         return abi_encode([canonical_type(part) for part in item["inputs"]], plain)
     except (EncodingError, ValueError, TypeError) as problem:
         raise BadInput(f"{item['name'] or 'constructor'}: the arguments do not fit: {problem}") from None
+
+
+def decode_arguments(item: Abi, data: bytes) -> tuple[Any, ...]:
+    """The inverse of `encode_arguments`. Raises ChainProblem."""
+    return tuple(_decode(item["inputs"], data))
 
 
 @lru_cache

@@ -258,6 +258,36 @@ def test_why_tells_the_rule_that_kept_this_node_from_bidding(net: Devnet, job: S
     assert "asks 10.0000, the job pays at most 9.0000" in told[0]["reason"]
 
 
+def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(net: Devnet, job: ScriptedJob) -> None:
+    """Issue 5 item 9: paused, it bids for nothing; leaving, it keeps its promise first and takes its balance along."""
+    address = net.keys(PROVIDER).address
+    heldout(net, "provider", "pause")
+    try:
+        with provider(net) as node:
+            job.post()
+            told = job.until(
+                lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 30, "a verdict"
+            )
+            assert (told[0]["rule"], told[0]["stage"]) == ("owner", "no bid")
+            heldout(net, "provider", "resume")
+            job.accept()
+            heldout(net, "provider", "leave")
+            job.requester.mail.send(job.training_keys())
+            job.await_state(State.COMMITTING)
+            assert node.poll() is None
+            job.vote(900_000)
+            assert job.until(lambda: job.letters(Kind.HALF_B, job.requester), 30, "half b")
+            net.warp(61)
+            settled = job.await_state(State.SETTLED)
+            assert node.wait(60) == 0
+        assert settled.lanes[0].payout == 10 * ONE_TOKEN
+        assert job.chain.free(address) == 0
+        assert job.chain.token_balance(address) >= 1000 * ONE_TOKEN
+    finally:
+        heldout(net, "provider", "resume")
+        heldout(net, "provider", "deposit", "1000")
+
+
 def test_with_the_market_service_gone_chain_and_store_carry_a_job_to_its_end(net: Devnet, job: ScriptedJob) -> None:
     """P8, threat 52. The last test of this file, since the service stays gone."""
     net.processes.stop("service")

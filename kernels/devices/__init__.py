@@ -1,0 +1,1 @@
+"""Machines that multiply: `interface` says what a device must provide, `numpy` is the reference."""

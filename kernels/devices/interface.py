@@ -1,0 +1,60 @@
+"""What a device must provide: five operations on arrays, each with one right answer (P9.3).
+
+The engine (`heldout.kernels.engine`) turns a graph into calls of these and does everything else itself. Arrays are
+NumPy's, C-contiguous or views, and stay the caller's: a device reads them and returns new ones. `numpy.NumpyDevice` is
+the reference; other devices inherit from it and replace what they do faster. Only `multiply` is worth a new machine:
+`convolve` is a `multiply` with windows, the other three are a pass or two over memory each.
+
+A device is right if `known_answers.self_test(device)` says so, and may not score otherwise (P9.4).
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.kernels.tables import Table
+from heldout.kernels.windows import Window
+
+Array = NDArray[np.float32]
+"""binary32 tensor, rows first: what steps hand to each other."""
+Exact = NDArray[Any]
+"""Grid values: binary32 for sums of 24 bits, binary64 for sums of 53."""
+
+
+class Device(Protocol):
+    name: str
+
+    def multiply(self, left: Exact, right: Exact) -> Exact:
+        """`left` [..., m, k] times `right` [..., k, n], batch axes broadcast; both of one type, which the result has.
+
+        Both hold grid values: in row i of `left` whole multiples of a power of two 2**p[i], in column j of `right` of
+        2**q[j]. No partial sum of output i, j, in any order, exceeds 2**24 (binary32) or 2**53 (binary64) steps of
+        2**(p[i] + q[j]), and no such step is denormal. So any order, fused or not, in fp32, fp64 or integers, is exact.
+        Modes of reduced precision (TF32, bf16), and algorithms that form other sums (Winograd, FFT), are not.
+        """
+        ...
+
+    def convolve(self, x: Exact, filters: Exact, window: Window, groups: int) -> Exact:
+        """`x` [n, channels, h, w] under `filters` [outputs, channels / groups, kh, kw]: [n, outputs, h', w'], no bias.
+
+        Padding is zero. The same promise holds, with one grid for each row of `x` and each filter.
+        """
+        ...
+
+    def max_pool(self, x: Array, window: Window) -> Array:
+        """The largest value under each window of `x` [n, channels, h, w]; padding is less than anything."""
+        ...
+
+    def round(self, x: Array, bits: int, total: int) -> tuple[Exact, int]:
+        """Each row of `x` [m, k] on its own grid, in the type for sums of `total` bits; and the largest exponent.
+
+        A row whose peak is at most 2**e, for the least such integer e >= -60, is rounded to multiples of
+        2**(e - bits), ties to even. Raises OutOfRange if a magnitude exceeds 2**100 or is not a number.
+        """
+        ...
+
+    def look_up(self, table: Table, x: Array) -> Array:
+        """`table.entries[r + table.offset]` for each value: r is value * `table.scale`, rounded to nearest, ties to
+        even, and brought within -offset and 65535 - offset."""
+        ...

@@ -1,0 +1,111 @@
+"""The reference device: NumPy, on any CPU. Others inherit from it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from heldout.kernels.devices.interface import Array, Exact
+from heldout.kernels.errors import OutOfRange
+from heldout.kernels.tables import ENTRIES, Table
+from heldout.kernels.windows import Window
+
+LARGEST = 100
+"""No tensor holds a magnitude above 2**100."""
+SMALLEST = -60
+"""A grid is never chosen for a peak below 2**-60: nothing becomes denormal."""
+_MANTISSA: dict[int, type[np.float32 | np.float64]] = {24: np.float32, 53: np.float64}
+
+
+class NumpyDevice:
+    name = "numpy"
+
+    def multiply(self, left: Exact, right: Exact) -> Exact:
+        """See `interface.Device`."""
+        return np.matmul(left, right)
+
+    def convolve(self, x: Exact, filters: Exact, window: Window, groups: int) -> Exact:
+        """See `interface.Device`."""
+        windows = unfold(pad(x, window, 0), window, groups)
+        rows = filters.reshape(groups, len(filters) // groups, -1)
+        return self.multiply(rows, windows).reshape(len(x), len(filters), *window.output(x.shape[2:]))
+
+    def max_pool(self, x: Array, window: Window) -> Array:
+        """See `interface.Device`."""
+        first, *others = taps(pad(x, window, -np.inf), window)
+        best = first.copy()
+        for tap in others:
+            np.maximum(best, tap, out=best)
+        return best
+
+    def round(self, x: Array, bits: int, total: int) -> tuple[Exact, int]:
+        """See `interface.Device`.
+
+        Adding 1.5 * 2**(p-1) grid steps, p being the mantissa's bits, leaves no room for anything finer than one step:
+        the addition itself rounds to nearest even, and taking the number away again is exact.
+        """
+        exponents = peak_exponents(np.maximum(x.max(axis=1), -x.min(axis=1)))
+        magic = np.ldexp(1.5, total - 1 - bits + exponents).astype(_MANTISSA[total])[:, None]
+        rounded: Exact = np.add(x, magic, dtype=magic.dtype)
+        rounded -= magic
+        return rounded, int(exponents.max())
+
+    def look_up(self, table: Table, x: Array) -> Array:
+        """See `interface.Device`."""
+        scaled = np.clip(x * np.float32(table.scale), -table.offset, ENTRIES - 1 - table.offset)
+        return table.entries.take(np.rint(scaled, out=scaled).astype(np.intp) + table.offset)
+
+
+def peak_exponents(peaks: Array) -> Exact:
+    """For each peak the least integer e >= SMALLEST with peak <= 2**e, int32. Raises OutOfRange."""
+    if not (peaks <= 2.0**LARGEST).all():
+        raise OutOfRange(f"a value exceeds 2**{LARGEST}, or is not a number")
+    mantissa, exponents = np.frexp(np.maximum(peaks, np.float32(2.0**SMALLEST)))
+    return exponents - (mantissa == 0.5)
+
+
+# ------------------------------------------------------------------------------------------------------------ windows
+
+
+def pad(x: Exact, window: Window, value: float) -> Exact:
+    """`x` [n, c, height, width] with the window's paddings around it."""
+    if not window.padded:
+        return x
+    edges = ((0, 0), (0, 0), *zip(window.begin, window.end, strict=True))
+    return np.pad(x, edges, constant_values=value)
+
+
+def taps(x: Exact, window: Window) -> Iterator[Exact]:
+    """For each cell of the window, what it sees at every place: views [n, c, out height, out width] of a padded `x`."""
+    height, width = _places(x, window)
+    down, across = window.strides
+    for top, left in window.offsets():
+        yield x[:, :, top : top + (height - 1) * down + 1 : down, left : left + (width - 1) * across + 1 : across]
+
+
+def unfold(x: Exact, window: Window, groups: int) -> Exact:
+    """Every window of a padded `x` written out: [n, groups, channels of a group * window cells, places]."""
+    rows, channels = x.shape[:2]
+    height, width = _places(x, window)
+    if window.kernel == window.strides == (1, 1):
+        return x.reshape(rows, groups, channels // groups, height * width)
+    per_row, per_channel, per_line, per_cell = x.strides
+    view = as_strided(
+        x,
+        (rows, channels, *window.kernel, height, width),
+        (
+            per_row,
+            per_channel,
+            per_line * window.dilations[0],
+            per_cell * window.dilations[1],
+            per_line * window.strides[0],
+            per_cell * window.strides[1],
+        ),
+        writeable=False,
+    )
+    return view.reshape(rows, groups, -1, height * width)
+
+
+def _places(x: Exact, window: Window) -> tuple[int, int]:
+    """Rows and columns of places in an `x` that is padded already."""
+    return Window(window.kernel, window.strides, window.dilations).output(x.shape[2:])

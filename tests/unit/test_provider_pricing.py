@@ -1,0 +1,42 @@
+"""A suggestion for the price: what was accepted, never below what power costs (issue 5 item 9)."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heldout.market.money import ONE_TOKEN, Wei
+from heldout.provider.pricing import Sale, Suggestion, power_up, suggest
+
+
+def sold(*hourly: int) -> list[Sale]:
+    return [Sale(Wei(price), settled=True, paid=price % 2 == 0) for price in hourly]
+
+
+def test_without_sales_and_power_nothing_is_suggested() -> None:
+    assert suggest([], Wei(0)) == Suggestion(0, 0, None, None, None, Wei(0))
+    assert suggest([], Wei(0)).price is None
+
+
+def test_the_middle_is_suggested() -> None:
+    said = suggest(sold(10, 40, 20, 30, 1000), Wei(0))
+    assert (said.low, said.middle, said.high, said.price) == (20, 30, 40, 30)
+    assert (said.sales, said.paid) == (5, 5)
+
+
+def test_few_sales_are_shown_whole() -> None:
+    said = suggest(sold(10, 31), Wei(0))
+    assert (said.low, said.middle, said.high, said.paid) == (10, 20, 31, 1)
+
+
+@given(st.lists(st.integers(1, 10**24)), st.integers(0, 10**24))
+def test_nobody_is_told_to_work_below_the_cost_of_power(prices: list[int], floor: int) -> None:
+    said = suggest(sold(*prices), Wei(floor))
+    assert said.price is None or said.price >= floor
+
+
+@pytest.mark.parametrize("watts, kwh, least", [(350.0, ONE_TOKEN, Fraction(350, 1000)), (0.0, ONE_TOKEN, Fraction(0))])
+def test_power_is_watts_times_tariff_rounded_up(watts: float, kwh: int, least: Fraction) -> None:
+    assert power_up(watts, Wei(kwh)) == least * ONE_TOKEN
+    assert power_up(1.0, Wei(1)) == 1
