@@ -12,14 +12,13 @@ import {Rules} from "./Rules.sol";
 import {Seats} from "./Seats.sol";
 import {Settlement} from "./Settlement.sol";
 import {Signatures} from "./Signatures.sol";
-import {Vault} from "./Vault.sol";
 import {Voting} from "./Voting.sol";
 
 /// @title Market: the only contract that holds money
 /// @notice No owner, no upgrade, no pause (P1.2). The interface says what every function does.
 /// @dev Read on in the order of a job's life: Ledger, Seats, Jobs (storage), here, Rounds, Voting, Settlement; then Resolution,
 /// which has the code of the calls that few jobs need.
-contract Market is Signatures, Rules, Vault, Voting, Settlement {
+contract Market is Signatures, Rules, Voting, Settlement {
     address private immutable _RESOLUTION;
 
     /// @param token_ a plain ERC-20 (P1.2)
@@ -28,11 +27,10 @@ contract Market is Signatures, Rules, Vault, Voting, Settlement {
     constructor(address token_, uint96 seatStake_, uint96 minimumFee_, address beacon_, Limits memory limits_)
         EIP712("Heldout", "1")
         Rules(seatStake_, minimumFee_, limits_)
-        Vault(token_)
         Seats(seatStake_, _exitDelayOf(limits_))
         Rounds(beacon_)
     {
-        _RESOLUTION = address(new Resolution(seatStake_, minimumFee_, beacon_, limits_));
+        _RESOLUTION = address(new Resolution(token_, seatStake_, minimumFee_, beacon_, limits_));
     }
 
     /// @dev All other functions of IMarket. Resolution's code runs on this contract's storage and balance; the address is

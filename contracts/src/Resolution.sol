@@ -9,15 +9,17 @@ import {Rules} from "./Rules.sol";
 import {Seats} from "./Seats.sol";
 import {Signatures} from "./Signatures.sol";
 import {Staking} from "./Staking.sol";
+import {Vault} from "./Vault.sol";
 import {Views} from "./Views.sol";
 import {Withdrawals} from "./Withdrawals.sol";
 
 /// @title Resolution: the second half of Market's code, run by delegatecall on Market's storage
-/// @dev Market creates it in its constructor and can never name another. Called directly it finds no job, holds no money and
-/// calls nobody but the beacon.
-contract Resolution is Signatures, Rules, Staking, Withdrawals, Demands, Appeals, Views {
-    constructor(uint96 seatStake, uint96 minimumFee, address beacon, Limits memory limits)
+/// @dev Market creates it in its constructor and can never name another. Called directly it is an empty market of its own, in
+/// which nobody can post.
+contract Resolution is Signatures, Rules, Vault, Staking, Withdrawals, Demands, Appeals, Views {
+    constructor(address token, uint96 seatStake, uint96 minimumFee, address beacon, Limits memory limits)
         EIP712("Heldout", "1")
+        Vault(token)
         Rules(seatStake, minimumFee, limits)
         Seats(seatStake, _exitDelayOf(limits))
         Rounds(beacon)

@@ -42,6 +42,7 @@ abstract contract Rounds is Jobs {
     }
 
     function _enterRevealing(bytes32 id, Job storage job) internal {
+        if (job.wasAsked) job.asked.pending = 0; // all seats have what they need, or the deadline has dealt with who was silent
         _enter(id, job, State.Revealing, job.revealWindow);
     }
 

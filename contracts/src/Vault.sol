@@ -5,14 +5,14 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {IMarketFront} from "./interfaces/IMarketFront.sol";
+import {IMarketBack} from "./interfaces/IMarketBack.sol";
 import {Ledger} from "./Ledger.sol";
 
 /// @title The vault: the only calls to the token (P1.3)
-abstract contract Vault is IMarketFront, Ledger, ReentrancyGuardTransient {
+abstract contract Vault is IMarketBack, Ledger, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
-    /// @inheritdoc IMarketFront
+    /// @inheritdoc IMarketBack
     address public immutable token;
 
     constructor(address token_) {
@@ -20,34 +20,34 @@ abstract contract Vault is IMarketFront, Ledger, ReentrancyGuardTransient {
         token = token_;
     }
 
-    /// @inheritdoc IMarketFront
+    /// @inheritdoc IMarketBack
     function free(address account) external view returns (uint256) {
         return _free[account];
     }
 
-    /// @inheritdoc IMarketFront
+    /// @inheritdoc IMarketBack
     function burned() external view returns (uint256) {
         return _burned;
     }
 
-    /// @inheritdoc IMarketFront
+    /// @inheritdoc IMarketBack
     function deposit(uint256 amount) external {
         _deposit(msg.sender, amount);
     }
 
-    /// @inheritdoc IMarketFront
+    /// @inheritdoc IMarketBack
     function depositFor(address account, uint256 amount) external {
         _deposit(account, amount);
     }
 
-    /// @inheritdoc IMarketFront
+    /// @inheritdoc IMarketBack
     function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external {
         // Whoever saw the permit in the mempool may have used it: then the allowance is there and the deposit goes on.
         try IERC20Permit(token).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
         _deposit(msg.sender, amount);
     }
 
-    /// @inheritdoc IMarketFront
+    /// @inheritdoc IMarketBack
     function withdraw(address to, uint256 amount) external nonReentrant {
         if (to == address(0)) revert ZeroAddress();
         if (amount == 0) revert ZeroAmount();

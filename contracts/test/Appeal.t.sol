@@ -13,7 +13,7 @@ contract AppealTest is Base {
         bytes32 id = _scored(terms, _vote(700_000));
         uint32[] memory liars = market.getRound(id, 1).seats;
         vm.prank(providers[0]);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         assertEq(market.getRound(id, 2).appealBond, BOND_2);
         assertEq(market.getRound(id, 2).appellant, providers[0]);
         _pin(id);
@@ -51,7 +51,7 @@ contract AppealTest is Base {
         address hot = _hotAt(id, 1);
         _fund(hot, BOND_2);
         vm.prank(hot);
-        market.appeal(id, 1);
+        market.appeal(_told(id), 1);
         _pin(id);
         _commitAll(id, _vote(950_000));
         _revealAll(id, _vote(950_000));
@@ -65,7 +65,7 @@ contract AppealTest is Base {
         bytes32 id = _scored(terms, _vote(950_000));
         uint256 r = market.free(requester);
         vm.prank(requester);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         for (uint256 i; i < 2; ++i) {
             _pin(id);
             skip(terms.commitWindow);
@@ -83,13 +83,13 @@ contract AppealTest is Base {
         _moreSeats(8);
         bytes32 id = _scored(terms, _vote(950_000));
         vm.prank(requester);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         _pin(id);
         _commitAll(id, _vote(700_000));
         _revealAll(id, _vote(700_000));
         uint256 p = market.free(providers[0]);
         vm.prank(providers[0]);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         uint96 bond3 = 30e18; // 2 * (4n+3) * f
         assertEq(market.getRound(id, 3).appealBond, bond3);
         _pin(id);
@@ -97,11 +97,11 @@ contract AppealTest is Base {
         _revealAll(id, _vote(950_000));
         vm.prank(requester);
         vm.expectRevert(abi.encodeWithSelector(LastRound.selector, id));
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         _settle(terms);
         // Won: its bond and once over. The requester's appeal is lost in the end: what its fees left is the provider's.
         assertEq(market.free(providers[0]), p + PRICE + terms.collateral + bond3 + BOND_2 - 7 * FEE);
-        assertEq(market.getJob(id).locked, 0);
+        assertEq(_held(id), 0);
     }
 
     function test_appeal_bondFollowsValueWhenThatIsMore() public {
@@ -109,7 +109,7 @@ contract AppealTest is Base {
         terms.fee = 0.1e18;
         bytes32 id = _scored(terms, _vote(950_000));
         vm.prank(requester);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         assertEq(market.getRound(id, 2).appealBond, PRICE / 10);
     }
 
@@ -118,22 +118,22 @@ contract AppealTest is Base {
         bytes32 id = _scored(terms, _vote(950_000));
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(NotParty.selector, stranger, id));
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         address hot = _hotAt(id, 2);
         vm.prank(hot);
         vm.expectRevert(abi.encodeWithSelector(InsufficientFree.selector, hot, 0, BOND_2));
-        market.appeal(id, 2);
+        market.appeal(_told(id), 2);
         uint256 deadline = market.getJob(id).deadline;
         vm.warp(deadline);
         vm.prank(requester);
         vm.expectRevert(abi.encodeWithSelector(TooLate.selector, deadline, deadline));
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
     }
 
     function _lostAppealBy(JobTerms memory terms, address appellant, uint256 place) private {
         bytes32 id = _scored(terms, _vote(950_000));
         vm.prank(appellant);
-        market.appeal(id, place);
+        market.appeal(_told(id), place);
         _pin(id);
         _commitAll(id, _vote(950_000));
         _revealAll(id, _vote(950_000));

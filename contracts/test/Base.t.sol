@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Test} from "forge-std/Test.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {IMarketBase} from "../src/interfaces/IMarketBase.sol";
+import {Messages} from "../src/libraries/Messages.sol";
 import {Votes} from "../src/libraries/Votes.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
 
@@ -24,6 +25,11 @@ abstract contract Base is Test, IMarketBase {
     address internal stranger = makeAddr("stranger");
     address[8] internal providers;
     uint256[8] internal providerKeys;
+    bytes32[] internal known; // jobs, in the order in which their terms were remembered
+    mapping(bytes32 id => bytes) private _terms_;
+    mapping(bytes32 id => mapping(uint8 round => bytes32[])) private _links;
+    mapping(bytes32 id => mapping(uint8 round => mapping(uint256 place => uint256))) private _turns; // from 1
+    mapping(bytes32 id => uint8) private _voting; // the round in which somebody committed last
 
     function setUp() public virtual {
         vm.roll(1000);
@@ -125,8 +131,20 @@ abstract contract Base is Test, IMarketBase {
     /* ------------------------------------------------------- steps of a job's life */
 
     function _post(JobTerms memory terms) internal returns (bytes32 id) {
+        id = _remember(terms);
         vm.prank(terms.requester);
-        id = market.post(terms);
+        market.post(terms);
+    }
+
+    /// @dev Only who remembers a job's terms can show them (P2.1).
+    function _remember(JobTerms memory terms) internal returns (bytes32 id) {
+        id = market.hashTerms(terms);
+        if (_terms_[id].length == 0) known.push(id);
+        _terms_[id] = abi.encode(terms);
+    }
+
+    function _told(bytes32 id) internal view returns (JobTerms memory) {
+        return abi.decode(_terms_[id], (JobTerms));
     }
 
     function _accept(JobTerms memory terms) internal returns (bytes32 id) {
@@ -171,8 +189,33 @@ abstract contract Base is Test, IMarketBase {
         uint8 round = market.getJob(id).round;
         uint32 seat = _seat(id, place);
         bytes32 hash = _commitment(id, round, seat, vote);
-        vm.prank(market.getSeat(seat).hot);
+        _commitHash(id, round, place, market.getSeat(seat).hot, hash);
+    }
+
+    function _commitHash(bytes32 id, uint8 round, uint256 place, address hot, bytes32 hash) internal {
+        vm.prank(hot);
         market.commit(id, place, hash);
+        _noteCommit(id, round, place, hash);
+    }
+
+    /// @dev What a node reads from the events: who reveals shows the commits before and after its own.
+    function _noteCommit(bytes32 id, uint8 round, uint256 place, bytes32 hash) internal {
+        _links[id][round].push(Messages.link(place, hash));
+        _turns[id][round][place] = _links[id][round].length;
+        _voting[id] = round;
+    }
+
+    /// @dev The chain of commits before that of `place`, and the links after it.
+    function _beside(bytes32 id, uint256 place) internal view returns (bytes32 before, bytes32[] memory later) {
+        bytes32[] storage links = _links[id][_voting[id]];
+        uint256 turn = _turns[id][_voting[id]][place];
+        for (uint256 i; i + 1 < turn; ++i) {
+            before = Messages.chained(before, links[i]);
+        }
+        later = new bytes32[](turn == 0 ? 0 : links.length - turn);
+        for (uint256 i; i < later.length; ++i) {
+            later[i] = links[turn + i];
+        }
     }
 
     function _commitAll(bytes32 id, bytes32 vote) internal {
@@ -183,7 +226,8 @@ abstract contract Base is Test, IMarketBase {
     }
 
     function _reveal(bytes32 id, uint256 place, bytes32 vote) internal {
-        market.reveal(id, place, vote, _evidence(vote), SALT);
+        (bytes32 before, bytes32[] memory later) = _beside(id, place);
+        market.reveal(id, place, vote, _evidence(vote), SALT, before, later);
     }
 
     function _revealAll(bytes32 id, bytes32 vote) internal {
@@ -214,6 +258,21 @@ abstract contract Base is Test, IMarketBase {
 
     function _hotAt(bytes32 id, uint256 place) internal view returns (address) {
         return market.getSeat(_seat(id, place)).hot;
+    }
+
+    /// @dev What the job holds.
+    function _held(bytes32 id) internal view returns (uint256) {
+        return market.heldFor(_told(id));
+    }
+
+    /// @dev What all jobs and seats hold (P1.4).
+    function _locked() internal view returns (uint256 sum) {
+        for (uint256 i; i < known.length; ++i) {
+            sum += _held(known[i]);
+        }
+        for (uint32 seat; seat < market.seatCount(); ++seat) {
+            sum += market.getSeat(seat).stake;
+        }
     }
 
     function _state(bytes32 id) internal view returns (State) {

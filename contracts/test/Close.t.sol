@@ -16,7 +16,7 @@ contract CloseTest is Base {
         assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.Unsubmitted));
         market.settle(terms);
         assertEq(market.free(requester), r + terms.collateral);
-        assertEq(market.getJob(id).locked, 0);
+        assertEq(_held(id), 0);
     }
 
     function test_close_running_oneAbsent_startsTheRoundAndForfeitsItsCollateral() public {

@@ -206,7 +206,7 @@ contract DemandTest is Base {
         market.close(id);
         assertEq(market.getJob(id).deadline, end);
         vm.prank(providers[0]);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         assertEq(market.getJob(id).missing, 0, "the next challenge asks anew");
     }
 
@@ -264,12 +264,12 @@ contract DemandTest is Base {
 
     function _demandAs(address who, bytes32 id, uint8 party, uint256 place) private {
         vm.prank(who);
-        market.demand(id, party, place);
+        market.demand(_told(id), party, place);
     }
 
     function _answerAs(address who, bytes32 id, uint8 party) private {
         vm.prank(who);
-        market.answer(id, party, "envelopes");
+        market.answer(_told(id), party, "envelopes");
     }
 
     function _ownersFree() private view returns (uint256 sum) {

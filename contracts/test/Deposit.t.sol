@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Base} from "./Base.t.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
+import {IMarketBack} from "../src/interfaces/IMarketBack.sol";
 import {FalseToken, FeeToken, OddToken, ReentrantToken, SilentToken} from "./mocks/OddTokens.sol";
 
 /// @notice P1.3: deposits credit what arrives, whatever the token does.
@@ -84,7 +85,7 @@ contract DepositTest is Base {
         (IMarket odd,) = _oddMarket(coin);
         coin.mint(address(this), 1000);
         coin.mint(address(coin), 1000);
-        coin.arm(odd, abi.encodeCall(IMarket.deposit, (1000)));
+        coin.arm(odd, abi.encodeCall(IMarketBack.deposit, (1000)));
         odd.deposit(1000);
         assertFalse(coin.succeeded());
         assertEq(odd.free(address(this)) + odd.free(address(coin)), coin.balanceOf(address(odd)));
@@ -96,7 +97,7 @@ contract DepositTest is Base {
         coin.mint(address(this), 1000);
         odd.depositFor(address(coin), 500);
         odd.deposit(500);
-        coin.arm(odd, abi.encodeCall(IMarket.withdraw, (address(coin), 500)));
+        coin.arm(odd, abi.encodeCall(IMarketBack.withdraw, (address(coin), 500)));
         odd.withdraw(stranger, 500);
         assertFalse(coin.succeeded());
         assertEq(odd.free(address(coin)), coin.balanceOf(address(odd)));

@@ -26,8 +26,8 @@ contract HonestPathTest is Base {
         for (uint256 i; i < 3; ++i) {
             assertGe(market.free(market.getSeat(seats[i]).cold), before[i] + FEE);
         }
-        assertEq(market.getJob(id).locked, 0);
-        assertEq(market.locked(), 24 * uint256(STAKE));
+        assertEq(_held(id), 0);
+        assertEq(_locked(), 24 * uint256(STAKE));
         assertEq(uint8(_state(id)), uint8(State.Settled));
         assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.Measured));
         assertEq(market.getJob(id).result, _vote(875_000));

@@ -16,8 +16,7 @@ contract PostTest is Base {
         uint256 escrow = 2 * 100e18 + 3 * uint256(FEE) + 60e18;
         assertEq(market.free(requester), before - escrow);
         JobView memory job = market.getJob(id);
-        assertEq(job.locked, escrow);
-        assertEq(job.requester, requester);
+        assertEq(_held(id), escrow);
         assertEq(uint8(job.state), uint8(State.Open));
         assertEq(job.deadline, vm.getBlockTimestamp() + terms.bidWindow);
         assertEq(job.lanes, 2);

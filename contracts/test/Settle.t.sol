@@ -101,7 +101,7 @@ contract SettleTest is Base {
         }
         assertApproxEqAbs(market.free(requester), before - paid - 7 * FEE + 7 * FEE / 8, 8);
         assertEq(market.getJob(id).result, vote);
-        assertEq(market.getJob(id).locked, 0);
+        assertEq(_held(id), 0);
     }
 
     function test_settle_ignoresUnusedLanes() public {
@@ -205,9 +205,9 @@ contract SettleTest is Base {
         _commitAll(id, vote);
         _revealAll(id, vote);
         _settle(terms);
-        assertEq(market.getJob(id).locked, 0);
-        assertEq(market.locked(), 24 * uint256(STAKE));
-        assertEq(token.balanceOf(address(market)), _allFree() + market.locked() + market.burned());
+        assertEq(_held(id), 0);
+        assertEq(_locked(), 24 * uint256(STAKE));
+        assertEq(token.balanceOf(address(market)), _allFree() + _locked() + market.burned());
     }
 
     function _allFree() private returns (uint256 sum) {

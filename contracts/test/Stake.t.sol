@@ -7,13 +7,13 @@ import {Base} from "./Base.t.sol";
 contract StakeTest is Base {
     function test_stake_turnsFreeMoneyIntoSeats() public {
         _fund(stranger, 2 * STAKE);
-        uint256 lockedBefore = market.locked();
+        uint256 lockedBefore = _locked();
         vm.expectEmit(address(market));
         emit Staked(25, stranger, requester, WORD);
         vm.prank(stranger);
         assertEq(market.stake(2, requester, WORD), 24);
         assertEq(market.free(stranger), 0);
-        assertEq(market.locked(), lockedBefore + 2 * STAKE);
+        assertEq(_locked(), lockedBefore + 2 * STAKE);
         assertEq(market.seatCount(), 26);
         assertEq(market.liveSeats(), 26);
         Seat memory seat = market.getSeat(25);

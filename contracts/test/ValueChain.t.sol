@@ -37,12 +37,12 @@ contract ValueChainTest is Base {
     function test_claim_changesNothingInTheMarket() public {
         JobTerms memory terms = _terms();
         bytes32 id = _settled(terms, 900_000);
-        bytes memory before = abi.encode(market.getJob(id), market.free(requester), market.locked());
+        bytes memory before = abi.encode(market.getJob(id), market.free(requester), _locked());
         vm.record();
         chain.claim(terms, 0, _preimage());
         (, bytes32[] memory writes) = vm.accesses(address(market));
         assertEq(writes.length, 0);
-        assertEq(abi.encode(market.getJob(id), market.free(requester), market.locked()), before);
+        assertEq(abi.encode(market.getJob(id), market.free(requester), _locked()), before);
     }
 
     function test_claim_twice_reverts() public {
@@ -106,7 +106,7 @@ contract ValueChainTest is Base {
         (terms.floor, terms.target) = (500_000, 100_000);
         bytes32 id = _post(terms);
         vm.prank(requester);
-        market.cancel(id);
+        market.cancel(_told(id));
         _rejectUnpaid(terms, id, 0);
     }
 
@@ -142,7 +142,7 @@ contract ValueChainTest is Base {
         _submit(id, 0, _word(id, 0));
         _pin(id);
         vm.prank(_hotAt(id, 0));
-        market.demand(id, REQUESTER, 0);
+        market.demand(_told(id), REQUESTER, 0);
         skip(terms.releaseWindow);
         market.close(id);
         market.settle(terms);

@@ -5,24 +5,6 @@ import {IMarketBase} from "./IMarketBase.sol";
 
 /// @title What every job calls: Market's own code
 interface IMarketFront is IMarketBase {
-    /* ------------------------------------------------------------------ ledger */
-
-    /// @notice Move `amount` from the caller's token balance into its free balance; credits what arrived.
-    /// @dev Warning: a token that takes a fee on transfer credits less than `amount`.
-    function deposit(uint256 amount) external;
-    /// @notice As `deposit`, credited to `account`.
-    function depositFor(address account, uint256 amount) external;
-    /// @notice As `deposit`, with an EIP-2612 permit. A permit somebody already used does not block it (P1.3).
-    function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
-    /// @notice Pull `amount` of the caller's free balance to `to`. Reverts `InsufficientFree`, `ZeroAmount`, `ZeroAddress`.
-    /// @dev Warning: a token that blocks `to`, or is paused, makes this revert; the balance stays the caller's.
-    function withdraw(address to, uint256 amount) external;
-    function token() external view returns (address);
-    /// @notice What an account could withdraw now.
-    function free(address account) external view returns (uint256);
-    /// @notice Slashed money that nobody may gain from: it stays in the contract for ever.
-    function burned() external view returns (uint256);
-
     /* -------------------------------------------------------------------- jobs */
 
     /// @notice Escrow lanes * cap + n * f + bond from the caller's free balance. Caller must be `terms.requester`.

@@ -19,9 +19,9 @@ contract LivenessTest is Base {
             _actAtRandom(id, uint16(choices >> (16 * i)));
         }
         _strangerEnds(terms, id, hashesGone ? 300 : 3);
-        assertEq(market.getJob(id).locked, 0);
-        assertEq(market.locked(), _stakes(24), "nothing but stake is locked any more (P1.4)");
-        assertEq(token.balanceOf(address(market)), _allFree() + market.locked() + market.burned());
+        assertEq(_held(id), 0);
+        assertEq(_locked(), _stakes(24), "nothing but stake is locked any more (P1.4)");
+        assertEq(token.balanceOf(address(market)), _allFree() + _locked() + market.burned());
     }
 
     /// @notice P5.2: a committee of fewer than a majority can decide nothing, and costs nobody but its own silence.
@@ -58,7 +58,7 @@ contract LivenessTest is Base {
         assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.Void));
         assertEq(market.free(requester), r);
         assertEq(market.free(providers[0]), 10_000e18);
-        assertEq(market.locked(), 24 * uint256(STAKE));
+        assertEq(_locked(), 24 * uint256(STAKE));
     }
 
     /// @notice P4.5, P5.5: demands of all nine parties, each as late as can be, answered at the last second, end. The seats
@@ -73,15 +73,15 @@ contract LivenessTest is Base {
         for (uint8 party; party <= REQUESTER; ++party) {
             skip(terms.commitWindow / 2);
             vm.prank(hot);
-            market.demand(id, party, 0);
+            market.demand(_told(id), party, 0);
             skip(terms.releaseWindow - 1);
             vm.prank(party == REQUESTER ? requester : providers[party]);
-            market.answer(id, party, "");
+            market.answer(_told(id), party, "");
         }
         for (uint8 party; party <= REQUESTER; ++party) {
             vm.prank(hot);
             vm.expectRevert(abi.encodeWithSelector(AlreadyDemanded.selector, id, party));
-            market.demand(id, party, 0);
+            market.demand(_told(id), party, 0);
         }
         uint256 longest = market.getJob(id).deadline - start;
         assertLe(longest, 10 * uint256(terms.commitWindow + terms.releaseWindow));
@@ -135,17 +135,17 @@ contract LivenessTest is Base {
         address caller = who < 2 ? providers[who] : requester;
         if (_state(id) == State.Committing) caller = _hotAt(id, 0);
         vm.prank(caller);
-        market.demand(id, uint8(party), 0);
+        market.demand(_told(id), uint8(party), 0);
     }
 
     function answerAs(bytes32 id, uint256 who) external {
         vm.prank(who < 2 ? providers[who] : requester);
-        market.answer(id, who < 2 ? uint8(who) : REQUESTER, "");
+        market.answer(_told(id), who < 2 ? uint8(who) : REQUESTER, "");
     }
 
     function appealAs(bytes32 id, uint256 who) external {
         vm.prank(who < 2 ? providers[who] : requester);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
     }
 
     function _strangerEnds(JobTerms memory terms, bytes32 id, uint256 blocks) private {

@@ -26,7 +26,7 @@ contract SilenceTest is Base {
         }
         market.settle(terms);
         assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.Void));
-        assertEq(market.locked(), 24 * uint256(STAKE));
+        assertEq(_locked(), 24 * uint256(STAKE));
     }
 
     /// @notice P5.3: after the one reseed the round is as good as any other.
@@ -76,10 +76,10 @@ contract SilenceTest is Base {
         bytes32 id = _accept(terms);
         skip(terms.workWindow / 2);
         vm.prank(providers[0]);
-        market.demand(id, REQUESTER, 0);
+        market.demand(_told(id), REQUESTER, 0);
         skip(1);
         vm.prank(providers[1]);
-        market.demand(id, REQUESTER, 0);
+        market.demand(_told(id), REQUESTER, 0);
         skip(terms.releaseWindow);
         market.close(id);
         market.settle(terms);
@@ -91,9 +91,9 @@ contract SilenceTest is Base {
         JobTerms memory terms = _terms();
         bytes32 id = _scored(terms, _vote(700_000));
         vm.prank(providers[0]);
-        market.demand(id, REQUESTER, 0);
+        market.demand(_told(id), REQUESTER, 0);
         vm.prank(requester);
-        market.demand(id, 0, 0);
+        market.demand(_told(id), 0, 0);
         skip(terms.challengeWindow);
         market.close(id);
         market.settle(terms);
@@ -111,7 +111,7 @@ contract SilenceTest is Base {
         _commitAll(id, _vote(Votes.NO_DATA));
         _revealAll(id, _vote(Votes.NO_DATA));
         vm.prank(requester);
-        market.demand(id, 0, 0);
+        market.demand(_told(id), 0, 0);
         skip(terms.challengeWindow);
         market.close(id);
         market.settle(terms);
@@ -151,7 +151,7 @@ contract SilenceTest is Base {
         bytes32 vote = Votes.withLane(_vote(Votes.BAD), 1, 900_000);
         bytes32 id = _scored(terms, vote);
         vm.prank(appellant);
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
         _pin(id);
         _laneFallsSilent(id, terms);
         _commitAll(id, vote);
@@ -163,15 +163,15 @@ contract SilenceTest is Base {
     function _laneFallsSilent(bytes32 id, JobTerms memory terms) private {
         address hot = _hotAt(id, 0);
         vm.prank(hot);
-        market.demand(id, 0, 0);
+        market.demand(_told(id), 0, 0);
         skip(terms.releaseWindow);
         market.close(id);
     }
 
     function _demandAnswered(bytes32 id, address demander) private {
         vm.prank(demander);
-        market.demand(id, REQUESTER, 0);
+        market.demand(_told(id), REQUESTER, 0);
         vm.prank(requester);
-        market.answer(id, REQUESTER, "");
+        market.answer(_told(id), REQUESTER, "");
     }
 }

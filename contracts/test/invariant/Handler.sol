@@ -13,7 +13,6 @@ contract Handler is Base {
     uint8 private constant LANES = 2;
 
     bytes32[] public jobs;
-    mapping(bytes32 id => bytes) private _encodedTerms;
     mapping(bytes32 id => mapping(uint8 round => mapping(uint256 place => bytes32))) private _votes;
     mapping(bytes32 id => uint256) public settlements;
     address[] public accounts;
@@ -45,6 +44,11 @@ contract Handler is Base {
         return jobs.length;
     }
 
+    /// @dev What the job holds (P1.4).
+    function held(bytes32 id) external view returns (uint256) {
+        return _held(id);
+    }
+
     function accountCount() external view returns (uint256) {
         return accounts.length;
     }
@@ -59,12 +63,11 @@ contract Handler is Base {
         terms.fee = uint96(bound(fee, 0.01e18, 6e18));
         terms.parents = new Parent[](1);
         terms.parents[0] = Parent(WORD, makeAddr("parent"), uint16(bound(bps, 0, 2000)));
-        bytes32 id = market.hashTerms(terms);
+        bytes32 id = _remember(terms);
         (Bid[] memory bids, bytes[] memory signatures) = _offers(id, LANES, uint96(bound(price, 0, terms.priceCap)));
         vm.prank(requester);
         market.open(terms, bids, signatures);
         jobs.push(id);
-        _encodedTerms[id] = abi.encode(terms);
     }
 
     /// @dev What the parties would do next; mostly all of them.
@@ -98,8 +101,7 @@ contract Handler is Base {
         (, uint32[] memory seats) = market.committee(id);
         bytes32 vote = _anyVote(choice);
         bytes32 hash = _commitment(id, round, seats[place], vote);
-        vm.prank(market.getSeat(seats[place]).hot);
-        market.commit(id, place, hash);
+        _commitHash(id, round, place, market.getSeat(seats[place]).hot, hash);
         _votes[id][round][place] = vote;
     }
 
@@ -112,8 +114,7 @@ contract Handler is Base {
             bytes32 vote = _anyVote(choice >> (place % 4 == 0 ? place : 0));
             if (seats[place] == Committee.VACANT || _votes[id][round][place] != 0) continue;
             bytes32 hash = _commitment(id, round, seats[place], vote);
-            vm.prank(market.getSeat(seats[place]).hot);
-            market.commit(id, place, hash);
+            _commitHash(id, round, place, market.getSeat(seats[place]).hot, hash);
             _votes[id][round][place] = vote;
         }
     }
@@ -141,20 +142,20 @@ contract Handler is Base {
         party = party % 3 == 2 ? REQUESTER : party % 3;
         address caller = _state(id) == State.Committing ? _hotAt(id, place) : _party(who);
         vm.prank(caller);
-        market.demand(id, uint8(party), place);
+        market.demand(_told(id), uint8(party), place);
     }
 
     function answer(uint256 job, uint256 party) external {
         bytes32 id = _pick(job);
         party %= 3;
         vm.prank(party == 2 ? requester : providers[party]);
-        market.answer(id, party == 2 ? REQUESTER : uint8(party), "");
+        market.answer(_told(id), party == 2 ? REQUESTER : uint8(party), "");
     }
 
     function appeal(uint256 job, uint256 who) external {
         bytes32 id = _pick(job);
         vm.prank(_party(who));
-        market.appeal(id, 0);
+        market.appeal(_told(id), 0);
     }
 
     function close(uint256 job) external {
@@ -168,7 +169,7 @@ contract Handler is Base {
         bytes32 id = _pick(job);
         if (_state(id) != State.Scored || market.getJob(id).pending != 0) return;
         if (vm.getBlockTimestamp() < market.getJob(id).deadline) vm.warp(market.getJob(id).deadline);
-        market.settle(abi.decode(_encodedTerms[id], (JobTerms)));
+        market.settle(_told(id));
         ++settlements[id];
     }
 

@@ -10,8 +10,6 @@ import {Votes} from "../../src/libraries/Votes.sol";
 contract LibrariesTest is Test {
     using Votes for bytes32;
 
-    uint256[4] private _others;
-
     function testFuzz_withLane_changesOneLane(bytes32 word, uint8 index, uint32 value) public pure {
         index %= 8;
         bytes32 changed = word.withLane(index, value);
@@ -94,19 +92,6 @@ contract LibrariesTest is Test {
     function testFuzz_payout_codesPayNothing(uint96 price, uint32 code) public pure {
         code = uint32(bound(code, uint256(Votes.MAX_SCORE) + 1, type(uint32).max));
         assertEq(Payout.ofScoreDown(price, 0, 1e6, 1e6, code), 0);
-    }
-
-    function testFuzz_pack_seatsComeBack(uint32[31] memory seats, uint8 size) public {
-        size = uint8(bound(size, 3, 31));
-        uint32[] memory drawn = new uint32[](size);
-        for (uint256 i; i < size; ++i) {
-            drawn[i] = seats[i];
-        }
-        (uint96 first, uint256[4] memory others) = Committee.pack(drawn);
-        _others = others;
-        for (uint256 i; i < size; ++i) {
-            assertEq(Committee.seatAt(first, _others, i), seats[i]);
-        }
     }
 
     function _slowMajority(bytes32[] memory votes, uint256 size) private pure returns (bool, bytes32) {
