@@ -38,12 +38,17 @@ def _answer(arguments: list[str]) -> str:
             from heldout.kernels.known_answers import self_test
 
             return json.dumps({"vectors": self_test()})
+        case ["--capability" | "--check-capability" as question]:
+            from heldout.kernels.capability_child import checked, measured
+
+            asked = json.loads(sys.stdin.buffer.read())
+            return json.dumps(measured(asked) if question == "--capability" else checked(asked))
         case ["-"]:
             request = ScoreRequest.from_json(sys.stdin.buffer.read())
         case [path]:
             request = ScoreRequest.from_json(Path(path).read_bytes())
         case _:
-            raise ChildFailed("usage: python -m heldout.kernels REQUEST.json | - | --self-test")
+            raise ChildFailed("usage: python -m heldout.kernels REQUEST.json | - | --self-test | --capability")
     _limit(request)
     # NumPy reads these once, when it is first imported.
     os.environ.update({name: str(request.threads) for name in _THREAD_VARIABLES})

@@ -91,6 +91,14 @@ def self_test(*, timeout_s: float = 60) -> int:
     return int(json.loads(_communicate(command("--self-test"), b"", timeout_s))["vectors"])
 
 
+def ask(option: str, request: object = None, *, timeout_s: float) -> Any:
+    """Has a child answer anything else, JSON for JSON: `--capability` and the like (see `capability_child`).
+
+    Raises the KernelError the child reports, TimedOut or ChildFailed.
+    """
+    return json.loads(_communicate(command(option), json.dumps(request).encode(), timeout_s))
+
+
 def _answer(returncode: int, stdout: bytes, stderr: bytes) -> bytes:
     """The child's standard output if it did its work, else the error it reports."""
     if returncode == 0:

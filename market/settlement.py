@@ -6,7 +6,7 @@ So the sum is right by construction (P1.4). The contract computes the same: test
 every amount, in its order, on random lives of jobs. All amounts are in the token's smallest unit.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 
 from heldout.market.lifecycle import VACANT, Ending, JobState, Outcome, Purpose, Round, lane_pays
@@ -31,6 +31,23 @@ class Stake:
 
 StakeOf = Callable[[int], Stake | None]
 """The seat at an index; None for one that was withdrawn, and for a vacant place."""
+
+
+@dataclass(frozen=True)
+class Fines:
+    """What a seat owes (P3, P5.4). The contract has these numbers; a simulation may try others."""
+
+    absent: int = 4
+    """Fees, for a seat that did not commit."""
+    unrevealed: int = 8
+    """Fees, for a commit that was not opened."""
+    undelivered: int = 8
+    """Fees, for MISSING or NO_DATA where the deciding round found a score."""
+    different: int = 2
+    """S divided by this, for a score or BAD that the deciding round does not share."""
+
+
+PROTOCOL = Fines()
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ class Settlement:
         return tuple(e for e in self.entries if isinstance(e, LaneResult))
 
 
-def settle(job: JobState, stake_of: StakeOf, seat_stake: Wei) -> Settlement:
+def settle(job: JobState, stake_of: StakeOf, seat_stake: Wei, fines: Fines = PROTOCOL) -> Settlement:
     """What `settle` would do to a job as it stands: a forecast, if the challenge is still running.
 
     Raises ValueError for a job that has no round and no outcome: nothing decides it yet.
@@ -87,7 +104,8 @@ def settle(job: JobState, stake_of: StakeOf, seat_stake: Wei) -> Settlement:
         raise ValueError(f"job {job.id} has neither a round nor an outcome")
     verdict = _verdict_of(job)
     pot = _Pot(job.locked, withheld=job.terms.committee * job.terms.fee, bond=job.terms.bond)
-    _slash_rounds(pot, job, verdict, stake_of, seat_stake)
+    for slash in _slashes(job, verdict, stake_of, seat_stake, fines):
+        pot.slash(slash)
     for number in range(1, job.round + 1):
         _pay_round(pot, job, number, verdict, stake_of)
     outcome = job.outcome or Outcome.MEASURED
@@ -120,11 +138,10 @@ class _Pot:
     def burn(self, amount: int) -> None:
         self.pay(NOBODY, Purpose.BURNED, amount)
 
-    def slash(self, seat: int, round_: int, amount: int) -> None:
-        if amount:
-            self.left += amount
-            self.slashed += amount
-            self.entries.append(Slash(seat, round_, Wei(amount)))
+    def slash(self, slash: Slash) -> None:
+        self.left += slash.amount
+        self.slashed += slash.amount
+        self.entries.append(slash)
 
 
 @dataclass(frozen=True)
@@ -151,34 +168,36 @@ def _verdict_of(job: JobState) -> _Verdict:
 # ------------------------------------------------------------------------------------------------- slashes
 
 
-def _slash_rounds(pot: _Pot, job: JobState, verdict: _Verdict, stake_of: StakeOf, seat_stake: Wei) -> None:
+def _slashes(job: JobState, verdict: _Verdict, stake_of: StakeOf, seat_stake: Wei, fines: Fines) -> Iterator[Slash]:
     left: dict[int, int] = {}
     for number, round_ in enumerate(job.rounds, 1):
         if round_.ending is Ending.DEFAULTED:
             continue
         for place, seat in enumerate(round_.seats):
-            fine = _fine_of(job, round_, place, number < verdict.round, verdict, seat_stake)
+            fine = _fine_of(job, round_, place, verdict if number < verdict.round else None, seat_stake, fines)
             stake = stake_of(seat) if fine and seat != VACANT else None
             if stake is None or stake.active_from >= (job.accept_block or 0):
                 continue
             taken = min(fine, left.setdefault(seat, stake.left))
             left[seat] -= taken
-            pot.slash(seat, number, taken)
+            if taken:
+                yield Slash(seat, number, Wei(taken))
 
 
-def _fine_of(job: JobState, round_: Round, place: int, is_earlier: bool, verdict: _Verdict, seat_stake: Wei) -> int:
-    """What a seat owes for its part in a round (P3, P5.4)."""
+def _fine_of(job: JobState, round_: Round, place: int, later: _Verdict | None, seat_stake: Wei, fines: Fines) -> int:
+    """What a seat owes for its part in a round; `later` is what a later round decided, if one did."""
+    fee = job.terms.fee
     if place not in round_.commits:
-        return 4 * job.terms.fee
+        return fines.absent * fee
     if place not in round_.votes:
-        return 0 if round_.ending is Ending.UNCOMMITTED else 8 * job.terms.fee
-    if not is_earlier:
+        return 0 if round_.ending is Ending.UNCOMMITTED else fines.unrevealed * fee
+    if later is None:
         return 0
     vote = unpack_vote(round_.votes[place], len(job.lanes))
-    differing = [vote[i] for i in verdict.comparable if vote[i] != verdict.values[i]]
+    differing = [vote[i] for i in later.comparable if vote[i] != later.values[i]]
     if any(value <= BAD for value in differing):
-        return seat_stake // 2
-    return 8 * job.terms.fee if differing else 0
+        return seat_stake // fines.different
+    return fines.undelivered * fee if differing else 0
 
 
 # ---------------------------------------------------------------------------------------- fees and appeals

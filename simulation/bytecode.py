@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from heldout.market.chain.contracts import Contract, encode_arguments, interface, selector
 from heldout.market.errors import Reverted
+from heldout.market.lifecycle import ChainEvent, JobState, transition
 from heldout.market.money import Wei
 from heldout.market.signatures import checksummed
-from heldout.market.terms import Address, JobTerms, job_id, words
+from heldout.market.terms import Address, BlockNumber, JobId, JobTerms, Timestamp, job_id, words
 from heldout.simulation.rules.world import Limits
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Bytecode:
         windows = (limits.bid, limits.work, limits.release, limits.commit, limits.reveal, limits.challenge)
         bounds = (*windows, limits.shard_bytes, limits.weights_bytes, limits.operations_per_second)
         self.market = self._deploy("Market", (self.token.address, seat_stake, minimum_fee, beacon, bounds))
+        self.jobs: dict[JobId, JobState] = {}
         self._terms: dict[str, JobTerms] = {}
         self._funded: set[str] = set()
         self._selectors: dict[str, bytes] = {}
@@ -63,7 +65,15 @@ class Bytecode:
             event = self.market.decode_log({"topics": log.topics, "data": "0x" + log.data[1].hex()})
             if event is not None and log.address.lower() == self.address.lower():
                 found.append(event)
+                self._fold(*event)
         return found
+
+    def _fold(self, name: str, args: dict[str, Any]) -> None:
+        """The job's record, out of its events as any reader of the chain would fold them."""
+        event = ChainEvent(name, args, BlockNumber(self.block), "", "", 0, Timestamp(self.now))
+        job = transition(self.jobs.get(event.job), event) if event.job else None
+        if job is not None:
+            self.jobs[job.id] = job
 
     def words(self, function: str, *args: int | str | bytes) -> list[int]:
         """What a view returns, word by word: several times faster than decoding it. Every argument is one word."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heldout.market.sandbox import Limits, Runner, RunReport, RunSpec
+from heldout.market.sandbox import STANDARD, Limits, Runner, RunReport, RunSpec
 
 MIB = 1 << 20
 SMALL = Limits(memory_bytes=256 * MIB, pids=64, disk_bytes=16 * MIB, disk_files=512, scratch_bytes=16 * MIB, seconds=60)
+
+
+def _not_reopened() -> Runner:
+    raise AssertionError("this bench was made without a way to open its runner again")
 
 
 @dataclass
@@ -21,6 +26,8 @@ class Bench:
     image: str
     folder: Path
     jobs: set[str] = field(default_factory=set)
+    tier: str = STANDARD
+    reopen: Callable[[], Runner] = field(default=_not_reopened)
 
     def spec(
         self,
@@ -31,6 +38,7 @@ class Bench:
         limits: Limits = SMALL,
         env: dict[str, str] | None = None,
         deadline: float | None = None,
+        tier: str = "",
     ) -> RunSpec:
         task, data = self.folder / job / "task", self.folder / job / "data"
         for place in (task, data):
@@ -48,6 +56,7 @@ class Bench:
             deadline=deadline or time.time() + 120,
             limits=limits,
             env={"HELDOUT_SEED": "7", **(env or {})},
+            tier=tier or self.tier,
         )
 
     async def run(self, spec: RunSpec) -> tuple[RunReport, list[str]]:

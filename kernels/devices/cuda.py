@@ -5,6 +5,7 @@ https://docs.nvidia.com/cuda/cuda-driver-api; a context is made current in which
 """
 
 import ctypes
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_uint64, c_void_p
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from heldout.kernels.devices.batches import product
+from heldout.kernels.devices.batches import Product, product
 from heldout.kernels.devices.interface import Array, Exact
 from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.devices.workbench import Whole
 from heldout.kernels.errors import DeviceFailed, NoDevice
 from heldout.kernels.tables import Table
 
@@ -36,17 +38,11 @@ class CudaDevice(NumpyDevice):
         self.name = f"cuda ({self._driver.gpu_name})"
 
     def multiply(self, left: Exact, right: Exact) -> Exact:
-        """See `interface.Device`."""
+        """See `interface.Device`. Products of no terms, or too large for a launch, are NumPy's."""
         if not left.size or not right.size:
             return super().multiply(left, right)
         task = product(left, right)
-        groups = (-(-task.n // _SQUARE), -(-task.m // _SQUARE), task.count)
-        if max(groups) > _MOST_GROUPS:
-            return super().multiply(left, right)
-        sums = np.empty(task.shape, left.dtype)
-        sizes = (c_uint * 5)(*task.sizes)
-        self._driver.run(_ENTRIES[left.dtype], groups, (_BLOCK, _BLOCK), (task.left, task.right), sums, sizes)
-        return sums
+        return super().multiply(left, right) if max(_groups(task)) > _MOST_GROUPS else self._multiply(task, 1)[0]
 
     def look_up(self, table: Table, x: Array) -> Array:
         """See `interface.Device`."""
@@ -54,8 +50,31 @@ class CudaDevice(NumpyDevice):
         if x.size:
             inputs = (np.ascontiguousarray(x), table.entries)
             plain = (c_float(table.scale), c_int(table.offset), c_uint(x.size))
-            self._driver.run("look_up", (-(-x.size // _LINE), 1, 1), (_LINE, 1), inputs, found, *plain)
+            self._driver.run("look_up", _lines(x.size), (_LINE, 1), inputs, found, *plain)
         return found
+
+    def time_multiply(self, left: Exact, right: Exact, repeats: int) -> tuple[Exact, float]:
+        """See `workbench.Workbench`."""
+        return self._multiply(product(left, right), repeats)
+
+    def time_add(self, left: Whole, right: Whole, repeats: int) -> tuple[Whole, float]:
+        """See `workbench.Workbench`."""
+        return self._vectors("add", (left, right), repeats)
+
+    def time_copy(self, values: Whole, repeats: int) -> tuple[Whole, float]:
+        """See `workbench.Workbench`."""
+        return self._vectors("copy", (values,), repeats)
+
+    def _multiply(self, task: Product, repeats: int) -> tuple[Exact, float]:
+        sums: Exact = np.empty(task.shape, task.left.dtype)
+        sizes, inputs = (c_uint * 5)(*task.sizes), (task.left, task.right)
+        entry = _ENTRIES[sums.dtype]
+        return sums, self._driver.run(entry, _groups(task), (_BLOCK, _BLOCK), inputs, sums, sizes, repeats=repeats)
+
+    def _vectors(self, entry: str, inputs: tuple[Whole, ...], repeats: int) -> tuple[Whole, float]:
+        result = np.empty_like(inputs[0])
+        count = c_uint(result.size)
+        return result, self._driver.run(entry, _lines(result.size), (_LINE, 1), inputs, result, count, repeats=repeats)
 
 
 class _Driver:
@@ -85,8 +104,12 @@ class _Driver:
         inputs: tuple[Exact, ...],
         result: Exact,
         *plain: Any,
-    ) -> None:
-        """Runs a kernel of inputs, a result and plain arguments, in this order; returns once `result` is written."""
+        repeats: int = 1,
+    ) -> float:
+        """Runs a kernel of inputs, a result and plain arguments, in this order; returns once `result` is written.
+
+        Returns the seconds that `repeats` runs took, without the way of the data to the GPU and back.
+        """
         with self._current(), ExitStack() as stack:
             sent = [stack.enter_context(self._memory(array.nbytes)) for array in (*inputs, result)]
             for place, array in zip(sent, inputs, strict=False):
@@ -96,8 +119,14 @@ class _Driver:
             arguments = [*sent, *plain]
             pointers = (c_void_p * len(arguments))(*(ctypes.addressof(argument) for argument in arguments))
             shape = [c_uint(size) for size in (*groups, *block, 1)]
-            self._call("cuLaunchKernel", function, *shape, c_uint(0), c_void_p(), pointers, c_void_p())
+            self._call("cuCtxSynchronize")
+            began = time.perf_counter()
+            for _ in range(repeats):
+                self._call("cuLaunchKernel", function, *shape, c_uint(0), c_void_p(), pointers, c_void_p())
+            self._call("cuCtxSynchronize")
+            took = time.perf_counter() - began
             self._call("cuMemcpyDtoH_v2", c_void_p(result.ctypes.data), sent[-1], c_size_t(result.nbytes))
+            return took
 
     @contextmanager
     def _current(self) -> Iterator[None]:
@@ -122,6 +151,14 @@ class _Driver:
             text = c_char_p()
             self._library.cuGetErrorName(c_int(code), byref(text))
             raise DeviceFailed(f"{name}: {(text.value or b'error %d' % code).decode()}")
+
+
+def _groups(task: Product) -> tuple[int, int, int]:
+    return -(-task.n // _SQUARE), -(-task.m // _SQUARE), task.count
+
+
+def _lines(size: int) -> tuple[int, int, int]:
+    return -(-size // _LINE), 1, 1
 
 
 def _load(library: str | None) -> ctypes.CDLL:

@@ -56,3 +56,14 @@ extern "C" __global__ void look_up(const float* values, const float* entries, fl
     const float step = rintf(fminf(fmaxf(values[place] * scale, low), high));
     found[place] = entries[(int)step + offset];
 }
+
+// sums[i] = left[i] + right[i] modulo 2^32, and copied[i] = values[i]: what `provider doctor` times (kernels.capability).
+extern "C" __global__ void add(const unsigned* left, const unsigned* right, unsigned* sums, unsigned count) {
+    const unsigned place = blockIdx.x * blockDim.x + threadIdx.x;
+    if (place < count) sums[place] = left[place] + right[place];
+}
+
+extern "C" __global__ void copy(const unsigned* values, unsigned* copied, unsigned count) {
+    const unsigned place = blockIdx.x * blockDim.x + threadIdx.x;
+    if (place < count) copied[place] = values[place];
+}

@@ -3,14 +3,17 @@
 Products in binary32 and tables run there; products in binary64, which few GPUs have, and everything else are NumPy's.
 """
 
+import time
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from heldout.kernels.devices.batches import product
+from heldout.kernels.devices.batches import Product, product
 from heldout.kernels.devices.interface import Array, Exact
 from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.devices.workbench import Whole
 from heldout.kernels.errors import NoDevice
 from heldout.kernels.tables import Table
 
@@ -25,22 +28,18 @@ class VulkanDevice(NumpyDevice):
 
     def __init__(self) -> None:
         self._gpu, self.name, self._largest = _open()
-        self._multiply = self._pipeline("multiply")
-        self._look_up = self._pipeline("look_up")
+        self._pipelines: dict[str, Any] = {}
         self._tables: dict[str, Any] = {}
 
     def multiply(self, left: Exact, right: Exact) -> Exact:
-        """See `interface.Device`. Products too large for the GPU's buffers are NumPy's."""
+        """See `interface.Device`. Products of no terms, or too large for the GPU's buffers, are NumPy's."""
         if left.dtype != np.float32 or not left.size or not right.size:
             return super().multiply(left, right)
         task = product(left, right)
-        groups = (-(-task.n // _TILE), -(-task.m // _TILE), task.count)
-        size = 4 * task.count * task.m * task.n
-        biggest = max(size, task.left.nbytes, task.right.nbytes)
-        if biggest > self._largest or max(groups) > _MOST_GROUPS:
+        biggest = max(4 * task.count * task.m * task.n, task.left.nbytes, task.right.nbytes)
+        if biggest > self._largest or max(_groups(task)) > _MOST_GROUPS:
             return super().multiply(left, right)
-        inputs = [self._upload(array) for array in (task.left, task.right, task.sizes)]
-        return self._run(self._multiply, inputs, size, groups).reshape(task.shape)
+        return self._multiply(task, 1)[0]
 
     def look_up(self, table: Table, x: Array) -> Array:
         """See `interface.Device`."""
@@ -48,36 +47,92 @@ class VulkanDevice(NumpyDevice):
             return super().look_up(table, x)
         if table.name not in self._tables:
             self._tables[table.name] = self._upload(table.entries)
-        lines = -(-x.size // _LINE)
-        across = min(lines, _MOST_GROUPS)
+        across, down = _lines(x.size)
         grid = np.array([(table.scale, table.offset, x.size, across * _LINE)], "<f4,<f4,<u4,<u4")
-        inputs = [self._upload(np.ascontiguousarray(x)), self._tables[table.name], self._upload(grid)]
-        return self._run(self._look_up, inputs, x.nbytes, (across, -(-lines // across), 1)).reshape(x.shape)
+        inputs = [np.ascontiguousarray(x), self._tables[table.name], grid]
+        found: Array = np.empty(x.shape, np.float32)
+        self._run("look_up", (across, down, 1), inputs, found)
+        return found
+
+    def time_multiply(self, left: Exact, right: Exact, repeats: int) -> tuple[Exact, float]:
+        """See `workbench.Workbench`."""
+        return self._multiply(product(left, right), repeats)
+
+    def time_add(self, left: Whole, right: Whole, repeats: int) -> tuple[Whole, float]:
+        """See `workbench.Workbench`."""
+        return self._vectors("add", (left, right), repeats)
+
+    def time_copy(self, values: Whole, repeats: int) -> tuple[Whole, float]:
+        """See `workbench.Workbench`."""
+        return self._vectors("copy", (values,), repeats)
+
+    def _multiply(self, task: Product, repeats: int) -> tuple[Exact, float]:
+        sums: Exact = np.empty(task.shape, np.float32)
+        return sums, self._run("multiply", _groups(task), [task.left, task.right, task.sizes], sums, repeats)
+
+    def _vectors(self, entry: str, inputs: tuple[Whole, ...], repeats: int) -> tuple[Whole, float]:
+        result = np.empty_like(inputs[0])
+        across, down = _lines(result.size)
+        grid = np.array([result.size, across * _LINE], np.uint32)
+        return result, self._run(entry, (across, down, 1), [*inputs, grid], result, repeats)
+
+    def _run(
+        self, entry: str, groups: tuple[int, int, int], inputs: Sequence[Any], result: Exact, repeats: int = 1
+    ) -> float:
+        """Runs a kernel of inputs (arrays, or what was uploaded) and a result; returns once `result` is written.
+
+        Returns the seconds that `repeats` runs took, without the way of the data to the GPU and back.
+        """
+        import wgpu
+
+        usage = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC
+        output = self._gpu.create_buffer(size=result.nbytes, usage=usage)
+        sent = [self._upload(value) if isinstance(value, np.ndarray) else value for value in inputs]
+        pipeline = self._pipeline(entry)
+        entries = [{"binding": place, "resource": {"buffer": buffer}} for place, buffer in enumerate([*sent, output])]
+        bound = self._gpu.create_bind_group(layout=pipeline.get_bind_group_layout(0), entries=entries)
+        self._finish(output)
+        began = time.perf_counter()
+        for _ in range(repeats):
+            commands = self._gpu.create_command_encoder()
+            work = commands.begin_compute_pass()
+            work.set_pipeline(pipeline)
+            work.set_bind_group(0, bound)
+            work.dispatch_workgroups(*groups)
+            work.end()
+            self._gpu.queue.submit([commands.finish()])
+        self._finish(output)
+        took = time.perf_counter() - began
+        result[...] = np.frombuffer(self._gpu.queue.read_buffer(output), result.dtype).reshape(result.shape)
+        return took
+
+    def _finish(self, output: Any) -> None:
+        """Waits for all that was submitted: reading the first value of a buffer is the one call that surely does."""
+        self._gpu.queue.read_buffer(output, 0, 4)
 
     def _pipeline(self, entry: str) -> Any:
-        source = (files(__package__) / f"{entry}.wgsl").read_text()
-        module = self._gpu.create_shader_module(code=source)
-        return self._gpu.create_compute_pipeline(layout="auto", compute={"module": module, "entry_point": entry})
+        if entry not in self._pipelines:
+            module = self._gpu.create_shader_module(code=(files(__package__) / f"{entry}.wgsl").read_text())
+            self._pipelines[entry] = self._gpu.create_compute_pipeline(
+                layout="auto", compute={"module": module, "entry_point": entry}
+            )
+        return self._pipelines[entry]
 
-    def _upload(self, array: Any) -> Any:
+    def _upload(self, array: Exact) -> Any:
         import wgpu
 
         return self._gpu.create_buffer_with_data(data=array, usage=wgpu.BufferUsage.STORAGE)
 
-    def _run(self, pipeline: Any, inputs: list[Any], size: int, groups: tuple[int, int, int]) -> Array:
-        """Runs a kernel whose last binding is its result of `size` bytes."""
-        import wgpu
 
-        result = self._gpu.create_buffer(size=size, usage=wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC)
-        entries = [{"binding": place, "resource": {"buffer": buffer}} for place, buffer in enumerate([*inputs, result])]
-        commands = self._gpu.create_command_encoder()
-        work = commands.begin_compute_pass()
-        work.set_pipeline(pipeline)
-        work.set_bind_group(0, self._gpu.create_bind_group(layout=pipeline.get_bind_group_layout(0), entries=entries))
-        work.dispatch_workgroups(*groups)
-        work.end()
-        self._gpu.queue.submit([commands.finish()])
-        return np.frombuffer(self._gpu.queue.read_buffer(result), np.float32).copy()
+def _groups(task: Product) -> tuple[int, int, int]:
+    return -(-task.n // _TILE), -(-task.m // _TILE), task.count
+
+
+def _lines(size: int) -> tuple[int, int]:
+    """Workgroups across and down for so many values: one axis alone may be too short."""
+    lines = -(-size // _LINE)
+    across = min(lines, _MOST_GROUPS)
+    return across, -(-lines // across)
 
 
 def _open() -> tuple[Any, str, int]:

@@ -14,7 +14,8 @@ above (`/in` and `/out` except under the process runner, which cannot mount).
       ▲                 │
       └── next attempt ─┘   the job's /out is kept between attempts: a checkpoint written before a crash is found again
 
-Backends: `docker` (the full profile, see `profile.py`) and `process` (a devnet's own chain only; isolates nothing).
+Backends: `docker` and `podman`, as root or rootless (the full profile, see `profile.py`), and `process` (a devnet's own
+chain only; isolates nothing).
 """
 
 from __future__ import annotations
@@ -33,12 +34,21 @@ from heldout.market.sandbox.errors import (
     SandboxUnavailable,
     SandboxUnhealthy,
 )
+from heldout.market.sandbox.limits import MIB, Excess, Limits, RunReport
+from heldout.market.sandbox.runtimes import STANDARD, STRICT, TIERS, EngineFacts
 
 __all__ = [
     "DEVNET_CHAIN_ID",
+    "MIB",
+    "RUNNERS",
+    "STANDARD",
+    "STRICT",
+    "TIERS",
     "WEIGHTS_NAME",
     "AttemptLost",
     "Collected",
+    "EngineFacts",
+    "Excess",
     "Handle",
     "ImageRefused",
     "Limits",
@@ -54,31 +64,8 @@ __all__ = [
 
 WEIGHTS_NAME = "weights.safetensors"
 DEVNET_CHAIN_ID = 31337
-MIB = 1 << 20
 
 _SAFE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a job may use. All hard: the kernel enforces each, not the job's good will.
-
-    `memory_bytes` covers tmpfs and shared memory too, and there is no swap. `pids` counts threads.
-    `seconds` is wall time of one attempt.
-    """
-
-    cpus: float = 1.0
-    memory_bytes: int = 1024 * MIB
-    pids: int = 256
-    disk_bytes: int = 256 * MIB
-    disk_files: int = 4096
-    scratch_bytes: int = 64 * MIB
-    seconds: float = 3600.0
-
-    def __post_init__(self) -> None:
-        wrong = [name for name in self.__slots__ if getattr(self, name) <= 0]
-        if wrong:
-            raise SandboxRefused(f"limits must be positive: {', '.join(wrong)}", hint="see [resources] in job.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,8 @@ class RunSpec:
 
     `image` is an image id or digest (`sha256:…`), never a tag. `command` may name files under /in and /out.
     `task_dir` and `data_dir` are shown read-only. `deadline` is in Unix seconds: whatever happens to the node, the
-    attempt is stopped by the earlier of `deadline` and start + `limits.seconds`, or at the node's next start.
+    attempt is stopped by the earlier of `deadline` and start + `limits.seconds`, or at the node's next start. `tier`
+    says whose kernel the job talks to (`runtimes.py`).
     """
 
     job: str
@@ -99,6 +87,7 @@ class RunSpec:
     deadline: float
     limits: Limits = field(default_factory=Limits)
     env: Mapping[str, str] = field(default_factory=dict)
+    tier: str = STANDARD
 
     def __post_init__(self) -> None:
         for name in (self.job, self.attempt):
@@ -137,30 +126,6 @@ class Handle:
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
-    """How an attempt ended, for the provenance record (the idea of isolate's meta file).
-
-    `killed_by` is None, "deadline", "memory", "disk", "stopped" or "signal". Times in seconds, sizes in bytes;
-    `bytes_out` counts what lies in /out. `cpu_s` and `peak_memory` are sampled: the last second may be missing.
-    `log_sha256` covers the cleaned lines, each ended by a newline.
-    """
-
-    exit_code: int
-    killed_by: str | None
-    wall_s: float
-    cpu_s: float
-    peak_memory: int
-    bytes_out: int
-    image: str
-    log_sha256: bytes
-
-    @property
-    def ok(self) -> bool:
-        """The job ended by itself and says that it succeeded."""
-        return self.exit_code == 0 and self.killed_by is None
-
-
-@dataclass(frozen=True, slots=True)
 class Collected:
     """A private copy of one output file: nothing the job does later can change these bytes."""
 
@@ -175,6 +140,9 @@ class Runner(Protocol):
     @property
     def isolates(self) -> bool:
         """Whether strangers' code may be run here."""
+
+    async def facts(self) -> EngineFacts | None:
+        """What the engine is, and which tiers it can give; None without one."""
 
     async def check(self) -> None:
         """Raises SandboxUnavailable, with a hint, if nothing could be run now."""
@@ -220,17 +188,24 @@ class Runner(Protocol):
         """Remove every trace of a job: containers, its /out, collected copies. Idempotent."""
 
 
-def open_runner(kind: str, state: Path, *, chain_id: int) -> Runner:
-    """The runner of this node. `kind` is "docker" or "process"; everything it writes lies under `state`.
+RUNNERS = ("docker", "podman", "process")
 
-    Raises SandboxUnavailable without the Docker SDK, SandboxRefused for "process" on a chain that is not a devnet.
+
+def open_runner(kind: str, state: Path, *, chain_id: int, accelerator: str = "") -> Runner:
+    """The runner of this node; everything it writes lies under `state`. `accelerator` names a plug-in
+    (`accelerators.py`).
+
+    Raises SandboxUnavailable without the Docker SDK or the plug-in, SandboxRefused for "process" on a chain that is not
+    a devnet.
     """
+    if kind not in RUNNERS:
+        raise SandboxRefused(f"no runner called {kind!r}", hint='use "docker" or "podman", or "process" on a devnet')
     if kind == "process":
         from heldout.market.sandbox.process import ProcessRunner
 
         return ProcessRunner(state, chain_id=chain_id)
-    if kind == "docker":
-        from heldout.market.sandbox.docker import DockerRunner
+    from heldout.market.sandbox.accelerators import find_accelerator
+    from heldout.market.sandbox.docker import DockerRunner
+    from heldout.market.sandbox.engine import address_of
 
-        return DockerRunner(state)
-    raise SandboxRefused(f"no runner called {kind!r}", hint='use "docker", or "process" on a devnet')
+    return DockerRunner(state, address=address_of(kind), accelerator=find_accelerator(accelerator))

@@ -1,44 +1,45 @@
 """The job's /out: a place of exact size that outlives attempts, and the only thing a node ever reads back.
 
-    <state>/disks/<job>.img    an ext4 file system in a file: its size and inode count are the quota, exact to a block
-    <state>/out/<job>/         where it is mounted (nodev, nosuid, noexec); bound to /out in the container
-    <state>/collected/<job>/   private copies of what was taken out
+LoopDisks     root        an ext4 file system in a file: size and inodes are the quota, exact to a block
+VolumeDisks   no root     a memory-backed volume of the engine, as exact (`volumes.py`)
+FolderDisks   no engine   a plain folder, for the process runner, which watches its size
 
-Mounting needs root. Without it `FolderDisks` keeps plain folders, and the runner watches their size instead.
+<state>/disks/<job>.img    where LoopDisks keeps it
+<state>/out/<job>/         where it is mounted (nodev, nosuid, noexec); bound to /out in the container
+<state>/collected/<job>/   private copies of what was taken out
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
+from heldout.market.sandbox import RunSpec
+from heldout.market.sandbox.collector import copy_out
 from heldout.market.sandbox.errors import OutputRefused, SandboxUnavailable
+from heldout.market.sandbox.meter import Room
 
-JOB_UID = 65532
-_COPY_BYTES = 1 << 20
 _TOOL_TIMEOUT_S = 60.0
 
 
 class Disks(Protocol):
     """One /out per job."""
 
-    exact: bool
+    def open(self, spec: RunSpec, uid: int) -> str:
+        """The job's /out, writable by `uid`, with what earlier attempts left in it: a path, or the engine's name for a
+        volume."""
 
-    def open(self, job: str, size: int, files: int) -> Path:
-        """The job's /out, writable, with what earlier attempts left in it."""
+    def room(self, job: str) -> Room:
+        """What lies in /out, and whether it is full."""
 
-    def seal(self, job: str) -> Path:
-        """The job's /out, with writing ended, so that what is hashed is what was read. Raises OutputRefused."""
-
-    def used(self, job: str) -> int:
-        """Bytes that lie in /out."""
+    def take(self, job: str, name: str, target: Path, max_bytes: int) -> tuple[bytes, int]:
+        """Copy the regular file `name` out, once the job has ended: (SHA-256, size). Writing is ended first, so that
+        what is hashed is what was read. Raises OutputRefused."""
 
     def known(self) -> set[str]:
         """Jobs that have one."""
@@ -47,46 +48,45 @@ class Disks(Protocol):
         """Unmount and delete. Idempotent."""
 
 
-def disks_for(state: Path) -> Disks:
-    """Exact quotas where this process may mount, plain folders elsewhere."""
-    may_mount = os.geteuid() == 0 and Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4")
-    return LoopDisks(state) if may_mount else FolderDisks(state)
+def may_mount() -> bool:
+    """Whether this process can make `LoopDisks`."""
+    return os.geteuid() == 0 and Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4") is not None
 
 
 class LoopDisks:
-    exact = True
-
     def __init__(self, state: Path) -> None:
         self._images = state / "disks"
         self._mounts = state / "out"
 
-    def open(self, job: str, size: int, files: int) -> Path:
-        image, mount = self._images / f"{job}.img", self._mounts / job
+    def open(self, spec: RunSpec, uid: int) -> str:
+        image, mount = self._images / f"{spec.job}.img", self._mounts / spec.job
         for folder in (self._images, mount):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if mount.is_mount():
             _tool("mount", "-o", "remount,rw", str(mount))
-            return mount
-        if not (image.exists() and _sound(image)):
-            self._make(image, size, files)
-        _tool("mount", "-o", "loop,nodev,nosuid,noexec", str(image), str(mount))
+        else:
+            if not (image.exists() and _sound(image)):
+                self._make(image, spec, uid)
+            _tool("mount", "-o", "loop,nodev,nosuid,noexec", str(image), str(mount))
         with contextlib.suppress(OSError):  # made by mkfs and by fsck; /out begins empty
             (mount / "lost+found").rmdir()
-        return mount
+        _give(mount, uid)
+        return str(mount.resolve())
 
-    def seal(self, job: str) -> Path:
+    def room(self, job: str) -> Room:
+        mount = self._mounts / job
+        if not mount.is_mount():
+            return Room(0)
+        whole = os.statvfs(mount)
+        used, files = whole.f_blocks - whole.f_bfree, whole.f_files - whole.f_ffree
+        return Room(used * whole.f_frsize, files, whole.f_bavail <= whole.f_blocks / 32, whole.f_favail == 0)
+
+    def take(self, job: str, name: str, target: Path, max_bytes: int) -> tuple[bytes, int]:
         mount = self._mounts / job
         if not mount.is_mount():
             raise OutputRefused(f"the disk of {job} is not there", hint="the job has to run again")
         _tool("mount", "-o", "remount,ro", str(mount))
-        return mount
-
-    def used(self, job: str) -> int:
-        mount = self._mounts / job
-        if not mount.is_mount():
-            return 0
-        whole = os.statvfs(mount)
-        return (whole.f_blocks - whole.f_bfree) * whole.f_frsize
+        return copy_out(mount, name, target, max_bytes)
 
     def known(self) -> set[str]:
         images = {path.name.removesuffix(".new").removesuffix(".img") for path in _children(self._images)}
@@ -102,42 +102,42 @@ class LoopDisks:
             (self._images / name).unlink(missing_ok=True)
 
     @staticmethod
-    def _make(image: Path, size: int, files: int) -> None:
+    def _make(image: Path, spec: RunSpec, uid: int) -> None:
         """Written beside and renamed, so that a crash leaves no half-made file system under the real name."""
         draft = image.with_name(f"{image.name}.new")
         with draft.open("wb") as file:
-            file.truncate(size)
-        owner = f"root_owner={JOB_UID}:{JOB_UID}"
-        _tool("mkfs.ext4", "-q", "-m0", "-O", "^has_journal", "-N", str(files), "-E", owner, str(draft))
+            file.truncate(spec.limits.disk_bytes)
+        options = ("-N", str(spec.limits.disk_files), "-E", f"root_owner={uid}:{uid}")
+        _tool("mkfs.ext4", "-q", "-m0", "-O", "^has_journal", *options, str(draft))
         draft.rename(image)
 
 
 class FolderDisks:
-    exact = False
+    """No quota of its own."""
 
     def __init__(self, state: Path) -> None:
         self._folders = state / "out"
 
-    def open(self, job: str, size: int, files: int) -> Path:
-        folder = self._folders / job
+    def open(self, spec: RunSpec, uid: int) -> str:
+        """`uid` counts for nothing: the job is this process's own user."""
+        folder = self._folders / spec.job
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return str(folder)
 
-    def seal(self, job: str) -> Path:
+    def room(self, job: str) -> Room:
+        total = files = 0
+        for folder, _, names in os.walk(self._folders / job):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # the job is still at work
+                    total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+                    files += 1
+        return Room(total, files)
+
+    def take(self, job: str, name: str, target: Path, max_bytes: int) -> tuple[bytes, int]:
         folder = self._folders / job
         if not folder.is_dir():
             raise OutputRefused(f"the output folder of {job} is not there", hint="the job has to run again")
-        return folder
-
-    def used(self, job: str) -> int:
-        total = 0
-        for folder, _, names in os.walk(self._folders / job):
-            for name in names:
-                try:
-                    total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-                except FileNotFoundError:  # the job is still at work
-                    continue
-        return total
+        return copy_out(folder, name, target, max_bytes)
 
     def known(self) -> set[str]:
         return {path.name for path in _children(self._folders)}
@@ -152,52 +152,14 @@ class FolderDisks:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def copy_out(folder: Path, name: str, target: Path, max_bytes: int) -> tuple[bytes, int]:
-    """Copy the regular file `name` of `folder` to `target`; returns (SHA-256 of the copy, size).
-
-    The job chose what lies under that name: a link, a pipe, a device, a sparse terabyte. Nothing is followed, nothing
-    blocks, nothing above `max_bytes` is read. Raises OutputRefused.
-    """
-    source = _open_regular(folder, name)
-    with os.fdopen(source, "rb") as file:
-        size = os.fstat(source).st_size
-        if size > max_bytes:
-            raise OutputRefused(f"{name} has {size} bytes, the job allows {max_bytes}")
-        try:
-            return _copy(file, name, target, max_bytes)
-        except OutputRefused:
-            target.unlink()
-            raise
-
-
-def _open_regular(folder: Path, name: str) -> int:
-    """A descriptor of `folder/name`, opened without following or waiting for anything."""
-    if name in ("", ".", "..") or "/" in name:
-        raise OutputRefused(f"{name!r} is not a plain file name")
-    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
-    except OSError as error:
-        raise OutputRefused(f"the job left no readable {name}: {error.strerror}", hint="see its log") from None
-    finally:
-        os.close(root)
-    if not stat.S_ISREG(os.fstat(source).st_mode):
-        os.close(source)
-        raise OutputRefused(f"{name} is not a regular file", hint="the job must write it itself, not link it")
-    return source
-
-
-def _copy(file: BinaryIO, name: str, target: Path, max_bytes: int) -> tuple[bytes, int]:
-    digest, size = hashlib.sha256(), 0
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with target.open("wb") as copy:
-        while chunk := file.read(_COPY_BYTES):
-            size += len(chunk)
-            if size > max_bytes:
-                raise OutputRefused(f"{name} grew past {max_bytes} bytes while it was read")
-            digest.update(chunk)
-            copy.write(chunk)
-    return digest.digest(), size
+def _give(mount: Path, uid: int) -> None:
+    """What an earlier attempt wrote, to the uid of the next, should it be another. Links are not followed."""
+    if os.stat(mount).st_uid == uid:
+        return
+    os.chown(mount, uid, uid)
+    for folder, folders, files in os.walk(mount):
+        for name in folders + files:
+            os.chown(os.path.join(folder, name), uid, uid, follow_symlinks=False)
 
 
 def _children(folder: Path) -> Iterator[Path]:

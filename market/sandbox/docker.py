@@ -1,4 +1,4 @@
-"""Jobs as hardened containers.
+"""Jobs as hardened containers, on Docker or Podman, as root or rootless.
 
 The engine is the only state: what runs, since when, until when and how it ended are read from containers and their
 labels, so a node that was killed picks up where it was. The SDK blocks; every call happens in a thread.
@@ -7,7 +7,7 @@ labels, so a node that was killed picks up where it was. The SDK blocks; every c
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import shutil
 import threading
 import time
@@ -15,44 +15,71 @@ from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import requests.exceptions
-
 from heldout.market.sandbox import MIB, WEIGHTS_NAME, Collected, Handle, RunReport, RunSpec
-from heldout.market.sandbox.disk import copy_out, disks_for
+from heldout.market.sandbox.accelerators import Accelerator, NoAccelerator
+from heldout.market.sandbox.disk import Disks, LoopDisks, may_mount
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.errors import AttemptLost, ImageRefused, SandboxRefused, SandboxUnavailable
-from heldout.market.sandbox.logs import LineCutter, log_hash
-from heldout.market.sandbox.meter import Meter, killed_by, unix
+from heldout.market.sandbox.meter import Ending, Meter, excesses, killed_by, unix
+from heldout.market.sandbox.places import Place, free_uid, pick_cores, pick_devices
 from heldout.market.sandbox.profile import (
     LABEL_ATTEMPT,
     LABEL_DEADLINE,
-    LABEL_DISK,
     LABEL_JOB,
+    LABEL_TIER,
+    Setting,
     container_options,
     let_job_read,
+    limits_of,
     node_label,
+    place_of,
 )
+from heldout.market.sandbox.pump import LogPump
+from heldout.market.sandbox.runtimes import EngineFacts
+from heldout.market.sandbox.volumes import VolumeDisks
 
 _POLL_S = (0.1, 1.0)  # first and longest pause between two looks at a running job
 _OUTAGE_S = 120.0  # how long an engine may be away before `wait` gives up
+_LOG_END_S = 10.0  # how long the last lines of an attempt that has ended are waited for
 
 _ALIVE = ("running", "paused", "restarting")
 
+Profile = Callable[[RunSpec, Setting], dict[str, Any]]
+
 
 class DockerRunner:
-    """One node's attempts on the local engine. Everything this writes lies under `state`."""
+    """One node's attempts on the local engine. Everything this writes lies under `state`.
+
+    `address` is that of an engine other than Docker's usual one. `disks` and `profile` are for tests: another place
+    for /out, and a container that is not hardened, for contrast.
+    """
 
     isolates = True
 
-    def __init__(self, state: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        address: str = "",
+        accelerator: Accelerator | None = None,
+        disks: Callable[[Engine], Disks] | None = None,
+        profile: Profile = container_options,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._node = node_label(state)
-        self._engine = Engine(self._node)
-        self._disks = disks_for(state)
+        self._engine = Engine(node_label(state), address)
+        self._disks = disks(self._engine) if disks else LoopDisks(state) if may_mount() else VolumeDisks(self._engine)
+        self._accelerator = accelerator or NoAccelerator()
+        self._profile = profile
         self._copies = state / "collected"
         self._clock = clock
+        self._starting = threading.Lock()
         self._meters: dict[str, Meter] = {}
+        self._pumps: dict[str, LogPump] = {}
         self._reasons: dict[str, str] = {}
+
+    async def facts(self) -> EngineFacts:
+        return await asyncio.to_thread(lambda: self._engine.facts)
 
     async def check(self) -> None:
         await asyncio.to_thread(self._engine.ping)
@@ -75,15 +102,48 @@ class DockerRunner:
 
     def _start(self, spec: RunSpec) -> Any:
         image = self._engine.image(spec.image)
+        runtime = self._runtime(spec.tier)
         for earlier in self._engine.containers(spec.job):
             if earlier.status in _ALIVE:
                 raise SandboxRefused(f"{earlier.name} is still at work", hint="stop it, or wait for its end")
             self._engine.remove(earlier)
         let_job_read(spec.task_dir)
         let_job_read(spec.data_dir)
-        out = self._disks.open(spec.job, spec.limits.disk_bytes, spec.limits.disk_files)
         deadline = min(spec.deadline, self._clock() + spec.limits.seconds)
-        return self._engine.run(container_options(spec, node=self._node, image=image, out=out, deadline=deadline))
+        with self._starting:  # two attempts must not choose the same place
+            place = self._place(spec)
+            out = self._disks.open(spec, place.uid)
+            grant = self._accelerator.grant(place.devices)
+            dialect = self._engine.dialect
+            setting = Setting(self._engine.node, image, out, deadline, place, runtime, grant, dialect)
+            return self._engine.run(self._profile(spec, setting))
+
+    def _runtime(self, tier: str) -> str:
+        facts = self._engine.facts
+        if tier not in facts.runtimes:
+            why = facts.missing.get(tier, "there is no such tier")
+            raise SandboxRefused(f"this engine cannot run {tier} jobs: {why}", hint="see `heldout provider doctor`")
+        return facts.runtimes[tier]
+
+    def _place(self, spec: RunSpec) -> Place:
+        """A uid, cores and devices that no running job has, of this or of another node on the engine."""
+        taken = [place_of(found.labels) for found in self._engine.neighbours()]
+        if spec.limits.gpus and spec.tier not in self._accelerator.tiers:
+            raise SandboxRefused(f"no device can be given to a {spec.tier} job here", hint="see [offer] accelerator")
+        have = [device.id for device in self._accelerator.devices()] if spec.limits.gpus else []
+        return Place(
+            uid=free_uid(spec.job, {place.uid for place in taken}),
+            cores=pick_cores(self._cores(), (core for place in taken for core in place.cores), spec.limits.cpus),
+            devices=pick_devices(have, {device for place in taken for device in place.devices}, spec.limits.gpus),
+        )
+
+    def _cores(self) -> list[int]:
+        """Those this node may use itself: the engine is on the same machine."""
+        return (
+            sorted(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else list(range(self._engine.facts.cores))
+        )
 
     async def running(self) -> list[Handle]:
         return [_handle(found) for found in await asyncio.to_thread(self._engine.containers) if found.status in _ALIVE]
@@ -105,34 +165,18 @@ class DockerRunner:
         return kept
 
     async def logs(self, handle: Handle) -> AsyncIterator[str]:
-        container = await asyncio.to_thread(self._engine.find, handle.ref)
-        stream = await asyncio.to_thread(self._engine.log, container, follow=True)
-        loop = asyncio.get_running_loop()
-        batches: asyncio.Queue[list[str]] = asyncio.Queue()  # an empty batch is the end
+        pump = await asyncio.to_thread(self._pump, handle)
+        async for line in pump.lines():
+            yield line
 
-        def pump() -> None:
-            cutter = LineCutter()
-            # An engine that goes away ends the log, not the job: `wait` tells what became of that.
-            # A loop that is closed (RuntimeError) has nobody left to tell.
-            with contextlib.suppress(requests.exceptions.RequestException, OSError, ValueError, RuntimeError):
-                for chunk in stream:
-                    if lines := cutter.feed(chunk):
-                        loop.call_soon_threadsafe(batches.put_nowait, lines)
-                    if cutter.full:
-                        break
-            with contextlib.suppress(RuntimeError):
-                if last := cutter.end():
-                    loop.call_soon_threadsafe(batches.put_nowait, last)
-                loop.call_soon_threadsafe(batches.put_nowait, [])
-
-        # Not a pool thread: it lives as long as the job and would starve the pool.
-        threading.Thread(target=pump, name=f"log {handle.attempt}", daemon=True).start()
-        try:
-            while lines := await batches.get():
-                for line in lines:
-                    yield line
-        finally:
-            stream.close()
+    def _pump(self, handle: Handle) -> LogPump:
+        """The one reader of this attempt's log. After an outage of the engine it begins anew."""
+        pump = self._pumps.get(handle.ref)
+        container = self._engine.find(handle.ref)
+        if pump is None or (pump.over and container.status in _ALIVE):
+            pump = LogPump(handle.attempt, self._engine.log(container))
+            self._pumps[handle.ref] = pump
+        return pump
 
     async def wait(self, handle: Handle) -> RunReport:
         pause, silent_since = _POLL_S[0], self._clock()
@@ -148,17 +192,17 @@ class DockerRunner:
                     return await asyncio.to_thread(self._report, handle, container)
                 if reason := self._must_stop(handle, container):
                     self._reasons[handle.ref] = reason
-                    await self.stop(handle, 0.0 if reason == "disk" else 2.0)
+                    await self.stop(handle, 2.0 if reason == "deadline" else 0.0)
                     continue
             left = max(0.0, handle.deadline - self._clock())
             await asyncio.sleep(min(pause, left + 0.01))
-            if self._disks.exact:  # else its size has to be watched closely
-                pause = min(pause * 1.5, _POLL_S[1])
+            pause = min(pause * 1.5, _POLL_S[1])
 
     def _look(self, handle: Handle) -> Any:
         container = self._engine.find(handle.ref)
         if container.status == "created":
             raise AttemptLost(f"{container.name} was never started", hint="start the next attempt")
+        self._pump(handle)
         if container.status == "running":
             self._meters.setdefault(handle.ref, Meter()).add(self._engine.stats(container))
         return container
@@ -166,24 +210,35 @@ class DockerRunner:
     def _must_stop(self, handle: Handle, container: Any) -> str | None:
         if self._clock() >= handle.deadline:
             return "deadline"
-        if not self._disks.exact and self._disks.used(handle.job) > int(container.labels[LABEL_DISK]):
-            return "disk"
+        if self._pumps[handle.ref].bytes_seen > limits_of(container.labels).stdout_bytes:
+            return "stdout"
         return None
 
     def _report(self, handle: Handle, container: Any) -> RunReport:
-        state = container.attrs["State"]
+        state, labels = container.attrs["State"], container.labels
+        if self._engine.dialect.follows_to_the_end:
+            pump = self._pumps[handle.ref]
+        else:
+            pump = self._pumps[handle.ref] = LogPump(handle.attempt, self._engine.log(container, follow=False))
+        log_sha256 = pump.hash(_LOG_END_S)
+        started, room = unix(state["StartedAt"]), self._disks.room(handle.job)
         meter = self._meters.get(handle.ref, Meter())
-        reason = killed_by(state, handle.deadline, self._reasons.get(handle.ref))
-        limit = container.attrs["HostConfig"]["Memory"]
+        limits, reason = limits_of(labels), killed_by(state, handle.deadline, self._reasons.get(handle.ref))
+        wall_s = unix(state["FinishedAt"]) - started
+        end = Ending(reason, wall_s, handle.deadline - started, meter.cpu_s, pump.bytes_seen, room)
         return RunReport(
             exit_code=state["ExitCode"],
             killed_by=reason,
-            wall_s=unix(state["FinishedAt"]) - unix(state["StartedAt"]),
+            wall_s=wall_s,
             cpu_s=meter.cpu_s,
-            peak_memory=limit if reason == "memory" else meter.peak_memory,
-            bytes_out=self._disks.used(handle.job),
+            peak_memory=limits.memory_bytes if reason == "memory" else meter.peak_memory,
+            bytes_out=room.bytes,
             image=container.attrs["Image"],
-            log_sha256=log_hash(self._engine.log(container, follow=False)),
+            log_sha256=log_sha256,
+            excess=excesses(limits, meter, end),
+            peak_pids=meter.peak_pids,
+            tier=labels[LABEL_TIER],
+            devices=place_of(labels).devices,
         )
 
     async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
@@ -197,8 +252,7 @@ class DockerRunner:
         if any(found.status in _ALIVE for found in self._engine.containers(handle.job)):
             raise SandboxRefused(f"job {handle.job} is still at work", hint="wait for its end before collecting")
         target = self._copies / handle.job / f"{handle.attempt}.{name}"
-        sha256, size = copy_out(self._disks.seal(handle.job), name, target, max_bytes)
-        return Collected(target, sha256, size)
+        return Collected(target, *self._disks.take(handle.job, name, target, max_bytes))
 
     async def discard(self, job: str) -> None:
         await asyncio.to_thread(self._discard, job)
@@ -206,6 +260,8 @@ class DockerRunner:
     def _discard(self, job: str) -> None:
         for container in self._engine.containers(job):
             self._engine.remove(container)
+            for room in (self._meters, self._pumps, self._reasons):
+                room.pop(container.id, None)
         self._forget(job)
 
     def _forget(self, job: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,16 +17,43 @@ from heldout.market.sandbox.archive import check_archive
 from heldout.market.sandbox.errors import (
     AttemptLost,
     ImageRefused,
+    OutputRefused,
     SandboxRefused,
     SandboxUnavailable,
     SandboxUnhealthy,
 )
-from heldout.market.sandbox.profile import LABEL_JOB, LABEL_NODE
+from heldout.market.sandbox.profile import (
+    DOCKER,
+    LABEL_JOB,
+    LABEL_KEEPER,
+    LABEL_NODE,
+    LABEL_VOLUME,
+    PODMAN,
+    Dialect,
+)
+from heldout.market.sandbox.runtimes import EngineFacts, engine_facts
 
 MAX_IMAGE_BYTES = 8 << 30
 _CALL_TIMEOUT_S = 30
 _IMAGE_TIMEOUT_S = 900
 _CHUNK = 1 << 20
+
+
+_SOCKETS = {
+    "docker": ("/var/run/docker.sock", "{run}/docker.sock"),
+    "podman": ("{run}/podman/podman.sock", "/run/podman/podman.sock"),
+}
+
+
+def address_of(kind: str) -> str:
+    """Where the engine of that kind listens: for Docker what DOCKER_HOST says, else the first socket of this user or of
+    the system that is there. Empty if none is: connecting will say so."""
+    if kind == "docker" and os.environ.get("DOCKER_HOST"):
+        return ""
+    run = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    sockets = [Path(socket.format(run=run)) for socket in _SOCKETS[kind]]
+    there = [socket for socket in sockets if os.access(socket, os.W_OK)]
+    return f"unix://{(there or sockets)[0]}"
 
 
 @contextmanager
@@ -43,28 +71,48 @@ def engine_errors() -> Iterator[None]:
         raise SandboxUnavailable(f"the engine failed: {error.explanation}", hint="see the engine's log") from None
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise SandboxUnavailable(
-            f"no container engine answers: {error}", hint="start Docker; `docker info` must work for this user"
+            f"no container engine answers: {error}",
+            hint="start Docker (`docker info` must work for this user), or Podman (`podman system service`)",
         ) from None
 
 
 class Engine:
-    """The local engine, seen by one node: it lists and touches only containers with that node's label."""
+    """The local engine, seen by one node: it touches only containers and volumes with that node's label.
 
-    def __init__(self, node: str) -> None:
-        self._node = node
+    `address` is that of an engine's API, such as `unix:///run/podman/podman.sock`; empty: Docker's usual one.
+    """
+
+    def __init__(self, node: str, address: str = "") -> None:
+        self.node = node
+        self._address = address
 
     @cached_property
     def _client(self) -> Any:
-        return docker.from_env(timeout=_CALL_TIMEOUT_S)
+        return self._connect(_CALL_TIMEOUT_S)
 
     @cached_property
     def _patient(self) -> Any:
         """For whole images: gigabytes pass before the engine answers."""
-        return docker.from_env(timeout=_IMAGE_TIMEOUT_S)
+        return self._connect(_IMAGE_TIMEOUT_S)
+
+    def _connect(self, timeout_s: int) -> Any:
+        if self._address:
+            return docker.DockerClient(base_url=self._address, timeout=timeout_s)
+        return docker.from_env(timeout=timeout_s)
 
     def ping(self) -> None:
         with engine_errors():
             self._client.ping()
+
+    @cached_property
+    def facts(self) -> EngineFacts:
+        """What this engine is and can do; asked once."""
+        with engine_errors():
+            return engine_facts(self._client.info(), self._client.version())
+
+    @property
+    def dialect(self) -> Dialect:
+        return PODMAN if self.facts.kind == "podman" else DOCKER
 
     def image(self, image: str) -> dict[str, Any]:
         """The engine's description of exactly this image, fit to be run. Raises ImageRefused."""
@@ -94,11 +142,50 @@ class Engine:
         draft.rename(archive)
 
     def containers(self, job: str = "") -> list[Any]:
-        """This node's containers in every state, of one job or of all."""
-        wanted = [f"{LABEL_NODE}={self._node}"] + ([f"{LABEL_JOB}={job}"] if job else [])
+        """This node's attempts in every state, of one job or of all."""
+        return self._list([f"{LABEL_NODE}={self.node}", f"{LABEL_JOB}={job}" if job else LABEL_JOB], every=True)
+
+    def neighbours(self) -> list[Any]:
+        """Attempts of every node that run on this engine now."""
+        return self._list([LABEL_JOB], every=False)
+
+    def keeper(self, job: str) -> Any | None:
+        """The container that holds a job's volume."""
+        return next(iter(self._list([f"{LABEL_NODE}={self.node}", f"{LABEL_KEEPER}={job}"], every=True)), None)
+
+    def _list(self, labels: list[str], *, every: bool) -> list[Any]:
         with engine_errors():
-            found: list[Any] = self._client.containers.list(all=True, ignore_removed=True, filters={"label": wanted})
+            found: list[Any] = self._client.containers.list(all=every, ignore_removed=True, filters={"label": labels})
         return found
+
+    def volume(self, job: str) -> Any | None:
+        """A job's volume."""
+        return next(iter(self._volumes(f"{LABEL_VOLUME}={job}")), None)
+
+    def jobs_with_volumes(self) -> set[str]:
+        return {volume.attrs["Labels"][LABEL_VOLUME] for volume in self._volumes(LABEL_VOLUME)}
+
+    def _volumes(self, label: str) -> list[Any]:
+        with engine_errors():
+            found: list[Any] = self._client.volumes.list(filters={"label": [f"{LABEL_NODE}={self.node}", label]})
+        return found
+
+    def make_volume(self, options: dict[str, Any]) -> Any:
+        with engine_errors():
+            return self._client.volumes.create(**options)
+
+    def remove_volume(self, volume: Any) -> None:
+        with engine_errors():
+            volume.remove(force=True)
+
+    def archive(self, container: Any, path: str) -> Iterator[bytes]:
+        """A tar stream of a file or folder in a container. Raises OutputRefused if it is not there."""
+        with engine_errors():
+            try:
+                chunks: Iterator[bytes] = container.get_archive(path)[0]
+            except docker.errors.NotFound:
+                raise OutputRefused(f"the job left no {path}", hint="see its log") from None
+        return chunks
 
     def find(self, ref: str) -> Any:
         """The container, freshly looked at. Raises AttemptLost."""
@@ -117,13 +204,17 @@ class Engine:
             container.reload()
         return container
 
+    def pause(self, container: Any) -> None:
+        with engine_errors():
+            container.pause()
+
     def stats(self, container: Any) -> dict[str, Any]:
         with engine_errors():
             found: dict[str, Any] = container.stats(stream=False, one_shot=True)
         return found
 
-    def log(self, container: Any, *, follow: bool) -> Any:
-        """Chunks of stdout and stderr; `close()` ends a follower."""
+    def log(self, container: Any, *, follow: bool = True) -> Any:
+        """Chunks of stdout and stderr, to the container's end or to what there is now; `close()` ends it sooner."""
         with engine_errors():
             return container.logs(stream=True, follow=follow)
 

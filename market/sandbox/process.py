@@ -23,10 +23,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from heldout.market.sandbox import DEVNET_CHAIN_ID, MIB, WEIGHTS_NAME, Collected, Handle, RunReport, RunSpec
-from heldout.market.sandbox.disk import FolderDisks, copy_out
+from heldout.market.sandbox import (
+    DEVNET_CHAIN_ID,
+    MIB,
+    STANDARD,
+    WEIGHTS_NAME,
+    Collected,
+    Handle,
+    Limits,
+    RunReport,
+    RunSpec,
+)
+from heldout.market.sandbox.disk import FolderDisks
 from heldout.market.sandbox.errors import AttemptLost, SandboxRefused, SandboxUnhealthy
 from heldout.market.sandbox.logs import LineCutter, log_hash
+from heldout.market.sandbox.meter import Ending, Meter, excesses
 
 _POLL_S = 0.1
 _STOP_TIMEOUT_S = 10.0
@@ -53,6 +64,9 @@ class ProcessRunner:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._reasons: dict[str, str] = {}
 
+    async def facts(self) -> None:
+        """There is no engine."""
+
     async def check(self) -> None:
         """Processes can always be started."""
 
@@ -67,6 +81,8 @@ class ProcessRunner:
         raise SandboxRefused("the process runner has no images", hint="use Docker")
 
     async def start(self, spec: RunSpec) -> Handle:
+        if spec.tier != STANDARD or spec.limits.gpus:
+            raise SandboxRefused(f"a process has no {spec.tier} tier and is granted no devices", hint="use Docker")
         for earlier in self._attempts(spec.job):
             if self._alive(earlier):
                 raise SandboxRefused(f"attempt {earlier.attempt} is still at work", hint="stop it, or wait for its end")
@@ -74,12 +90,12 @@ class ProcessRunner:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "scratch").mkdir(mode=0o700, parents=True)
         inputs = self._link_inputs(spec)
-        out = self._disks.open(spec.job, spec.limits.disk_bytes, spec.limits.disk_files)
+        out = Path(self._disks.open(spec, os.geteuid()))
         now = self._clock()
         deadline = min(spec.deadline, now + spec.limits.seconds)
         child = _spawn(spec, folder, inputs, out, deadline)
         handle = Handle(spec.job, spec.attempt, f"{child.pid}-{_birth(child.pid)}", spec.image, now, deadline)
-        record = {**asdict(handle), "disk": spec.limits.disk_bytes}
+        record = {**asdict(handle), "limits": asdict(spec.limits)}
         (folder / "record.json").write_text(json.dumps(record))
         self._children[handle.ref] = child
         return handle
@@ -120,27 +136,41 @@ class ProcessRunner:
             yield line
 
     async def wait(self, handle: Handle) -> RunReport:
-        limit = json.loads(self._file(handle, "record.json").read_text())["disk"]
+        limits = Limits(**json.loads(self._file(handle, "record.json").read_text())["limits"])
         while self._alive(handle):
-            if self._disks.used(handle.job) > limit:
-                self._reasons[handle.ref] = "disk"
+            if reason := self._must_stop(handle, limits):
+                self._reasons[handle.ref] = reason
                 await self.stop(handle, 0.0)
             await asyncio.sleep(_POLL_S)
-        result = self._result(handle)
+        return self._report(handle, limits)
+
+    def _must_stop(self, handle: Handle, limits: Limits) -> str | None:
+        if self._disks.room(handle.job).bytes > limits.disk_bytes:
+            return "disk"
+        return "stdout" if self._file(handle, "log").stat().st_size > limits.stdout_bytes else None
+
+    def _report(self, handle: Handle, limits: Limits) -> RunReport:
+        result, room = self._result(handle), self._disks.room(handle.job)
         code = result["exit_code"]
         late = result["late"] or result["ended"] >= handle.deadline
         reason = self._reasons.get(handle.ref) or ("signal" if code in _KILLED else None)
         with self._file(handle, "log").open("rb") as file:
             log_sha256 = log_hash(iter(lambda: file.read(1 << 16), b""))
+            log_bytes = file.seek(0, os.SEEK_END)
+        meter = Meter()
+        meter.cpu_s, meter.peak_memory = result["cpu_s"], result["peak_memory"]
+        killer, wall_s = "deadline" if late else reason, result["ended"] - handle.started
+        end = Ending(killer, wall_s, handle.deadline - handle.started, meter.cpu_s, log_bytes, room)
         return RunReport(
             exit_code=code,
-            killed_by="deadline" if late else reason,
-            wall_s=result["ended"] - handle.started,
-            cpu_s=result["cpu_s"],
-            peak_memory=result["peak_memory"],
-            bytes_out=self._disks.used(handle.job),
+            killed_by=killer,
+            wall_s=wall_s,
+            cpu_s=meter.cpu_s,
+            peak_memory=meter.peak_memory,
+            bytes_out=room.bytes,
             image=handle.image,
             log_sha256=log_sha256,
+            excess=excesses(limits, meter, end),
         )
 
     async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
@@ -161,7 +191,7 @@ class ProcessRunner:
         if self._alive(handle):
             raise SandboxRefused(f"job {handle.job} is still at work", hint="wait for its end before collecting")
         target = self._state / "collected" / handle.job / f"{handle.attempt}.{name}"
-        return Collected(target, *copy_out(self._disks.seal(handle.job), name, target, max_bytes))
+        return Collected(target, *self._disks.take(handle.job, name, target, max_bytes))
 
     async def discard(self, job: str) -> None:
         for handle in self._attempts(job):
@@ -173,7 +203,7 @@ class ProcessRunner:
     def _attempts(self, job: str = "*") -> Iterator[Handle]:
         for path in sorted(self._state.glob(f"process/{job}/*/record.json")):
             record = json.loads(path.read_text())
-            del record["disk"]
+            del record["limits"]
             yield Handle(**record)
 
     def _file(self, handle: Handle, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
 
@@ -12,14 +12,15 @@ from heldout.market.errors import BadMessage
 from heldout.market.jsontext import canonical_json
 from heldout.market.messages import Letter
 from heldout.market.service.feed import Feed
+from heldout.market.service.filters import filters_of
 from heldout.market.service.letters import Letters
-from heldout.market.service.reading import BEGINNING, EVENT_PAGE, PAGE, Reading, parse_place
+from heldout.market.service.reading import BEGINNING, EVENT_PAGE, PAGE, JobFilter, Reading, parse_place
 from heldout.market.service.sessions import Sessions
 from heldout.market.settings import Network
 from heldout.market.terms import JobId
 
 Job = Annotated[str, Path(pattern="^0x[0-9a-f]{64}$", description="id of a job")]
-JobFilter = Annotated[str, Query(pattern="^(0x[0-9a-f]{64})?$", description="only this job")]
+OfJob = Annotated[str, Query(pattern="^(0x[0-9a-f]{64})?$", description="only this job")]
 AddressFilter = Annotated[str, Query(pattern="^(0x[0-9a-fA-F]{40})?$")]
 Authorization = Annotated[str, Header(description="`Bearer` and the token of a sign-in")]
 
@@ -53,14 +54,12 @@ def read_routes(reading: Reading, feed: Feed, network: Network) -> APIRouter:
 
     @routes.get("/jobs")
     def jobs(
-        state: Annotated[str, Query(pattern="^[a-z]{0,16}$")] = "",
-        requester: AddressFilter = "",
-        provider: AddressFilter = "",
+        which: Annotated[JobFilter, Depends(filters_of)],
         cursor: Annotated[str, Query(max_length=30, description="`next` of the page before")] = "",
         limit: Annotated[int, Query(ge=1, le=PAGE)] = 20,
     ) -> dict[str, Any]:
         """Jobs, newest first."""
-        return reading.jobs(state=state, requester=requester, provider=provider, before=cursor, limit=limit)
+        return reading.jobs(which, before=cursor, limit=limit)
 
     @routes.get("/jobs/{job}")
     def one_job(job: Job) -> dict[str, Any]:
@@ -87,11 +86,16 @@ def read_routes(reading: Reading, feed: Feed, network: Network) -> APIRouter:
 
     @routes.get("/events", response_class=EventSourceResponse)
     async def events(
-        request: Request, job: JobFilter = "", last_event_id: Annotated[str, Header(max_length=30)] = ""
+        request: Request,
+        job: OfJob = "",
+        after: Annotated[str, Query(max_length=30, description="for a first call; Last-Event-ID goes before it")] = "",
+        plain: Annotated[bool, Query(description="without event names, for a browser's `onmessage`")] = False,
+        last_event_id: Annotated[str, Header(max_length=30)] = "",
     ) -> EventSourceResponse:
         """Server-sent events, confirmed ones only; resumes after Last-Event-ID."""
-        after = parse_place(last_event_id) if last_event_id else BEGINNING
-        return EventSourceResponse(feed.stream(after, job, client_of(request.scope)))
+        known = last_event_id or after
+        place = parse_place(known) if known else BEGINNING
+        return EventSourceResponse(feed.stream(place, job, client_of(request.scope), plain=plain))
 
     return routes
 
@@ -120,7 +124,7 @@ def letter_routes(letters: Letters, sessions: Sessions, senders: Throttle) -> AP
 
     @routes.get("/mailbox")
     def mailbox(
-        authorization: Authorization = "", after: Annotated[int, Query(ge=0, lt=2**63)] = 0, job: JobFilter = ""
+        authorization: Authorization = "", after: Annotated[int, Query(ge=0, lt=2**63)] = 0, job: OfJob = ""
     ) -> dict[str, Any]:
         """Letters to the signed-in address after number `after`, oldest first, one page."""
         return {"letters": letters.mail(sessions.address_of(authorization), after, JobId(job) if job else None)}

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from anyio import to_thread
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from heldout.market.artifacts import problems
+from heldout.market.artifacts import Stores, problems
 from heldout.market.artifacts.gate import Gate
 from heldout.market.artifacts.health import add_health
 from heldout.market.artifacts.throttle import Throttle
@@ -18,13 +19,20 @@ from heldout.market.service.api import letter_routes, read_routes, session_route
 from heldout.market.service.feed import Feed
 from heldout.market.service.indexer import Follower, Index
 from heldout.market.service.letters import MOST_BYTES, Letters
-from heldout.market.service.page import page_routes
+from heldout.market.service.manifests import Fetcher, Manifests
+from heldout.market.service.pages import failures
+from heldout.market.service.pages.routes import page_routes
+from heldout.market.service.pages.site import Site
 from heldout.market.service.reading import Reading
+from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
+from heldout.market.service.sources import BlockTime, Sources
 from heldout.market.settings import Network
 
 STALE_S = 60.0
 """Seconds without standing at the chain's head after which the service calls itself not ready."""
+THREADS = 8
+"""Requests worked on at once: more would wait for the interpreter's lock, each with memory of its own."""
 LETTERS_PER_S = 5.0
 NONCES_PER_S = 1.0
 _ENVELOPE = 2048
@@ -46,17 +54,27 @@ class ServiceSettings:
 def create_app(network: Network, chain: Chain, engine: Engine, settings: ServiceSettings) -> FastAPI:
     """The app; its index follows the chain while the app runs."""
     registry = CollectorRegistry()
-    reading = Reading(engine)
-    feed = Feed(reading, network.confirmations)
-    follower = Follower(Index(engine, chain), registry, feed.tell, settings.ticks)
+    reading, manifests = Reading(engine), Manifests(engine)
+    feed, block_time = Feed(reading, network.confirmations), BlockTime(settings.clock, settings.ticks)
+
+    def on_block() -> None:
+        block_time.ask(chain)
+        feed.tell()
+
+    follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
+    fetcher = Fetcher(manifests, Stores.of(network.stores), settings.ticks)
     letters = Letters(engine, chain, network, settings.clock)
+    sources = Sources(network, settings.url, block_time, reading, manifests, Reported(engine), letters)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         feed.start()
         follower.start()
+        fetcher.start()
         yield
+        fetcher.stop()
         follower.stop()
 
     app = FastAPI(
@@ -71,7 +89,9 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     requests = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
     app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=2 * MOST_BYTES + _ENVELOPE)
     problems.install(app)
-    app.include_router(page_routes(reading, network))
+    site = Site(network)
+    failures.install(app, site)
+    app.include_router(page_routes(sources, site))
     app.include_router(read_routes(reading, feed, network))
     app.include_router(letter_routes(letters, sessions, Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)))
     app.include_router(session_routes(sessions, Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)))

@@ -2,12 +2,17 @@
 
 Derived from the chain, rebuilt from it at any time, covered by `state_hash`:
     events    every log of the market, the one source of all that follows
-    jobs lanes rounds votes money seats    folds of events; each row names the transaction that last changed it
+    jobs lanes rounds votes money seats artifacts
+              folds of events; each row names the transaction that last changed it
 Not of the chain, and not in the hash:
     cursor    how far the chain was followed
     letters   bids and mail (P8); nonces of sign-ins
+    manifests what the stores say a task is made of, by its hash
+    readings  what providers say about their own training
+    answers   of writes that came with an Idempotency-Key
 
 Amounts are decimal text: a uint96 does not fit a database's integer. Hashes and keys are 0x-hex text, addresses too.
+An index whose derived tables have other columns than these is dropped when it is opened, and read anew from the chain.
 """
 
 import os
@@ -29,6 +34,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    inspect,
     make_url,
     select,
 )
@@ -74,6 +80,10 @@ jobs = Table(
     Column("demanded", String(32), nullable=False),
     Column("pending", String(32), nullable=False),
     Column("terms", Text, nullable=False),
+    Column("metric", Integer, nullable=False, index=True),
+    # Padded with zeros, so that the order of the text is that of the numbers.
+    Column("price_cap", String(29), nullable=False),
+    Column("task", String(66), nullable=False, index=True),
     Column("posted_tx", String(66), nullable=False),
     Column("posted_block", BigInteger, nullable=False),
     Column("posted_index", Integer, nullable=False),
@@ -141,7 +151,22 @@ seats = Table(
     Column("unstaked", Boolean, nullable=False),
     *_origin(),
 )
-JOB_TABLES: Final = (lanes, rounds, votes, money)
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("job", String(66), primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("artifact", String(66), nullable=False, index=True),
+    Column("maker", String(42), nullable=False, index=True),
+    Column("owner", String(42), nullable=False, index=True),
+    Column("word", String(66), nullable=False),
+    Column("task", String(66), nullable=False),
+    Column("data_root", String(66), nullable=False),
+    Column("score", BigInteger, nullable=False),
+    Column("measured", Boolean, nullable=False),
+    *_origin(),
+)
+JOB_TABLES: Final = (lanes, rounds, votes, money, artifacts)
 DERIVED: Final = (events, jobs, *JOB_TABLES, seats)
 
 cursor = Table(
@@ -171,6 +196,31 @@ nonces = Table(
     Column("nonce", String(64), primary_key=True),
     Column("expires", BigInteger, nullable=False, index=True),
 )
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("task", String(66), primary_key=True),
+    Column("gpus", Integer, nullable=False),
+    Column("platforms", Text, nullable=False),
+    Column("json", Text, nullable=False),
+)
+readings = Table(
+    "readings",
+    metadata,
+    Column("job", String(66), primary_key=True),
+    Column("lane", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("json", Text, nullable=False),
+)
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("json", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
 
 
 def open_database(url: str) -> Engine:
@@ -188,8 +238,18 @@ def open_database(url: str) -> Engine:
         raise BadInput(f"the database cannot be opened: {problem}", hint=hint, code="bad_database") from None
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, Path(parsed.database or ""))
+    _drop_outdated(engine)
     metadata.create_all(engine)
     return engine
+
+
+def _drop_outdated(engine: Engine) -> None:
+    """Derived tables of another version of this program: the chain has all that was in them."""
+    known = inspect(engine)
+    there = [table for table in DERIVED if known.has_table(table.name)]
+    outdated = [table for table in there if {c["name"] for c in known.get_columns(table.name)} != set(table.c.keys())]
+    if outdated or 0 < len(there) < len(DERIVED):
+        metadata.drop_all(engine, [*DERIVED, cursor])
 
 
 def writing(engine: Engine) -> Engine:

@@ -47,20 +47,20 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
-    def stream(self, after: Place, job: str, client: str) -> AsyncIterator[ServerSentEvent]:
+    def stream(self, after: Place, job: str, client: str, *, plain: bool = False) -> AsyncIterator[ServerSentEvent]:
         """Events after a place, for ever. Raises Throttled if too many listen already, or this client too often."""
         if self._open.total() >= MOST_STREAMS or self._open[client] >= MOST_FROM_ONE:
             raise Throttled(_COME_BACK_S)
-        return self._events(after, job, client)
+        return self._events(after, job, client, plain)
 
-    async def _events(self, after: Place, job: str, client: str) -> AsyncIterator[ServerSentEvent]:
+    async def _events(self, after: Place, job: str, client: str, plain: bool) -> AsyncIterator[ServerSentEvent]:
         self._open[client] += 1
         try:
             while True:
                 news = self._news
                 events = await run_in_threadpool(self._confirmed, after, job)
                 for event in events:
-                    yield ServerSentEvent(json.dumps(event), event=event["name"], id=event["id"])
+                    yield ServerSentEvent(json.dumps(event), event=None if plain else event["name"], id=event["id"])
                     after = parse_place(event["id"])
                 if len(events) < EVENT_PAGE:
                     await news.wait()

@@ -1,16 +1,19 @@
 """What the API says about jobs, seats and events: rows as JSON, each with the transaction it comes from."""
 
 import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Select, Table, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, Table, func, or_, select, tuple_
 
 from heldout.market.errors import BadInput
+from heldout.market.lifecycle import ChainEvent
 from heldout.market.service import database as db
 from heldout.market.service.letters import NotYetKnown
-from heldout.market.service.rows import event_of, shown
+from heldout.market.service.rows import event_of, price_key, shown
 from heldout.market.signatures import checksummed
-from heldout.market.terms import JobId
+from heldout.market.terms import METRICS, JobId
 
 PAGE = 100
 EVENT_PAGE = 500
@@ -29,6 +32,43 @@ def parse_place(text: str) -> Place:
     return int(block), int(index)
 
 
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs; what is empty does not matter. `least` is wei per lane, `hardware` a platform or `gpu`."""
+
+    state: str = ""
+    outcome: str = ""
+    requester: str = ""
+    provider: str = ""
+    metric: str = ""
+    hardware: str = ""
+    least: int = 0
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """All of which a row of `jobs` must meet."""
+        jobs, lanes = db.jobs.c, db.lanes.c
+        asked: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
+            (self.state, lambda: jobs.state == self.state),
+            (self.outcome, lambda: jobs.outcome == self.outcome),
+            (self.requester, lambda: jobs.requester == checksummed(self.requester)),
+            (self.provider, lambda: jobs.id.in_(select(lanes.job).where(lanes.provider == checksummed(self.provider)))),
+            (self.metric, lambda: jobs.metric == METRICS.get(self.metric, 0)),
+            (self.hardware, lambda: jobs.task.in_(tasks_for(self.hardware))),
+            (self.least, lambda: jobs.price_cap >= price_key(self.least)),
+        ]
+        return [clause() for given, clause in asked if given]
+
+
+def tasks_for(hardware: str) -> Select[tuple[str]]:
+    """Tasks whose manifest, as far as the stores have shown it, asks for a GPU or has an image for a platform."""
+    manifests = db.manifests.c
+    fits = manifests.gpus > 0 if hardware == "gpu" else manifests.platforms.contains(f" {hardware} ", autoescape=True)
+    return select(manifests.task).where(fits)
+
+
+EVERY = JobFilter()
+
+
 class Reading:
     """Queries over one database; every method is one read transaction."""
 
@@ -40,17 +80,9 @@ class Reading:
         with self._engine.connect() as connection:
             return connection.execute(select(db.cursor.c.block)).scalar()
 
-    def jobs(self, *, state: str, requester: str, provider: str, before: str, limit: int) -> dict[str, Any]:
+    def jobs(self, which: JobFilter = EVERY, *, before: str = "", limit: int = 20) -> dict[str, Any]:
         """Newest first. `next` is the cursor of the following page, null on the last."""
-        query = select(db.jobs)
-        if state:
-            query = query.where(db.jobs.c.state == state)
-        if requester:
-            query = query.where(db.jobs.c.requester == checksummed(requester))
-        if provider:
-            query = query.where(
-                db.jobs.c.id.in_(select(db.lanes.c.job).where(db.lanes.c.provider == checksummed(provider)))
-            )
+        query = select(db.jobs).where(*which.clauses())
         place = (db.jobs.c.posted_block, db.jobs.c.posted_index)
         if before:
             query = query.where(tuple_(*place) < tuple_(*parse_place(before)))
@@ -66,6 +98,25 @@ class Reading:
             round_["seats"] = json.loads(round_["seats"])
             round_["votes"] = [vote for vote in votes if vote["round"] == round_["round"]]
         return {**_job(row), "lanes": lanes, "rounds": rounds}
+
+    def history(self, job: JobId) -> list[ChainEvent]:
+        """Every event of a job, to be folded (heldout.market.lifecycle). Raises NotYetKnown."""
+        place = (db.events.c.block, db.events.c.log_index)
+        rows = self._rows(select(db.events).where(db.events.c.job == job).order_by(*place))
+        if not rows:
+            raise _unknown(job)
+        return [event_of(row) for row in rows]
+
+    def last_place(self) -> Place:
+        """Where the newest event stands."""
+        place = (db.events.c.block, db.events.c.log_index)
+        rows = self._rows(select(*place).order_by(*(column.desc() for column in place)).limit(1))
+        return (rows[0].block, rows[0].log_index) if rows else BEGINNING
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        grouped = select(db.jobs.c.state, func.count().label("jobs")).group_by(db.jobs.c.state)
+        return {row.state: row.jobs for row in self._rows(grouped)}
 
     def money(self, job: JobId) -> list[dict[str, Any]]:
         """The job's money table (P1.4), in the chain's order. Raises NotYetKnown."""
@@ -91,6 +142,11 @@ class Reading:
             query = query.where(or_(db.seats.c.hot == checksummed(address), db.seats.c.cold == checksummed(address)))
         return [dict(row._mapping) for row in self._rows(query)]
 
+    def owners(self, seats: Collection[int]) -> int:
+        """How many different cold keys these seats have: seats are drawn, not people."""
+        query = select(func.count(db.seats.c.cold.distinct())).where(db.seats.c.seat.in_(seats))
+        return int(self._rows(query)[0][0])
+
     def state_hash(self) -> str:
         """See database.state_hash."""
         with self._engine.connect() as connection:
@@ -99,7 +155,7 @@ class Reading:
     def _job_row(self, job: JobId) -> Any:
         rows = self._rows(select(db.jobs).where(db.jobs.c.id == job))
         if not rows:
-            raise NotYetKnown(f"no job {job}", hint="check the id; a new job may be a block away")
+            raise _unknown(job)
         return rows[0]
 
     def _of_job(self, table: Table, job: JobId) -> list[dict[str, Any]]:
@@ -109,6 +165,10 @@ class Reading:
     def _rows(self, query: Select[Any]) -> list[Any]:
         with self._engine.connect() as connection:
             return list(connection.execute(query))
+
+
+def _unknown(job: JobId) -> NotYetKnown:
+    return NotYetKnown(f"no job {job}", hint="check the id; a new job may be a block away")
 
 
 def _job(row: Any) -> dict[str, Any]:

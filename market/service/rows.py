@@ -103,6 +103,7 @@ def job_rows(job: JobState, events: Sequence[ChainEvent]) -> dict[str, list[Row]
         ],
         "votes": [row for number in range(1, len(job.rounds) + 1) for row in _vote_rows(job, number, origins)],
         "money": _money_rows(job, events),
+        "artifacts": [_artifact_row(job, event) for event in events if event.name == "Artifact"],
     }
 
 
@@ -119,6 +120,9 @@ def _job_row(job: JobState, last: ChainEvent) -> Row:
         "demanded": json.dumps(sorted(job.demanded)),
         "pending": json.dumps(sorted(job.pending)),
         "terms": canonical_json(shown(asdict(job.terms))).decode(),
+        "metric": job.terms.metric,
+        "price_cap": price_key(job.terms.priceCap),
+        "task": hexed(job.terms.taskHash),
         "posted_tx": job.posted.tx,
         "posted_block": job.posted.block,
         "posted_index": job.posted.log_index,
@@ -158,6 +162,28 @@ def _money_rows(job: JobState, events: Sequence[ChainEvent]) -> list[Row]:
         }
         for index, (movement, origin) in enumerate(zip(job.money, origins, strict=True))
     ]
+
+
+def price_key(amount: int) -> str:
+    """An amount of at most 96 bits as text that sorts like the number."""
+    return f"{amount:029d}"
+
+
+def _artifact_row(job: JobState, event: ChainEvent) -> Row:
+    args = event.args
+    return {
+        "job": job.id,
+        "lane": args["lane"],
+        "artifact": hexed(args["artifact"]),
+        "maker": args["maker"],
+        "owner": args["owner"],
+        "word": hexed(args["word"]),
+        "task": hexed(args["taskHash"]),
+        "data_root": hexed(args["dataRoot"]),
+        "score": args["score"],
+        "measured": args["measured"],
+        **_origin(event),
+    }
 
 
 def _origins(events: Sequence[ChainEvent]) -> dict[tuple[Any, ...], ChainEvent]:

@@ -4,13 +4,15 @@ from heldout.market.errors import Reverted
 from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.money import Wei
-from heldout.market.settlement import LaneResult, Payment, Slash, Stake, settle
+from heldout.market.settlement import PROTOCOL, LaneResult, Payment, Slash, Stake, settle
 from heldout.market.terms import Address, JobTerms, job_id, keccak256, words
 from heldout.simulation.rules.demands import Demands
 from heldout.simulation.rules.jobs import raw
 
 
 class Market(Demands):
+    fines = PROTOCOL
+
     def announce(self, sender: Address, message: bytes) -> None:
         self.emit("Announced", **{"from": sender, "message": message})
 
@@ -19,7 +21,7 @@ class Market(Demands):
         if job.pending:
             raise Reverted("DemandPending", (job.id, sum(1 << party for party in job.pending)))
         self.require_after(job.deadline)
-        settlement = settle(job, self.stake_of, self.seat_stake)
+        settlement = settle(job, self.stake_of, self.seat_stake, self.fines)
         for entry in settlement.entries:
             if isinstance(entry, Slash):
                 self._slash(job, entry)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from heldout.market.sandbox import (
     SandboxUnavailable,
     open_runner,
 )
+from heldout.market.sandbox.places import UIDS
 from tests.sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
@@ -68,7 +70,9 @@ def test_the_engine_confirms_every_line_of_the_profile(bench: Bench) -> None:
         ("/out", True),
     }
     assert host["LogConfig"]["Config"]["max-size"] and host["RestartPolicy"]["Name"] in ("", "no")
-    assert config["User"] == ("65532:65532" if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}")
+    uid, gid = map(int, config["User"].split(":"))
+    assert uid == gid and uid in UIDS
+    assert len(host["CpusetCpus"].split(",")) == SMALL.cpus
     assert {"heldout.job", "heldout.attempt", "heldout.deadline", "heldout.node"} <= config["Labels"].keys()
 
 
@@ -116,10 +120,36 @@ def test_nodes_on_one_engine_leave_each_other_alone(bench: Bench, tmp_path: Path
     asyncio.run(life())
 
 
+def test_no_two_running_jobs_share_a_user_whichever_node_runs_them(bench: Bench, tmp_path: Path) -> None:
+    """Issue 5 item 8: the kernel counts inotify watches, signals and processes by uid, across containers."""
+    other = open_runner("docker", tmp_path / "other", chain_id=1)
+    told = "import os, time; print(os.getuid(), flush=True); time.sleep(60)"
+
+    async def life() -> set[str]:
+        handles = [
+            (runner, await runner.start(bench.spec(told, job=job)))
+            for runner, job in ((bench.runner, "job-1"), (bench.runner, "job-2"), (other, "job-1"))
+        ]
+        uids = {await anext(runner.logs(handle)) for runner, handle in handles}
+        await other.discard("job-1")
+        return uids
+
+    assert len(asyncio.run(life())) == 3
+
+
+def test_a_job_counts_the_cores_it_was_granted_and_no_others(bench: Bench) -> None:
+    """Issue 5 item 8: `nproc`, `os.sched_getaffinity` and the grant agree."""
+    program = "import os, subprocess; print(len(os.sched_getaffinity(0)), subprocess.getoutput('nproc'))"
+    for cpus in {1, len(os.sched_getaffinity(0))}:
+        _, log = asyncio.run(bench.run(bench.spec(program, limits=replace(SMALL, cpus=cpus))))
+        assert log == [f"{cpus} {cpus}"]
+
+
 NODE = """
     import asyncio, sys
     sys.path.insert(0, {root!r})
-    from pathlib import Path
+    from dataclasses import replace
+from pathlib import Path
     from tests.sandbox_jobs import Bench
     from heldout.market.sandbox import open_runner
 

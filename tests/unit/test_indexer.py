@@ -19,7 +19,7 @@ from heldout.market.messages import hexed
 from heldout.market.service.database import open_database, state_hash
 from heldout.market.service.indexer import Follower, Index, Step
 from heldout.market.service.letters import NotYetKnown
-from heldout.market.service.reading import BEGINNING, Reading, parse_place
+from heldout.market.service.reading import BEGINNING, JobFilter, Reading, parse_place
 from heldout.market.service.rows import event_of, event_row
 from heldout.market.terms import JobId
 from tests.builders import JOB, PROVIDERS, REQUESTER, TERMS, EventLog, digest, terms_values
@@ -118,12 +118,12 @@ def test_lists_go_page_by_page(chain: ScriptedChain, engine: Engine) -> None:
     seen: list[str] = []
     cursor = ""
     while cursor is not None:
-        page = reading.jobs(state="open", requester=REQUESTER, provider="", before=cursor, limit=2)
+        page = reading.jobs(JobFilter(state="open", requester=REQUESTER), before=cursor, limit=2)
         seen += [job["id"] for job in page["jobs"]]
         cursor = page["next"]
     assert seen == [hexed(digest(f"job {number}")) for number in (4, 3, 2, 1, 0)]
-    assert reading.jobs(state="settled", requester="", provider="", before="", limit=2)["jobs"] == []
-    assert reading.jobs(state="", requester="", provider=PROVIDERS[0], before="", limit=2)["jobs"] == []
+    assert reading.jobs(JobFilter(state="settled"), limit=2)["jobs"] == []
+    assert reading.jobs(JobFilter(provider=PROVIDERS[0]), limit=2)["jobs"] == []
 
 
 def test_events_go_on_after_a_place(chain: ScriptedChain, engine: Engine) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from heldout.market.sandbox import OutputRefused
-from heldout.market.sandbox.disk import FolderDisks, copy_out
+from heldout.market.sandbox import OutputRefused, RunSpec
+from heldout.market.sandbox.collector import copy_out
+from heldout.market.sandbox.disk import FolderDisks
 
 
 @pytest.fixture
@@ -61,10 +62,11 @@ def test_a_file_above_the_limit_leaves_no_copy(out: Path, tmp_path: Path) -> Non
 
 def test_folders_that_the_job_shut_are_removed(tmp_path: Path) -> None:
     disks = FolderDisks(tmp_path)
-    inner = disks.open("job", 1, 1) / "a" / "b"
+    spec = RunSpec("job", "1", "sha256:00", ["x"], Path("task"), Path("data"), 9e9)
+    inner = Path(disks.open(spec, os.geteuid())) / "a" / "b"
     inner.mkdir(parents=True)
     (inner / "file").write_text("x")
-    assert disks.used("job") > 0 and disks.known() == {"job"}
+    assert disks.room("job").bytes > 0 and disks.known() == {"job"}
     inner.chmod(0)
     inner.parent.chmod(0)
     disks.remove("job")

@@ -59,8 +59,8 @@ def test_the_process_runner_says_that_it_isolates_nothing(tmp_path: Path, caplog
 
 
 def test_an_unknown_runner_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SandboxRefused, match="podman"):
-        open_runner("podman", tmp_path, chain_id=1)
+    with pytest.raises(SandboxRefused, match="lxc"):
+        open_runner("lxc", tmp_path, chain_id=1)
 
 
 def test_the_seccomp_list_allows_by_name_and_refuses_the_rest() -> None:

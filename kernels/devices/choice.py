@@ -1,0 +1,30 @@
+"""Which devices there are, by the names that settings and requests use."""
+
+from heldout.kernels.devices.interface import Device
+from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.devices.workbench import Cpu, Workbench
+from heldout.kernels.errors import NoDevice
+
+NAMES = ("numpy", "cuda", "vulkan")
+
+
+def open_device(name: str) -> Device:
+    """Raises NoDevice if the machine has none of this name."""
+    match name:
+        case "numpy":
+            return NumpyDevice()
+        case "cuda":
+            from heldout.kernels.devices.cuda import CudaDevice
+
+            return CudaDevice()
+        case "vulkan":
+            from heldout.kernels.devices.vulkan import VulkanDevice
+
+            return VulkanDevice()
+    raise NoDevice(f"there is no device {name!r}, only {', '.join(NAMES)}")
+
+
+def open_workbench(name: str) -> Workbench:
+    """The same machine, to be timed. Raises NoDevice."""
+    device = open_device(name)
+    return device if isinstance(device, Workbench) else Cpu()

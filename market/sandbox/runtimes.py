@@ -1,0 +1,78 @@
+"""What the engine is and which kernels a job can be given: parsed from its own words. Pure.
+
+    standard   runc or crun: the host's kernel, behind the whole profile
+    strict     gVisor's runsc on its systrap or ptrace platform: a kernel of the job's own, in user space
+
+runsc's kvm platform is never used: it opened /dev/kvm and hung where it was tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+STANDARD = "standard"
+STRICT = "strict"
+TIERS = (STANDARD, STRICT)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """`runtimes` has the engine's name of the runtime for each tier that can be given; `missing` says why the others
+    cannot. `versions` has every component by its lower-case name."""
+
+    kind: str
+    rootless: bool
+    cgroup: str
+    cores: int
+    runtimes: Mapping[str, str]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    live_restore: bool = False
+
+    def describe(self) -> str:
+        """One line for people."""
+        named = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        rootless = "rootless, " if self.rootless else ""
+        return f"{self.kind} ({rootless}cgroup v{self.cgroup}): {named}"
+
+
+def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:
+    """From the engine API's /info and /version."""
+    components = [(str(part.get("Name", "")), str(part.get("Version", ""))) for part in version.get("Components") or ()]
+    kind = "podman" if any("podman" in name.lower() for name, _ in components) else "docker"
+    strict, why = _strict(kind, info.get("Runtimes") or {})
+    standard = str(info.get("DefaultRuntime") or "")
+    weak = "runsc" in standard
+    return EngineFacts(
+        kind=kind,
+        rootless=any("rootless" in str(option) for option in info.get("SecurityOptions") or ()),
+        cgroup=str(info.get("CgroupVersion") or "1"),
+        cores=int(info.get("NCPU") or 1),
+        runtimes=({} if weak else {STANDARD: standard}) | ({STRICT: strict} if strict else {}),
+        missing=({STANDARD: f"the engine's default runtime is {standard}"} if weak else {})
+        | ({} if strict else {STRICT: why}),
+        versions={name.lower().removesuffix(" engine"): number for name, number in components if name and number},
+        live_restore=bool(info.get("LiveRestoreEnabled")),
+    )
+
+
+def _strict(kind: str, runtimes: Mapping[str, Any]) -> tuple[str, str]:
+    """The engine's name for a runsc that may be used, or why there is none."""
+    if kind == "podman":
+        return (
+            "",
+            "Podman takes one runtime for all containers: start its service with --runtime runsc on a node of its own",
+        )
+    for name, runtime in runtimes.items():
+        if PurePosixPath(str(runtime.get("path", ""))).name != "runsc" and name != "runsc":
+            continue
+        words = " ".join(runtime.get("runtimeArgs") or ())
+        if "kvm" in words:
+            return "", f"runtime {name} uses gVisor's kvm platform: set --platform=systrap or ptrace"
+        if "--network=none" not in words:
+            return "", f"runtime {name} lacks --network=none in its runtimeArgs"
+        return name, ""
+    return "", "the engine knows no runsc: install gVisor (Debian: runsc) and name it in /etc/docker/daemon.json"

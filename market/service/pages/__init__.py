@@ -1,0 +1,1 @@
+"""What people see: pages that are whole without scripts and without a wallet. Rows in, HTML out."""

@@ -1,0 +1,125 @@
+"""Where the pages are. Not part of the API, and not under /v1: the same things as JSON are there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from starlette.exceptions import HTTPException
+
+from heldout.market.lifecycle import State
+from heldout.market.messages import HIGHEST_SCORE
+from heldout.market.narration import BURNED
+from heldout.market.service.filters import filters_of, query_of
+from heldout.market.service.pages.exports import as_python, as_toml
+from heldout.market.service.pages.job_view import JobView, RoundView
+from heldout.market.service.pages.site import Site
+from heldout.market.service.reading import JobFilter
+from heldout.market.service.sources import Sources
+from heldout.market.terms import METRICS, JobId
+
+HARDWARE: Final = (("linux/amd64", "x86-64"), ("linux/arm64", "ARM 64"), ("gpu", "GPU"))
+_PAGE: Final = 25
+_FRONT: Final = 6
+_ASKED_FOR_HERO: Final = 10
+
+Job = Annotated[str, Path(pattern="^0x[0-9a-f]{64}$")]
+Render = Callable[..., Response]
+
+
+def view_of(sources: Sources, job: JobId) -> JobView:
+    """Raises NotYetKnown."""
+    events = sources.reading.history(job)
+    manifest = sources.manifests.of(events[0].args["terms"]["taskHash"])
+    return JobView.of(job, events, sources.reported.of(job), manifest, sources.now())
+
+
+@dataclass(frozen=True)
+class Hero:
+    """A job to show to visitors. `owners` of the seats that agreed: three seats may be one person's."""
+
+    view: JobView
+    round: RoundView
+    owners: int
+
+
+def hero_of(sources: Sources) -> Hero | None:
+    """The newest measured job on which a committee agreed about a number: what a visitor should see first."""
+    settled = sources.reading.jobs(JobFilter(state="settled", outcome="measured"), limit=_ASKED_FOR_HERO)["jobs"]
+    for row in settled:
+        view = view_of(sources, JobId(row["id"]))
+        for round_ in view.rounds:
+            if round_.result is not None and round_.result <= HIGHEST_SCORE:
+                return Hero(view, round_, sources.reading.owners(round_.agreeing_seats))
+    return None
+
+
+def page_routes(sources: Sources, site: Site) -> APIRouter:
+    """Front page, jobs, one job, and static files."""
+    routes = APIRouter(include_in_schema=False)
+
+    def shown(template: str, here: str, **values: Any) -> Response:
+        block, last, log = sources.reading.block(), *sources.reading.last_place()
+        place = "" if last < 0 else f"{last}:{log}"
+        return site.page(template, here=here, block=block, now=sources.now(), last=place, **values)
+
+    @routes.get("/")
+    def front() -> Response:
+        jobs = sources.reading.jobs(limit=_FRONT)["jobs"]
+        return shown("front.html", "/", jobs=jobs, hero=hero_of(sources), counts=sources.reading.counts())
+
+    @routes.get("/jobs/{job}.toml")
+    def toml(job: Job) -> Response:
+        view = view_of(sources, JobId(job))
+        return _file(as_toml(view), "application/toml", f"job-{job[2:10]}.toml")
+
+    @routes.get("/jobs/{job}.py")
+    def python(job: Job) -> Response:
+        view = view_of(sources, JobId(job))
+        return _file(as_python(view, sources.url), "text/x-python", f"job_{job[2:10]}.py")
+
+    @routes.get("/jobs/{job}")
+    def job(job: Job) -> Response:
+        view = view_of(sources, JobId(job))
+        bids = len(sources.letters.bids(JobId(job)))
+        return shown("job.html", "/jobs", view=view, bids=bids, url=sources.url, burned=BURNED)
+
+    @routes.get("/static/{tag}/{name}")
+    def static(tag: str, name: str) -> Response:
+        found = site.asset(tag, name)
+        if found is None:
+            raise HTTPException(404, "no such file")
+        return found
+
+    _add_lists(routes, sources, site, shown)
+    return routes
+
+
+def _add_lists(routes: APIRouter, sources: Sources, site: Site, shown: Render) -> None:
+    which = Annotated[JobFilter, Depends(filters_of)]
+
+    @routes.get("/jobs")
+    def jobs(which: which, cursor: Annotated[str, Query(max_length=30)] = "") -> Response:
+        page = sources.reading.jobs(which, before=cursor, limit=_PAGE)
+        return shown(
+            "jobs.html",
+            "/jobs",
+            jobs=page["jobs"],
+            next=f"/jobs{query_of(which, cursor=page['next'])}" if page["next"] else "",
+            query=query_of(which),
+            which=which,
+            least=query_of(JobFilter(least=which.least)).removeprefix("?least="),
+            states=[state.name.lower() for state in State if state],
+            metrics=list(METRICS),
+            hardware=HARDWARE,
+        )
+
+    @routes.get("/jobs.atom")
+    def atom(which: which) -> Response:
+        found = sources.reading.jobs(which, limit=2 * _PAGE)["jobs"]
+        text = site.text("jobs.atom", jobs=found, url=sources.url, query=query_of(which), now=sources.now())
+        return Response(text, media_type="application/atom+xml")
+
+
+def _file(text: str, kind: str, name: str) -> Response:
+    return Response(text, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})

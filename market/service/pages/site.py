@@ -1,0 +1,62 @@
+"""Templates and static files, read once; every page leaves here with the same strict headers.
+
+Nothing inline and nothing foreign runs: scripts, styles and connections are this server's own. Values are escaped by
+the templates always, and a name that a template lacks is an error, not an empty place.
+"""
+
+import mimetypes
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+
+from fastapi import Response
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from heldout.market.service.pages.words import CODE_MEANINGS, FILTERS
+from heldout.market.settings import Network
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_FOREVER: Final = "public, max-age=31536000, immutable"
+_PACKAGE: Final = "heldout.market.service"
+
+
+class Site:
+    """`context` of every page: the network, and where the static files are."""
+
+    def __init__(self, network: Network) -> None:
+        self._assets = {
+            file.name: file.read_bytes() for file in (files(_PACKAGE) / "static").iterdir() if "." in file.name
+        }
+        self._tags = {name: sha256(data).hexdigest()[:12] for name, data in self._assets.items()}
+        self._templates = Environment(
+            loader=PackageLoader(_PACKAGE),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.filters.update(FILTERS)
+        self._templates.globals.update(network=network, asset=self.address_of, code_meanings=CODE_MEANINGS)
+
+    def page(self, template: str, *, status: int = 200, policy: str = POLICY, **values: Any) -> HTMLResponse:
+        """A page. `values` are what its template names."""
+        return HTMLResponse(self.text(template, **values), status, {"Content-Security-Policy": policy})
+
+    def text(self, template: str, **values: Any) -> str:
+        return self._templates.get_template(template).render(values)
+
+    def address_of(self, name: str) -> str:
+        """Where a static file is, named by its content so that it can be kept for ever."""
+        return f"/static/{self._tags[name]}/{name}"
+
+    def asset(self, tag: str, name: str) -> Response | None:
+        """A static file, if it is still the one that was asked for."""
+        if self._tags.get(name) != tag:
+            return None
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(self._assets[name], media_type=kind, headers={"Cache-Control": _FOREVER})

@@ -1,0 +1,94 @@
+"""How the pages write amounts, times, scores and hashes. Pure; every function is a filter of the templates."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from heldout.market.messages import CODES, describe_score
+from heldout.market.money import format_tokens
+from heldout.market.narration import clock, party_name, purpose_of
+from heldout.market.spans import format_span
+from heldout.market.terms import METRICS
+
+_METRIC_NAMES: Final = {number: name for name, number in METRICS.items()}
+CODE_MEANINGS: Final = {
+    "BAD": "the weights were opened and are no weights of this model",
+    "MISSING": "the weights were not delivered",
+    "NO_DATA": "the requester did not deliver the held-out keys",
+}
+
+
+def tokens(wei: int | str) -> str:
+    """`1,234.50`: exact, at least two digits after the point."""
+    return format_tokens(int(wei), places=2)
+
+
+def score(value: int | None) -> str:
+    """`0.966667`, the name of a code, or a dash where there is none yet."""
+    return "–" if value is None else describe_score(value)
+
+
+def gap(value: float | None) -> str:
+    """A signed difference of two scores."""
+    return "–" if value is None else f"{value / 1_000_000:+.6f}".replace("-", "−")
+
+
+def is_code(value: int | None) -> bool:
+    return value in CODES
+
+
+def iso(timestamp: int) -> str:
+    """For `<time datetime>`, feeds and exports."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def relative(timestamp: int, now: int) -> str:
+    """`in 4 min`, `12 s ago`: in block time."""
+    if timestamp >= now:
+        return f"in {format_span(timestamp - now)}"
+    return f"{format_span(now - timestamp)} ago"
+
+
+def plain(name: str) -> str:
+    """`held_out_keys_withheld` as words."""
+    return name.replace("_", " ")
+
+
+def metric(number: int) -> str:
+    return _METRIC_NAMES.get(number, f"metric {number}")
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves a whole part."""
+    amount, units = float(count), iter(("B", "KiB", "MiB", "GiB"))
+    unit = next(units)
+    while amount >= 1024 and (larger := next(units, None)):
+        amount, unit = amount / 1024, larger
+    return f"{amount:.0f} {unit}" if amount == int(amount) else f"{amount:.1f} {unit}"
+
+
+def hexed(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def bars(value: str) -> str:
+    """A hash's own little skyline, as the path of an SVG: two hashes that differ look different at a glance."""
+    digits = re.sub("[^0-9a-f]", "", value.rpartition(":")[2].removeprefix("0x").lower()).ljust(20, "0")
+    heights = [int(digits[place], 16) for place in (0, 1, 2, 3, 8, 9, -4, -3, -2, -1)]
+    return "".join(f"M{2 * i + 1} 12v-{2 + height * 10 / 15:.1f}" for i, height in enumerate(heights))
+
+
+def percent(part: float | None) -> str:
+    return "–" if part is None else f"{100 * part:.1f} %"
+
+
+def count_word(number: int) -> str:
+    """Small numbers in words, where a headline begins with one."""
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return words[number] if number < len(words) else str(number)
+
+
+FILTERS: Final = {
+    function.__name__: function
+    for function in (tokens, score, gap, is_code, iso, relative, plain, metric, size, hexed, bars, percent, count_word)
+} | {"clock": clock, "span": format_span, "party": party_name, "purpose": purpose_of}
