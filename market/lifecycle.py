@@ -433,7 +433,8 @@ def _lane_settled(job: JobState, event: ChainEvent) -> JobState:
 
 
 def _settled(job: JobState, event: ChainEvent) -> JobState:
-    return replace(job, state=State.SETTLED, outcome=Outcome(event.args["outcome"]), pending=frozenset())
+    outcome = Outcome(event.args["outcome"])
+    return replace(job, state=State.SETTLED, outcome=outcome, deadline=event.timestamp, pending=frozenset())
 
 
 _CHANGES = {

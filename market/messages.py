@@ -73,6 +73,36 @@ def commit_hash(
     return keccak256(words((chain_id, market, job, round_, seat, vote, evidence, salt)))
 
 
+def commit_link(place: int, hash_: bytes) -> bytes:
+    """One commit as the contract chains it: the place is part of it."""
+    return keccak256(words((place, hash_)))
+
+
+def beside(commits: Iterable[tuple[int, bytes]], place: int) -> tuple[bytes, list[bytes]]:
+    """What a reveal shows of the other commits of its round: the chain of those before it, and the links after it.
+
+    `commits` are (place, hash) in the order of the chain. Raises BadMessage if `place` is not among them.
+    """
+    earlier, own, later = bytes(32), False, []
+    for each, hash_ in commits:
+        if each == place:
+            own = True
+        elif own:
+            later.append(commit_link(each, hash_))
+        else:
+            earlier = keccak256(earlier + commit_link(each, hash_))
+    if not own:
+        raise BadMessage(f"place {place} has not committed")
+    return earlier, later
+
+
+def commit_chain(earlier: bytes, links: Iterable[bytes]) -> bytes:
+    """The word a market stores of a round's commits: `earlier` with `links` appended; 32 zero bytes for none."""
+    for link in links:
+        earlier = keccak256(earlier + link)
+    return earlier
+
+
 def evidence_root(per_lane: Iterable[bytes]) -> bytes:
     """One hash over the lanes' evidences (P9.5), each the SHA-256 of a lane's per-row predictions."""
     return sha256(b"".join(per_lane)).digest()

@@ -85,7 +85,8 @@ class Delivering:
             return mine
         log.warning("job %s: answering a demand on chain with %d letters", job.id, len(letters))
         intent = f"answer:{job.id}:{job.state.name}:{job.round}"
-        self._tools.outbox.send(intent, "answer", job.id, view.lane, encode_answer(letters), urgency=Urgency.SUBMIT)
+        answer = (job.terms.as_tuple(), view.lane, encode_answer(letters))
+        self._tools.outbox.send(intent, "answer", *answer, urgency=Urgency.SUBMIT)
         return mine
 
     def _owed(self, view: View, mine: Record) -> list[Letter] | None:

@@ -75,7 +75,7 @@ class Making:
     def demand_keys(self, view: View, mine: Record) -> Record:
         """P4.5: unanswered, the bond goes to who demanded."""
         log.warning("job %s: no training keys yet, demanding them on chain", view.job.id)
-        self._tools.outbox.send(f"demand:{view.job.id}:keys", "demand", view.job.id, REQUESTER, 0)
+        self._tools.outbox.send(f"demand:{view.job.id}:keys", "demand", view.job.terms.as_tuple(), REQUESTER, 0)
         return self._tools.records.keep(mine.but(demanded=True))
 
     def _split(self, view: View) -> Split:

@@ -89,7 +89,8 @@ def appeal(args: argparse.Namespace) -> int:
             emit(args, {"job": job, "round": round_, "bond": amount(bond)})
             return 0
         confirm(f"appeal with a bond of {format_tokens(bond)} tokens?", yes=args.yes)
-        receipt = purse.outbox.send(f"appeal:{job}:{round_}", "appeal", job, NO_PLACE, wait=True)
+        terms = purse.chain.terms(job).as_tuple()
+        receipt = purse.outbox.send(f"appeal:{job}:{round_}", "appeal", terms, NO_PLACE, wait=True)
     emit(args, {"job": job, "round": round_, "bond": amount(bond), "tx": receipt.hash}, f"appealed  tx {receipt.hash}")
     return 0
 
@@ -104,4 +105,4 @@ def _price_of_appeal(chain: Chain, job: JobId) -> tuple[int, Wei]:
     scores = ", ".join(map(describe_score, unpack_vote(view.result, view.lanes)))
     say(f"standing result of round {view.round}: {scores}")
     accepted = Wei(sum(lane.price for lane in chain.lanes(job, view.lanes)))
-    return view.round + 1, appeal_bond(view.round + 1, view.committee, view.fee, accepted)
+    return view.round + 1, appeal_bond(view.round + 1, view.committee, chain.terms(job).fee, accepted)

@@ -214,11 +214,11 @@ class Client:
 
     def cancel(self, job: JobState) -> Receipt:
         """Take an open job back, whole."""
-        return self.outbox.send(f"cancel:{job.id}", "cancel", job.id, wait=True)
+        return self.outbox.send(f"cancel:{job.id}", "cancel", job.terms.as_tuple(), wait=True)
 
     def appeal(self, job: JobState) -> Receipt:
         """Ask for a bigger committee, with a bond out of the free balance (P3.6)."""
-        return self.outbox.send(f"appeal:{job.id}:{job.round}", "appeal", job.id, 0, wait=True)
+        return self.outbox.send(f"appeal:{job.id}:{job.round}", "appeal", job.terms.as_tuple(), 0, wait=True)
 
     # -------------------------------------------------------------------------------------------------- duties
 

@@ -231,13 +231,13 @@ class Keeper:
                 self._hand_over(job, letter, letter_name("held_out_keys", provider), fallback=False)
             case Answer():
                 intent = f"answer:{job.id}:{job.state.name}:{job.round}"
-                self._send(intent, "answer", job.id, REQUESTER, encode_answer(self._owed(job)))
+                self._send(intent, "answer", job.terms.as_tuple(), REQUESTER, encode_answer(self._owed(job)))
             case DemandHalf(lane):
-                self._send(f"demand:{job.id}:{job.round}:{lane}", "demand", job.id, lane, 0)
+                self._send(f"demand:{job.id}:{job.round}:{lane}", "demand", job.terms.as_tuple(), lane, 0)
             case Fetch(lane):
                 self._fetch(job, lane)
             case Move(function):
-                argument = job.terms.as_tuple() if function == "settle" else job.id
+                argument = job.id if function == "close" else job.terms.as_tuple()
                 self._send(f"{function}:{job.id}:{job.deadline}", function, argument)
 
     def _send(self, intent: str, function: str, *args: Any) -> None:

@@ -83,6 +83,11 @@ class Bytecode:
         data = bytes(self._evm.message_call(DEPLOYER, self.address, calldata, is_static=True))
         return [int.from_bytes(data[i : i + 32], "big") for i in range(0, len(data), 32)]
 
+    def held_for(self, terms: JobTerms) -> int:
+        """All money the job of these terms holds (P1.4)."""
+        calldata = self.market.encode("heldFor", (terms.as_tuple(),))
+        return int.from_bytes(self._evm.message_call(DEPLOYER, self.address, calldata, is_static=True), "big")
+
     def block_hash(self, number: int) -> bytes:
         return bytes(self._evm.block_hash(number))
 

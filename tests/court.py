@@ -98,12 +98,12 @@ class Court:
     def disputed_case(self, training_secret: Callable[[Case], bytes]) -> Case:
         """The provider demands its training keys, is answered with `training_secret`, and denies having got them."""
         case = self._accepted(b"")
-        self.call(self.provider, "demand", case.id, REQUESTER, 0)
+        self.call(self.provider, "demand", case.terms.as_tuple(), REQUESTER, 0)
         context = envelope_context(case.bytes, Kind.TRAINING_KEYS, self.requester.address, self.provider.address)
         envelope = make_envelope(self.training_seed(case), self.provider.wrap_public, training_secret(case), context)
         body = {"envelope": hexed(envelope)}
         letter = Letter(case.id, Kind.TRAINING_KEYS, self.requester.address, self.provider.address, body)
-        self.call(self.requester, "answer", case.id, REQUESTER, encode_answer([letter]))
+        self.call(self.requester, "answer", case.terms.as_tuple(), REQUESTER, encode_answer([letter]))
         self.call(self.provider, "submit", case.id, 0, NO_KEYS)
         self.devnet.mine(SEED_DELAY + self.network.confirmations)
         return case

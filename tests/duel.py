@@ -74,8 +74,10 @@ class Duel:
         for seat in range(self.rules.totals["seat_count"]):
             self._compare_seat(seat)
         totals = self.rules.totals
-        read = {"burned": "burned", "locked": "locked", "seat_count": "seatCount", "live": "liveSeats"}
-        assert totals == {name: self.bytecode.words(view)[0] for name, view in read.items()}
+        read = {"burned": "burned", "seat_count": "seatCount", "live": "liveSeats"}
+        assert {name: totals[name] for name in read} == {
+            name: self.bytecode.words(view)[0] for name, view in read.items()
+        }
         jobs, stakes = (sum(job.locked for job in self.rules.jobs.values()), sum(s.stake for s in self._seats()))
         assert totals["locked"] == jobs + stakes
         assert self.bytecode.balance() == sum(self.rules.free.values()) + totals["locked"] + totals["burned"]
@@ -104,9 +106,10 @@ class Duel:
     def _compare_job(self, id_: JobId) -> None:
         job = self.rules.jobs[id_]
         assert job.sums, "P1.4"
+        assert job.locked == self.bytecode.held_for(job.terms)
         ours, theirs = _record_of(job), self.bytecode.words("getJob", id_)
         if job.final:  # what led there is of no use any more
-            ended = [RECORD.index(name) for name in ("state", "outcome", "requester", "locked")]
+            ended = [RECORD.index(name) for name in ("state", "outcome")]
             assert [ours[i] for i in ended] == [theirs[i] for i in ended]
         else:
             assert dict(zip(RECORD, ours, strict=True)) == dict(zip(RECORD, theirs, strict=True))
@@ -128,8 +131,8 @@ class Duel:
 
 
 RECORD = (
-    *("state", "outcome", "requester", "lanes", "committee", "round", "deadline", "stageStart", "acceptBlock"),
-    *("seedBlock", "seatCount", "fee", "locked", "submitted", "missing", "demanded", "pending", "demanders", "result"),
+    *("state", "outcome", "lanes", "committee", "round", "deadline", "stageStart", "acceptBlock"),
+    *("seedBlock", "seatCount", "submitted", "missing", "demanded", "pending", "demanders", "result"),
 )
 """What `getJob` returns, in its order."""
 
@@ -141,17 +144,14 @@ def _record_of(job: JobState) -> list[int]:
     return [
         job.state,
         job.outcome,
-        int(job.terms.requester, 16),
         len(job.lanes) or job.terms.lanes,
         job.terms.committee,
         job.round,
         job.deadline,
-        stage_start(job),
+        stage_start(job) if job.round else 0,
         job.accept_block or 0,
         job.rounds[-1].seed_block if job.round else 0,
         job.seat_count,
-        job.terms.fee,
-        job.locked,
         *map(_mask, (job.submitted, job.missing | job.half_withheld, job.demanded, job.pending, job.demanders)),
         int.from_bytes(result, "big"),
     ]

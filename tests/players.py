@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State
-from heldout.market.messages import BAD, MISSING, NO_DATA, NO_KEYS, Bid, commit_hash, pack_vote
+from heldout.market.messages import BAD, MISSING, NO_DATA, NO_KEYS, Bid, beside, commit_hash, pack_vote
 from heldout.market.money import ONE_TOKEN, BasisPoints, Ppm, Wei
 from heldout.market.settlement import NOBODY
 from heldout.market.signatures import checksummed
@@ -230,7 +230,8 @@ class Town:
             if rng.random() < silent:
                 continue
             vote = self.ballots[job.id, job.round, place] if rng.random() < 0.97 else bytes(32)
-            self.duel(STRANGER, "reveal", job.id, place, vote, EVIDENCE, SALT)
+            others = beside(job.rounds[-1].commits.items(), place)
+            self.duel(STRANGER, "reveal", job.id, place, vote, EVIDENCE, SALT, *others)
 
     def _challenge(self, rng: Random, job: JobState) -> None:
         if rng.random() < 0.45:
@@ -351,20 +352,17 @@ class Town:
         job = self.rules.jobs.get(id_)
         sender, place = self.someone(rng, job)
         calls: list[tuple[str, tuple[object, ...]]] = [
-            ("cancel", (id_,)),
-            ("expire", (id_,)),
             ("submit", (id_, rng.randrange(4), rng.choice([WORD, NO_KEYS]))),
             ("close", (id_,)),
             ("pin", (id_,)),
             ("commit", (id_, place, WORD)),
-            ("reveal", (id_, place, bytes(32), EVIDENCE, SALT)),
-            ("appeal", (id_, place)),
-            ("demand", (id_, rng.choice([0, 1, REQUESTER, 9]), place)),
-            ("answer", (id_, rng.choice([0, 1, REQUESTER, 9]), b"")),
+            ("reveal", (id_, place, bytes(32), EVIDENCE, SALT, bytes(32), [WORD])),
             ("announce", (b"hello",)),
         ]
         if job is not None:
-            calls.append(("settle", (job.terms,)))
+            party = rng.choice([0, 1, REQUESTER, 9])
+            calls += [("settle", (job.terms,)), ("cancel", (id_,)), ("expire", (id_,)), ("appeal", (id_, place))]
+            calls += [("demand", (id_, party, place)), ("answer", (id_, party, b""))]
         if job is not None and job.round and not job.final:
             self._await_seed(job)
         function, args = rng.choice(calls)

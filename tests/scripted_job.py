@@ -21,7 +21,7 @@ from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.manifest import Manifest, Resources, TaskFile
-from heldout.market.messages import Kind, Letter, bid_of, commit_hash, hexed, pack_vote
+from heldout.market.messages import Kind, Letter, beside, bid_of, commit_hash, hexed, pack_vote
 from heldout.market.money import ONE_TOKEN, Ppm, Wei
 from heldout.market.sealing import encode_leaves, envelope_context, make_envelope, pad_shard, seal_shard, shard_key
 from heldout.market.split import SEED_DELAY, Split, draw_split
@@ -143,7 +143,8 @@ class ScriptedJob:
             )
             self.seat(seat).send("commit", self.id, place, hash_)
         for place in range(len(seats)):
-            self.requester.send("reveal", self.id, place, vote, evidence, salt)
+            commits = self.chain.commits(self.id, self.chain.job(self.id), self.chain.head())
+            self.requester.send("reveal", self.id, place, vote, evidence, salt, *beside(commits, place))
 
     def drawn(self) -> tuple[int, ...]:
         """This round's seats, once their seed block is mined."""

@@ -162,7 +162,11 @@ def snapshots(output: Output) -> dict[Path, str]:
     market = output[SOURCES["Market"]]["Market"]
     code = {name: output[SOURCES[name]][name]["evm"]["deployedBytecode"]["object"] for name in DEPLOYED}
     sizes = [f"{name}: {len(each) // 2} of 24576 bytes" for name, each in code.items()]
-    texts = {"abi": sorted(map(signature, interface(output))), "storage": storage(market["storageLayout"]), "sizes": sizes}
+    texts = {
+        "abi": sorted(map(signature, interface(output))),
+        "storage": storage(market["storageLayout"]),
+        "sizes": sizes,
+    }
     return {SNAPSHOTS / f"{name}.txt": "\n".join(lines) + "\n" for name, lines in texts.items()}
 
 

@@ -21,7 +21,7 @@ from heldout.market.daemon import Isolation
 from heldout.market.errors import InsufficientFunds, Reverted
 from heldout.market.failpoint import Reach, unarmed
 from heldout.market.lifecycle import VACANT, State
-from heldout.market.messages import Letter, unpack_vote
+from heldout.market.messages import Letter, beside, unpack_vote
 from heldout.market.terms import Address, JobId, Timestamp
 from heldout.validator.ballots import Ballots
 from heldout.validator.bench import Bench, Sample
@@ -169,12 +169,12 @@ class ValidatorNode:
             case Recover(place, seat):
                 self._recover(sight, place, seat, head)
             case Reveal(place, seat):
-                self._reveal(sight, place, seat)
+                self._reveal(sight, place, seat, head)
             case Forward():
                 self._forward(sight)
             case Demand(party, place):
                 log.info("job %s: demanding what party %d owes", sight.job, party)
-                self._send(sight, f"demand:{party}", "demand", sight.job, party, place)
+                self._send(sight, f"demand:{party}", "demand", sight.terms.as_tuple(), party, place)
             case Pin():
                 self._send(sight, f"pin:{sight.view.seed_block}", "pin", sight.job)
             case Move("close"):
@@ -215,10 +215,11 @@ class ValidatorNode:
         self._send(sight, f"commit:{seat}:{place}", "commit", sight.job, place, ballot.hash, urgency=Urgency.COMMIT)
         self._parts.reach("after_commit")
 
-    def _reveal(self, sight: Sight, place: int, seat: int) -> None:
+    def _reveal(self, sight: Sight, place: int, seat: int, head: Block) -> None:
         ballot = self._parts.ballots.get(self._domain(sight), seat)
         assert ballot is not None, "decide reveals only what the journal holds"
-        opened = (ballot.vote, ballot.evidence, ballot.salt)
+        others = beside(self._parts.chain.commits(sight.job, sight.view, head), place)
+        opened = (ballot.vote, ballot.evidence, ballot.salt, *others)
         self._send(sight, f"reveal:{seat}:{place}", "reveal", sight.job, place, *opened, urgency=Urgency.REVEAL)
         self._parts.reach("after_reveal")
 
@@ -229,7 +230,7 @@ class ValidatorNode:
         if findings is None or self._tried.get(attempt) == findings.lanes:
             return
         self._tried[attempt] = findings.lanes
-        committed = self._parts.chain.vote(sight.job, sight.view.round, place, at=head)
+        committed = dict(self._parts.chain.commits(sight.job, sight.view, head)).get(place, b"")
         if self._parts.ballots.recover(self._domain(sight), seat, findings.lanes, committed):
             log.info("job %s: the lost vote of seat %d was found again", sight.job, seat)
             self._parts.alarm.clear("foreign_commit", job=sight.job)

@@ -79,7 +79,7 @@ abstract contract Demands is IMarketBack, Signatures, Rounds {
         asked.stageEnd = end;
         asked.demanded |= bit;
         asked.pending |= bit;
-        if (party == _REQUESTER) asked.demanders = demander;
+        asked.demanders |= demander;
         _setDeadline(id, job, block.timestamp + terms.releaseWindow);
     }
 

@@ -38,7 +38,7 @@ abstract contract Rounds is Jobs {
     function _forgetDemands(Job storage job) private {
         Asked storage asked = job.asked;
         asked.demanded = asked.noKeys;
-        (asked.pending, asked.halfWithheld, asked.keysWithheld) = (0, 0, 0);
+        (asked.pending, asked.demanders, asked.halfWithheld, asked.keysWithheld) = (0, 0, 0, 0);
     }
 
     function _enterRevealing(bytes32 id, Job storage job) internal {
@@ -94,7 +94,7 @@ abstract contract Rounds is Jobs {
 
     /// @dev A new challenge, in which everybody may demand once again.
     function _enterScored(bytes32 id, Job storage job) private {
-        if (job.wasAsked) (job.asked.demanded, job.asked.pending) = (0, 0);
+        if (job.wasAsked) (job.asked.demanded, job.asked.pending, job.asked.demanders) = (0, 0, 0);
         _enter(id, job, State.Scored, job.challengeWindow);
     }
 

@@ -37,7 +37,6 @@ contract DemandTest is Base {
         skip(1 minutes);
         _answerAs(requester, id, REQUESTER);
         assertEq(market.getJob(id).deadline, vm.getBlockTimestamp() + terms.workWindow);
-        assertEq(market.getJob(id).stageStart, vm.getBlockTimestamp());
         vm.expectRevert(abi.encodeWithSelector(AlreadyDemanded.selector, id, REQUESTER));
         _demandAs(providers[0], id, REQUESTER, 0);
     }

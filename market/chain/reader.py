@@ -138,10 +138,19 @@ class Chain:
     def round(self, job: JobId, round_: int, at: At = None) -> RoundView:
         return RoundView.from_abi(self.call("getRound", job, round_, at=at))
 
+    def held_for(self, terms: JobTerms, at: At = None) -> Wei:
+        """All money the job of these terms holds now (P1.4)."""
+        return Wei(self.call("heldFor", terms.as_tuple(), at=at))
+
     def vote(self, job: JobId, round_: int, place: int, at: At = None) -> bytes:
-        """The commit hash at a place, or its vote once revealed; zero if neither."""
+        """The vote at a place; zero until it is revealed."""
         vote: bytes = self.call("getVote", job, round_, place, at=at)
         return vote
+
+    def commits(self, job: JobId, view: JobView, head: Block) -> list[tuple[int, bytes]]:
+        """Place and hash of every commit of the present round, in the order in which the chain took them."""
+        found = self.events(view.accept_block, head.number, job=job, names=["Committed"])
+        return [(each.args["place"], each.args["hash"]) for each in found if each.args["round"] == view.round]
 
     def committee(self, job: JobId, at: At = None) -> tuple[bytes, tuple[int, ...]]:
         """Seed and drawn seats of the present round, pinned or not. Raises Reverted `SeedNotReady`, `SeedGone`."""

@@ -44,7 +44,6 @@ class JobView:
 
     state: State
     outcome: Outcome
-    requester: Address
     lanes: int
     committee: int
     round: int
@@ -53,8 +52,6 @@ class JobView:
     accept_block: BlockNumber
     seed_block: BlockNumber
     seat_count: int
-    fee: Wei
-    locked: Wei
     submitted: frozenset[int]
     missing: frozenset[int]
     demanded: frozenset[int]
@@ -68,7 +65,6 @@ class JobView:
         return JobView(
             State(raw["state"]),
             Outcome(raw["outcome"]),
-            raw["requester"],
             raw["lanes"],
             raw["committee"],
             raw["round"],
@@ -77,8 +73,6 @@ class JobView:
             raw["acceptBlock"],
             raw["seedBlock"],
             raw["seatCount"],
-            raw["fee"],
-            raw["locked"],
             bits(raw["submitted"]),
             bits(raw["missing"]),
             bits(raw["demanded"]),

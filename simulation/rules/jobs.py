@@ -11,7 +11,6 @@ from heldout.simulation.rules.terms import check_terms, fifth_up
 
 SEATS_PER_PLACE = 8
 """Live seats that a committee of one place needs."""
-MAX_AMOUNT = 2**96 - 1
 
 Verifies = Callable[[Bid, bytes], bool]
 
@@ -46,20 +45,24 @@ class Jobs(Staking):
 
     # --------------------------------------------------------------------------------------- post and accept
 
-    def post(self, sender: Address, terms: JobTerms) -> JobId:
+    def post(self, sender: Address, terms: JobTerms) -> None:
+        job = self._post(sender, terms)
+        self._escrow(job, terms, terms.escrow)
+        self.move(job, State.OPEN, self.now + terms.bidWindow)
+
+    def _post(self, sender: Address, terms: JobTerms) -> JobId:
         job = job_id(terms, self.chain_id, self.address)
         if sender != terms.requester:
             raise Reverted("NotRequester", (sender, terms.requester))
         if job in self.jobs:
             raise Reverted("JobExists", (job,))
         check_terms(terms, self.limits, self.minimum_fee, self.seat_stake)
-        if terms.escrow > MAX_AMOUNT:
-            raise Reverted("SafeCastOverflowedUintDowncast", (96, terms.escrow))
-        self.require_free(sender, terms.escrow)
         self.emit("Posted", job=raw(job), requester=sender, terms=_values(terms))
-        self.lock(job, sender, Purpose.REFUND, terms.escrow)
-        self.move(job, State.OPEN, self.now + terms.bidWindow)
         return job
+
+    def _escrow(self, job: JobId, terms: JobTerms, amount: int) -> None:
+        self.require_free(terms.requester, amount)
+        self.lock(job, terms.requester, Purpose.REFUND, amount)
 
     def lock(self, job: JobId, account: Address, purpose: Purpose, amount: int) -> None:
         self.emit("Locked", **{"job": raw(job), "from": account, "purpose": purpose, "amount": amount})
@@ -69,6 +72,13 @@ class Jobs(Staking):
         if sender != terms.requester:
             raise Reverted("NotRequester", (sender, terms.requester))
         self.require_before(job.deadline)
+        value = self._accept(job, bids, signatures)
+        if unused := terms.lanes * terms.priceCap - value:
+            self.pay(job.id, sender, Purpose.REFUND, unused)
+
+    def _accept(self, job: JobState, bids: Sequence[Bid], signatures: Sequence[bytes]) -> int:
+        """V, the sum of the bids."""
+        terms = job.terms
         if not 1 <= len(bids) <= terms.lanes or len(signatures) != len(bids):
             raise Reverted("WrongBidCount", (len(bids), terms.lanes))
         self._require_enough_seats(terms.committee)
@@ -82,13 +92,14 @@ class Jobs(Staking):
         self._require_covered(terms, value)
         values = [vars(bid) for bid in bids]
         self.emit("Accepted", job=raw(job.id), bids=values, seatCount=self.totals["seat_count"])
-        if unused := terms.lanes * terms.priceCap - value:
-            self.pay(job.id, sender, Purpose.REFUND, unused)
         self.enter(job.id, State.RUNNING)
+        return value
 
     def open(self, sender: Address, terms: JobTerms, bids: Sequence[Bid], signatures: Sequence[bytes]) -> None:
-        self.post(sender, terms)
-        self.accept(sender, terms, bids, signatures)
+        """The bids are escrowed, not the cap."""
+        job = self._post(sender, terms)
+        value = self._accept(self.jobs[job], bids, signatures)
+        self._escrow(job, terms, value + terms.committee * terms.fee + terms.bond)
 
     def _require_enough_seats(self, n: int) -> None:
         least = max(SEATS_PER_PLACE * n, (self.totals["seat_count"] + 3) // 4)
@@ -158,7 +169,6 @@ class Jobs(Staking):
         self.emit("Paid", job=raw(job), to=to, purpose=purpose, amount=amount)
 
     def settled(self, job: JobId, outcome: Outcome, result: bytes) -> None:
-        self.move(job, State.SETTLED, self.now)
         self.emit("Settled", job=raw(job), outcome=outcome, result=result)
 
 

@@ -1,8 +1,11 @@
 """How a committee is drawn, how it votes, and what ends its round (P3, P5.2, P5.3)."""
 
+from itertools import starmap
+from typing import Any
+
 from heldout.market.errors import Reverted
 from heldout.market.lifecycle import REQUESTER, ROUNDS, VACANT, JobState, Round, State
-from heldout.market.messages import NO_DATA, commit_hash, pack_vote, unpack_vote
+from heldout.market.messages import NO_DATA, commit_chain, commit_hash, commit_link, pack_vote, unpack_vote
 from heldout.market.split import SEED_DELAY, draw_committee
 from heldout.market.terms import Address, JobId
 from heldout.market.votes import majority_of, tally
@@ -78,8 +81,12 @@ class Rounds(Jobs):
         if len(round_.commits) + 1 == sum(seat != VACANT for seat in round_.seats):
             self.enter(id_, State.REVEALING)
 
-    def reveal(self, sender: Address, id_: JobId, place: int, vote: bytes, evidence: bytes, salt: bytes) -> None:
-        """The commits' deadline needs no call of its own: whoever reveals first moves the job on."""
+    def reveal(self, sender: Address, id_: JobId, place: int, *shown: Any) -> None:
+        """The commits' deadline needs no call of its own: whoever reveals first moves the job on.
+
+        Shown are vote, evidence and salt, and what `messages.beside` tells of the other commits.
+        """
+        vote, evidence, salt, earlier, later = shown
         job = self.jobs.get(id_)
         if job and job.state is State.COMMITTING and self.now >= job.deadline and self._has_enough_commits(job):
             self.enter(id_, State.REVEALING)
@@ -92,8 +99,10 @@ class Rounds(Jobs):
             raise Reverted("AlreadyRevealed", (id_, job.round, place))
         seat = round_.seats[place]
         opened = commit_hash(self.chain_id, self.address, raw(id_), job.round, seat, vote, evidence, salt)
-        if opened != round_.commits[place]:
-            raise Reverted("WrongReveal", (round_.commits[place], opened))
+        chain = commit_chain(bytes(32), starmap(commit_link, round_.commits.items()))
+        given = commit_chain(earlier, (commit_link(place, opened), *later))
+        if given != chain:
+            raise Reverted("WrongReveal", (chain, given))
         word = _checked(vote, len(job.lanes))
         event = {"job": raw(id_), "seat": seat, "round": job.round, "place": place}
         self.emit("Revealed", **event, vote=word, evidence=evidence)

@@ -7,7 +7,7 @@ from builders import digest
 from court import Case, Court, held_court
 
 from heldout.market.errors import Reverted
-from heldout.market.messages import pack_vote
+from heldout.market.messages import beside, pack_vote
 from heldout.validator.voting import Ballot, Domain
 
 pytestmark = [pytest.mark.attack, pytest.mark.integration]
@@ -35,7 +35,8 @@ def refused(court: Court, who: str, function: str, *args: object) -> str:
 
 
 def reveal(court: Court, case: Case, place: int, opened: Ballot) -> tuple[object, ...]:
-    return ("reveal", case.id, place, opened.vote, opened.evidence, opened.salt)
+    commits = court.chain.commits(case.id, court.chain.job(case.id), court.chain.head())
+    return ("reveal", case.id, place, opened.vote, opened.evidence, opened.salt, *beside(commits, place))
 
 
 def test_a_copied_commit_cannot_be_opened_by_the_copier(court: Court) -> None:

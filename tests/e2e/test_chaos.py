@@ -130,7 +130,7 @@ def check_promises(town: Town, chaos: Chaos, ended: list[JobState]) -> None:
     """P11, clause by clause."""
     for job in ended:
         assert job.money_in == job.money_out, f"(a)\n{town.story(job.id)}"
-        assert town.chain.job(job.id).locked == 0
+        assert town.chain.held_for(job.terms) == 0
     check_ledger(town)
 
     chaos.witness()

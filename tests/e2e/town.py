@@ -29,7 +29,7 @@ from heldout.market.errors import BadInput
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import VACANT, JobState, Outcome, State, fold
 from heldout.market.mail import Mail
-from heldout.market.messages import Bid, bid_letter, commit_hash, pack_vote
+from heldout.market.messages import Bid, beside, bid_letter, commit_hash, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
@@ -292,9 +292,9 @@ class Town:
             outbox.send(f"test-commit:{job}:{view.round}:{place}", "commit", job, place, hash_, wait=True)
             if reveal:
                 self.until_state(job, State.REVEALING, view.round)
-                outbox.send(
-                    f"test-reveal:{job}:{view.round}:{place}", "reveal", job, place, vote, bytes(32), salt, wait=True
-                )
+                others = beside(self.chain.commits(job, view, self.chain.head()), place)
+                opened = (vote, bytes(32), salt, *others)
+                outbox.send(f"test-reveal:{job}:{view.round}:{place}", "reveal", job, place, *opened, wait=True)
         finally:
             journal.close()
 
@@ -362,8 +362,7 @@ def check_ended(town: Town, job: JobState, outcome: Outcome) -> None:
     assert job.final
     assert job.outcome is outcome, town.story(job.id)
     assert job.money_in == job.money_out
-    view = town.chain.job(job.id)
-    assert view.locked == 0
+    assert town.chain.held_for(job.terms) == 0
     check_ledger(town)
 
 

@@ -180,7 +180,7 @@ def test_keys_answered_on_chain_are_as_good_as_a_letter(net: Devnet, job: Script
         job.accept()
         net.warp(150)
         job.until(lambda: REQUESTER in job.state.pending, 30, "the demand")
-        job.requester.send("answer", job.id, REQUESTER, encode_answer([job.training_keys()]))
+        job.requester.send("answer", job.terms.as_tuple(), REQUESTER, encode_answer([job.training_keys()]))
         job.await_state(State.COMMITTING)
     assert job.state.lanes[0].word != NO_KEYS
 
@@ -192,7 +192,7 @@ def test_answered_keys_that_do_not_open_are_submitted_as_no_keys(net: Devnet, jo
         job.accept()
         net.warp(150)
         job.until(lambda: REQUESTER in job.state.pending, 30, "the demand")
-        job.requester.send("answer", job.id, REQUESTER, encode_answer([job.training_keys(spoil=True)]))
+        job.requester.send("answer", job.terms.as_tuple(), REQUESTER, encode_answer([job.training_keys(spoil=True)]))
         job.await_state(State.COMMITTING)
     assert job.state.lanes[0].word == NO_KEYS
 
@@ -209,13 +209,13 @@ def test_demands_of_seats_and_requester_are_answered_on_chain(net: Devnet, job: 
         job.drawn()
         job.requester.send("pin", job.id)
         seat = job.chain.round(job.id, 1).seats[0]
-        job.seat(seat).send("demand", job.id, 0, 0)
+        job.seat(seat).send("demand", job.terms.as_tuple(), 0, 0)
         answers = job.until(lambda: job.state.answers, 30, "the answer")
         hot = {letter.receiver for letter in decode_answer(answers[-1][3])}
         assert job.chain.seat(seat).hot in hot
         job.vote(900_000)
         job.await_state(State.SCORED)
-        job.requester.send("demand", job.id, 0, 0)
+        job.requester.send("demand", job.terms.as_tuple(), 0, 0)
         answers = job.until(lambda: job.state.answers[1:], 30, "half b on chain")
         (half,) = decode_answer(answers[0][3])
         assert open_as_requester(job, submission, half, address)

@@ -108,8 +108,8 @@ def test_a_job_is_found_with_the_chain_alone(devnet: Devnet) -> None:
     job = post(devnet, terms)
     chain = devnet.chain()
     view = chain.job(job)
-    assert (view.state, view.outcome, view.requester, view.lanes) == (State.OPEN, Outcome.NONE, terms.requester, 2)
-    assert (view.committee, view.fee, view.locked) == (3, terms.fee, terms.escrow)
+    assert (view.state, view.outcome, view.lanes, view.committee) == (State.OPEN, Outcome.NONE, 2, 3)
+    assert chain.held_for(terms) == terms.escrow
     assert chain.terms(job) == terms
     state = fold(chain.events(0, chain.head().number))[job]
     assert (state.terms, state.deadline, state.money_in) == (terms, view.deadline, terms.escrow)

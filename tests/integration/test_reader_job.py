@@ -16,7 +16,7 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.signatures import sign_digest
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import VACANT, JobState, Outcome, State, fold
-from heldout.market.messages import Bid, commit_hash, pack_vote
+from heldout.market.messages import Bid, beside, commit_hash, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei, payout_down
 from heldout.market.split import SEED_DELAY, draw_committee, round_size
 from heldout.market.terms import BlockNumber, JobId, job_id, keccak256
@@ -69,7 +69,7 @@ class Court:
         told, view = self.told, self.chain.job(self.job)
         assert (told.state, told.outcome, told.round) == (view.state, view.outcome, view.round)
         assert told.final or told.deadline == view.deadline  # a final job's event says when it was settled
-        assert told.money_in - told.money_out == view.locked
+        assert told.money_in - told.money_out == self.chain.held_for(told.terms)
         assert (told.accept_block or 0) == view.accept_block
         for index, lane in enumerate(told.lanes):
             stored = self.chain.lane(self.job, index)
@@ -127,10 +127,12 @@ def voting(court: Court, seats: tuple[int, ...]) -> Iterator[None]:
         who = f"validator-{seat // 3}"
         hash_ = commit_hash(network.chain_id, network.market, court.raw, 1, seat, vote, evidence, salt)
         court.send(who, "commit", court.job, place, hash_)
-        assert court.chain.vote(court.job, 1, place) == hash_
+    view = court.chain.job(court.job)
+    commits = court.chain.commits(court.job, view, court.chain.head())
+    assert [place for place, _ in commits] == list(range(len(seats)))
     yield
     for place in range(len(seats)):
-        court.send("requester", "reveal", court.job, place, vote, evidence, salt)
+        court.send("requester", "reveal", court.job, place, vote, evidence, salt, *beside(commits, place))
         assert court.chain.vote(court.job, 1, place) == vote
 
 

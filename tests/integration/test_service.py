@@ -265,7 +265,7 @@ def test_a_stream_tells_what_happens_once_it_is_deep_enough(town: Town, job: Scr
     job.net.mine(5)
     town.until_indexed()
     last = town.get(f"/jobs/{job.id}/events")["events"][-1]["id"]
-    job.requester.send("cancel", job.id)
+    job.requester.send("cancel", job.terms.as_tuple())
     town.until_indexed()
     names = {event["name"] for event in town.get(f"/jobs/{job.id}/events", params={"after": last})["events"]}
     assert "Settled" in names
@@ -317,7 +317,7 @@ def test_a_service_killed_at_any_moment_goes_on_where_it_was(town: Town, job: Sc
 def test_what_a_reorg_took_back_is_not_in_the_index(town: Town, job: ScriptedJob) -> None:
     """Threat 26."""
     job.net.mine(3)
-    job.requester.send("cancel", job.id)
+    job.requester.send("cancel", job.terms.as_tuple())
     town.until_indexed()
     assert town.get(f"/jobs/{job.id}")["state"] == "settled"
     town.net.anvil.reorg(2)

@@ -101,7 +101,7 @@ def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path) -> None
         court.devnet.warp(WINDOW // 3 + 10)
         node.until(case, lambda job: job.demanded)
         letter = court.letter(case, Kind.HELD_OUT_KEYS, court.requester, court.held_out_keys(case))
-        court.call(court.requester, "answer", case.id, REQUESTER, encode_answer([letter]))
+        court.call(court.requester, "answer", case.terms.as_tuple(), REQUESTER, encode_answer([letter]))
         job = node.until(case, lambda job: job.state >= State.SCORED)
     assert job.standing == (PERFECT,)
 
@@ -124,7 +124,7 @@ def test_a_requester_that_answered_with_other_keys_has_not_delivered(court: Cour
         court.devnet.warp(WINDOW // 3 + 10)
         node.until(case, lambda job: job.demanded - {0})
         letter = court.letter(case, Kind.HELD_OUT_KEYS, court.requester, secret)
-        court.call(court.requester, "answer", case.id, REQUESTER, encode_answer([letter]))
+        court.call(court.requester, "answer", case.terms.as_tuple(), REQUESTER, encode_answer([letter]))
         court.devnet.warp(WINDOW * 2 // 3 + 10)
         job = node.settle(case)
     assert job.lanes[0].score == NO_DATA and job.lanes[0].payout == job.lanes[0].price and job.sums
@@ -173,7 +173,7 @@ def test_an_appeal_is_judged_by_the_bigger_committee(court: Court, tmp_path: Pat
     case = delivered(court)
     with working(court, tmp_path) as node:
         node.until(case, lambda job: job.state is State.SCORED)
-        court.call(court.requester, "appeal", case.id, 0)
+        court.call(court.requester, "appeal", case.terms.as_tuple(), 0)
         job = node.until(case, lambda job: job.round == 2 and job.state is State.SCORED)
         assert len(job.rounds[1].votes) == 7 and job.standing == (PERFECT,)
         job = node.settle(case)

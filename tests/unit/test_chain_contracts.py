@@ -108,7 +108,6 @@ def test_a_job_is_read_field_by_field() -> None:
     values = [
         3,
         0,
-        ADDRESS,
         2,
         3,
         1,
@@ -117,8 +116,6 @@ def test_a_job_is_read_field_by_field() -> None:
         5,
         7,
         24,
-        10**18,
-        10**20,
         0b11,
         0,
         1 << REQUESTER,
@@ -128,9 +125,9 @@ def test_a_job_is_read_field_by_field() -> None:
     ]
     data = encode_arguments({"name": "getJob", "inputs": [item]}, [values])
     view = JobView.from_abi(Contract("IMarket", ADDRESS).decode("getJob", data))
-    assert (view.state, view.outcome, view.requester) == (State.COMMITTING, Outcome.NONE, ADDRESS)
+    assert (view.state, view.outcome) == (State.COMMITTING, Outcome.NONE)
     assert (view.lanes, view.committee, view.round, view.deadline, view.stage_start) == (2, 3, 1, 1000, 900)
-    assert (view.accept_block, view.seed_block, view.seat_count, view.fee, view.locked) == (5, 7, 24, 10**18, 10**20)
+    assert (view.accept_block, view.seed_block, view.seat_count) == (5, 7, 24)
     assert (view.submitted, view.missing, view.demanded, view.pending) == ({0, 1}, set(), {REQUESTER}, {REQUESTER})
     assert (view.demanders, view.result) == ({0}, bytes(32))
 

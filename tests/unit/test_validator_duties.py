@@ -46,7 +46,6 @@ def job(**changes: Any) -> JobView:
     usual = JobView(
         state=State.COMMITTING,
         outcome=Outcome.NONE,
-        requester=REQUESTER,
         lanes=2,
         committee=3,
         round=1,
@@ -55,8 +54,6 @@ def job(**changes: Any) -> JobView:
         accept_block=BlockNumber(20),
         seed_block=BlockNumber(SEED_BLOCK),
         seat_count=24,
-        fee=TERMS.fee,
-        locked=TERMS.fee,
         submitted=frozenset({0, 1}),
         missing=frozenset(),
         demanded=frozenset(),
