@@ -1,31 +1,28 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {IMarketFront} from "./interfaces/IMarketFront.sol";
 import {Messages} from "./libraries/Messages.sol";
 import {Terms} from "./libraries/Terms.sol";
+import {Relay} from "./Relay.sol";
 import {Resolution} from "./Resolution.sol";
 import {Rounds} from "./Rounds.sol";
 import {Rules} from "./Rules.sol";
 import {Seats} from "./Seats.sol";
-import {Settlement} from "./Settlement.sol";
 import {Signatures} from "./Signatures.sol";
-import {Voting} from "./Voting.sol";
 
 /// @title Market: the only contract that holds money
 /// @notice No owner, no upgrade, no pause (P1.2). The interface says what every function does.
-/// @dev Read on in the order of a job's life: Ledger, Seats, Jobs (storage), here, Rounds, Voting, Settlement; then Resolution,
+/// @dev Read on in the order of a job's life: Ledger, Seats, Jobs (storage), here, Rounds, Voting, Settlement, Relay; then Resolution,
 /// which has the code of the calls that few jobs need.
-contract Market is Signatures, Rules, Voting, Settlement {
+contract Market is Signatures, Rules, Relay {
     address private immutable _RESOLUTION;
 
     /// @param token_ a plain ERC-20 (P1.2)
     /// @param seatStake_ S, @param minimumFee_ least f; a fee must fit between it and S/32
     /// @param beacon_ source of seeds, or zero for the chain's own block hashes
     constructor(address token_, uint96 seatStake_, uint96 minimumFee_, address beacon_, Limits memory limits_)
-        EIP712("Heldout", "1")
         Rules(seatStake_, minimumFee_, limits_)
         Seats(seatStake_, _exitDelayOf(limits_))
         Rounds(beacon_)

@@ -5,20 +5,12 @@ import {Committee} from "./libraries/Committee.sol";
 import {Payout} from "./libraries/Payout.sol";
 import {Votes} from "./libraries/Votes.sol";
 import {Ballots} from "./Ballots.sol";
+import {Payments} from "./Payments.sol";
 
 /// @title Settlement: everything a job holds goes where it belongs, in one call without an external one (P3.4)
 /// @dev Order: slashes come in; then fees, appeals, lanes go out; what is left is the requester's. So the sum is right by
 /// construction, and an amount too great would revert instead of reaching into other jobs.
-abstract contract Settlement is Ballots {
-    /// @dev What is still to be given away.
-    struct Pot {
-        bytes32 job;
-        uint256 left; // all money of the job that is not paid yet; the next three are parts of it
-        uint256 slashed; // pays appellants once over and later rounds' fees; the rest is burned
-        uint256 withheld; // round 1's fees; pays later rounds after the slashes; the rest is the requester's
-        uint256 bond; // of the requester
-    }
-
+abstract contract Settlement is Ballots, Payments {
     /// @dev What the votes decided; lanes that nobody measured have no bits in `comparable`.
     struct Verdict {
         uint256 round; // the deciding one, 0 if none
@@ -279,45 +271,14 @@ abstract contract Settlement is Ballots {
 
         emit LaneSettled(pot.job, lane, provider, score, payout);
         _closeLane(stored, score, payout != 0);
-        if (payout != 0) _emitArtifact(pot.job, terms, lane, provider, stored.word, score);
+        bool isMeasured = score <= Votes.MAX_SCORE;
+        if (payout != 0) _emitArtifact(pot.job, terms, lane, Made(provider, stored.word, score, isMeasured));
     }
 
     /// @dev NO_DATA is the requester's doing: the whole bid.
     function _payoutOf(JobTerms calldata terms, uint96 price, uint32 score) private pure returns (uint256) {
         if (score == Votes.NO_DATA) return price;
         return Payout.ofScoreDown(price, terms.floor, terms.target, terms.floorPay, score);
-    }
-
-    function _payWithRoyalties(Pot memory pot, JobTerms calldata terms, address provider, uint256 payout) private {
-        uint256 net = payout;
-        for (uint256 i; i < terms.parents.length; ++i) {
-            uint256 royalty = Payout.royaltyDown(payout, terms.parents[i].bps);
-            net -= royalty;
-            _pay(pot, terms.parents[i].payee, Purpose.Royalty, royalty);
-        }
-        _pay(pot, provider, Purpose.Payout, net);
-    }
-
-    /// @dev What is left of a lane when nobody owes anybody for it any more (P7.2). See Lane.
-    function _closeLane(Lane storage stored, uint32 score, bool isPaid) internal {
-        stored.price = uint96(score) | uint96(isPaid ? 1 << 32 : 0);
-    }
-
-    function _emitArtifact(bytes32 id, JobTerms calldata terms, uint8 lane, address maker, bytes32 word, uint32 score)
-        private
-    {
-        emit Artifact({
-            artifact: keccak256(abi.encode(id, lane)),
-            job: id,
-            maker: maker,
-            owner: terms.requester,
-            lane: lane,
-            word: word,
-            taskHash: terms.taskHash,
-            dataRoot: terms.dataRoot,
-            score: score,
-            measured: score <= Votes.MAX_SCORE
-        });
     }
 
     /// @dev Everybody gets back what they put in, but who never submitted (P3.2). Withheld training keys cost the bond, in
@@ -336,22 +297,6 @@ abstract contract Settlement is Ballots {
                 _pay(pot, provider, Purpose.Bond, share);
             }
         }
-    }
-
-    /* ------------------------------------------------------------------- money */
-
-    function _pay(Pot memory pot, address to, Purpose purpose, uint256 amount) private {
-        if (amount == 0) return;
-        pot.left -= amount;
-        _credit(to, amount);
-        emit Paid(pot.job, to, purpose, amount);
-    }
-
-    function _burn(Pot memory pot, uint256 amount) private {
-        if (amount == 0) return;
-        pot.left -= amount;
-        _burned += amount;
-        emit Paid(pot.job, address(0), Purpose.Burned, amount);
     }
 
     function _min(uint256 a, uint256 b) private pure returns (uint256) {

@@ -43,7 +43,7 @@ abstract contract Views is IMarketBack, Signatures, Rules, Rounds, Ballots {
 
     /// @inheritdoc IMarketBack
     function hashBid(Bid calldata bid) external view returns (bytes32 digest) {
-        return _hashTypedDataV4(Messages.hash(bid));
+        return _typed(Messages.hash(bid));
     }
 
     /// @inheritdoc IMarketBack

@@ -192,7 +192,7 @@ def test_a_demand_is_answered_on_chain_by_the_next_cycle(
     job = post(client, folder)
     keeper = client.keeper(Alarm(), policy=NOW, only=[job])
     state = accepted(town, client, keeper, provider, job)
-    provider.outbox.send(f"demand:{job}", "demand", job, REQUESTER, 0, wait=True)
+    provider.outbox.send(f"demand:{job}", "demand", state.terms.as_tuple(), REQUESTER, 0, wait=True)
     assert REQUESTER in client.job(job).pending
     step(client, keeper)
     answered = client.job(job)

@@ -92,6 +92,22 @@ interface IMarketBase {
         uint256 nonce; // unordered; `cancelBid` spends it
     }
 
+    /// @notice One commit, opened (P3.5).
+    struct Opening {
+        uint8 place;
+        bytes32 vote;
+        bytes32 evidence;
+        bytes32 salt;
+    }
+
+    /// @notice A lane as requester and providers agree that it ends (P6.1).
+    struct AgreedLane {
+        address provider;
+        bytes32 word; // of what was delivered (P4.4); zero if nothing was
+        uint32 score; // what they say it is worth: no committee measured it
+        uint256 payout; // to the provider, royalties included
+    }
+
     struct Window {
         uint32 least;
         uint32 greatest;
@@ -229,6 +245,7 @@ interface IMarketBase {
     error BidAboveCap(uint96 price, uint96 cap);
     error BadSignature(address signer);
     error DuplicateProvider(address provider);
+    error NotAll(uint256 given, uint256 needed); // a batch or a set of signatures is whole or nothing
     error StakeTooSmall(uint256 value, uint256 greatest); // V <= S * (n+1) / 4
     error BondTooSmall(uint256 bond, uint256 least);
     error TooFewSeats(uint256 live, uint256 least);

@@ -43,6 +43,16 @@ interface IMarketFront is IMarketBase {
         bytes32 before,
         bytes32[] calldata later
     ) external;
+    /// @notice Anyone: the commits of all drawn seats in one call, before anybody committed alone (P6.1).
+    /// @param hashes by place
+    /// @param signatures by place, of the EIP-712 message ScoreCommit by the seat's hot key or ERC-1271 wallet
+    function commitAll(bytes32 job, bytes32[] calldata hashes, bytes[] calldata signatures) external;
+    /// @notice Anyone who knows the salts: opens all commits that were made, in their order, before anybody opened one alone.
+    function revealAll(bytes32 job, Opening[] calldata openings) external;
+    /// @notice Anyone: as `revealAll` if there are `openings`; then, since nobody will appeal, `settle` at once (P6.1).
+    /// @param signatures of the EIP-712 message Waiver by the requester, then by every lane's provider
+    /// @dev Warning: who signs a waiver gives up its own appeals and demands, and those of the seats.
+    function conclude(JobTerms calldata terms, Opening[] calldata openings, bytes[] calldata signatures) external;
     /// @notice Anyone, from the deadline of Scored on: pays everybody, whatever the outcome (P3.3, P3.4). No external call.
     function settle(JobTerms calldata terms) external;
 }
