@@ -4,8 +4,6 @@ pragma solidity 0.8.37;
 import {IMarket} from "./interfaces/IMarket.sol";
 import {IMarketBase} from "./interfaces/IMarketBase.sol";
 import {IValueChain} from "./interfaces/IValueChain.sol";
-import {Payout} from "./libraries/Payout.sol";
-import {Votes} from "./libraries/Votes.sol";
 
 /// @title ValueChain: a registry of what settled jobs made (P7.2)
 /// @notice No owner, no upgrade, no money. The interface says what every function does.
@@ -37,18 +35,15 @@ contract ValueChain is IValueChain {
     }
 
     /// @inheritdoc IValueChain
-    function claim(IMarketBase.JobTerms calldata terms, uint8 lane, Preimage calldata preimage)
-        external
-        returns (bytes32 artifact)
-    {
-        bytes32 job = _MARKET.hashTerms(terms);
+    function claim(bytes32 job, uint8 lane, Preimage calldata preimage) external returns (bytes32 artifact) {
         artifact = keccak256(abi.encode(job, lane));
         Entry storage entry = _entries[artifact];
         if (entry.owner != address(0)) revert AlreadyClaimed(artifact, entry.owner);
-        (address maker, uint32 score, IMarketBase.Outcome outcome) = _requireMade(job, terms, lane, preimage);
+        (address maker, uint32 score, IMarketBase.Outcome outcome) = _requireMade(job, lane, preimage);
+        address owner = _MARKET.getJob(job).requester;
 
-        (entry.owner, entry.weightsHash) = (terms.requester, preimage.weightsHash);
-        emit Claimed(artifact, job, terms.requester, lane, maker, preimage.weightsHash, score, outcome);
+        (entry.owner, entry.weightsHash) = (owner, preimage.weightsHash);
+        emit Claimed(artifact, job, owner, lane, maker, preimage.weightsHash, score, outcome);
     }
 
     /// @inheritdoc IValueChain
@@ -76,28 +71,18 @@ contract ValueChain is IValueChain {
         emit RoyaltySuggested(artifact, msg.sender, bps);
     }
 
-    /// @dev That the lane's weights exist, were paid for, and are those of the preimage.
-    function _requireMade(bytes32 job, IMarketBase.JobTerms calldata terms, uint8 lane, Preimage calldata preimage)
+    /// @dev That the lane was paid for weights, and that the preimage is theirs.
+    function _requireMade(bytes32 job, uint8 lane, Preimage calldata preimage)
         private
         view
         returns (address maker, uint32 score, IMarketBase.Outcome outcome)
     {
-        IMarketBase.JobView memory settled = _MARKET.getJob(job);
-        if (settled.state != IMarketBase.State.Settled) revert NotSettled(job, settled.state);
-        outcome = settled.outcome;
-        // with any other outcome the result word is no result, and a score of 0 may be the best there is
-        bool hasResult = outcome == IMarketBase.Outcome.Measured || outcome == IMarketBase.Outcome.Agreed
-            || outcome == IMarketBase.Outcome.HeldOutKeysWithheld;
-        if (!hasResult || lane >= settled.lanes) revert NotPaid(job, lane);
-
-        uint96 price;
+        IMarketBase.State state;
         bytes32 word;
-        (maker, price, word) = _MARKET.getLane(job, lane);
-        score = Votes.lane(settled.result, lane);
-        uint256 payout = score == Votes.NO_DATA
-            ? price
-            : Payout.ofScoreDown(price, terms.floor, terms.target, terms.floorPay, score);
-        if (payout == 0) revert NotPaid(job, lane);
+        bool paid;
+        (state, outcome, maker, word, score, paid) = _MARKET.settledLane(job, lane);
+        if (state != IMarketBase.State.Settled) revert NotSettled(job, state);
+        if (!paid) revert NotPaid(job, lane);
         bytes32 given = keccak256(abi.encode(job, maker, preimage));
         if (given != word) revert WrongPreimage(word, given);
     }
