@@ -41,6 +41,8 @@ class Adversary:
     """Whether the provider, adversary or not, pays for training."""
     scores = True
     """Whether the adversary's seats do the work of scoring."""
+    is_needless = False
+    """Whether nobody wants the job: it is compared with no job at all, and its model is worth nothing."""
     steals = False
     """Whether a requester keeps the model that its own seat opened, paid or not (P10)."""
 
@@ -159,7 +161,7 @@ class NearZeroPayer(Adversary):
     name = "near-zero payer"
     tries = "a requester whose floor is all it needs and pays nothing"
     roles = frozenset({Role.REQUESTER})
-    model = int(FLOOR)
+    model = FLOOR + 1
 
     def numbers(self, numbers: Numbers) -> Numbers:
         return replace(numbers, floor_pay=0.0)
@@ -198,6 +200,7 @@ class Wash(Adversary):
     tries = "requester and provider are one, to have a model called good by strangers"
     roles = frozenset({Role.REQUESTER, Role.PROVIDER, Role.SEATS})
     trains = False
+    is_needless = True
 
 
 # ---------------------------------------------------------------------------------------- majority of seats
@@ -233,24 +236,19 @@ class BuyerOfFailure(Adversary):
 
 
 class SlashHunter(Adversary):
+    """It appeals only where round 1 holds no seat of its own, which would be wrong as well."""
+
     name = "slash hunter"
-    tries = "a sham job, appealed until its seats are the majority and call the honest ones wrong"
+    tries = "a sham job, appealed in the hope for a majority that calls the seats of round 1 wrong"
     roles = frozenset({Role.REQUESTER, Role.PROVIDER, Role.SEATS})
     trains = False
+    is_needless = True
 
     def vote(self, truth: int, bench: Bench, which: int) -> int | None:
         return WRONG if bench.round > 1 and bench.is_mine else truth
 
     def appeals(self, standing: int, truth: int, bench: Bench) -> bool:
-        return standing == truth and bench.round == 1
-
-
-class PersistentHunter(SlashHunter):
-    name = "slash hunter, to the end"
-    tries = "the same, with a second appeal if the first fails"
-
-    def appeals(self, standing: int, truth: int, bench: Bench) -> bool:
-        return standing == truth
+        return bench.round == 1 and bench.mine == 0
 
 
 ALL: tuple[type[Adversary], ...] = (
@@ -273,5 +271,4 @@ ALL: tuple[type[Adversary], ...] = (
     UnwatchedBuyer,
     BuyerOfFailure,
     SlashHunter,
-    PersistentHunter,
 )

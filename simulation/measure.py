@@ -1,13 +1,16 @@
 """What an adversary gains and what it costs the others: exactly, by samples with real draws, and on the bytecode."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from math import inf
 
-from heldout.market.lifecycle import JobState
-from heldout.simulation.adversaries import Adversary
+from heldout.market.lifecycle import JobState, Purpose
+from heldout.market.votes import majority_of
+from heldout.simulation.adversaries import Absent, Adversary
 from heldout.simulation.bytecode import Bytecode
 from heldout.simulation.chances import Deal, mean_over_deals
-from heldout.simulation.play import Play, Profits
+from heldout.simulation.play import NAMES, Play, Profits
 from heldout.simulation.rules import Market
 from heldout.simulation.scene import (
     CHAIN_ID,
@@ -41,31 +44,47 @@ class Dealt(Market):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Tokens a job, on average, against the same job with honest people in the adversary's roles."""
+    """Tokens a job, on average, against the same job with honest people in the adversary's roles; or against no job at
+    all, if nobody wants the adversary's."""
 
+    makes: float
+    """The adversary, all its roles together."""
     gain: float
-    """Of the adversary, all its roles together."""
+    """What it makes more than honest people, or than nobody, in its place."""
     requester: float
     """What it loses; 0 if it is the adversary. So the next two."""
     provider: float
     honest: float
     """All honest seats together."""
+    slashed: float
+    """Stake of honest seats that was fined."""
+
+    @property
+    def damage(self) -> float:
+        """Stake that honest seats lose for every token that it costs the adversary."""
+        return self.slashed / -self.gain if self.gain < 0 else inf
 
 
 def measured(adversary: Adversary, numbers: Numbers) -> Outcome:
     """The exact mean over all committees."""
-    return _compared(adversary, mean_profits(adversary, numbers), _honest_profits(numbers))
+    instead = dict.fromkeys(NAMES, 0.0) if adversary.is_needless else _honest_profits(numbers)
+    return _compared(adversary, mean_profits(adversary, numbers), instead)
 
 
 def mean_profits(adversary: Adversary, numbers: Numbers) -> Profits:
-    template = _peopled(adversary.numbers(numbers))
+    return mean_over_deals(lambda deal: _dealt(adversary, numbers, deal), numbers.share, numbers.seats)
 
-    def play(deal: Deal) -> Profits:
-        stage = template.copy()
-        stage.deal, stage.served = deal, 0
-        return Play(stage, adversary, numbers, lambda seat: seat < POOL).run()
 
-    return mean_over_deals(play, numbers.share, numbers.seats)
+def _dealt(adversary: Adversary, numbers: Numbers, deal: Deal) -> Profits:
+    return _dealt_play(adversary, numbers, deal).profits
+
+
+def _dealt_play(adversary: Adversary, numbers: Numbers, deal: Deal) -> Play:
+    stage = _peopled(adversary.numbers(numbers)).copy()
+    stage.deal, stage.served = deal, 0
+    play = Play(stage, adversary, numbers, lambda seat: seat < POOL)
+    play.run()
+    return play
 
 
 @lru_cache(maxsize=1024)
@@ -86,18 +105,40 @@ def _compared(adversary: Adversary, profits: Profits, honest: Profits) -> Outcom
     lost = {name: 0.0 if name in mine else honest[name] - profits[name] for name in profits}
     if Role.SEATS not in adversary.roles:  # then all seats are honest
         lost["honest"] += honest["seats"] - profits["seats"]
-    gain = sum(profits[name] - honest[name] for name in mine)
-    return Outcome(gain, lost["requester"], lost["provider"], lost["honest"])
+    makes, instead = (sum(each[name] for name in mine) for each in (profits, honest))
+    return Outcome(makes, makes - instead, lost["requester"], lost["provider"], lost["honest"], profits["slashed"])
+
+
+def fee_after_absences(numbers: Numbers, rounds: int) -> float:
+    """What a seat is paid, in f, after so many rounds in which just too many seats were absent."""
+
+    def deal(size: int) -> int:
+        benches.append(size)
+        return majority_of(size) if len(benches) <= rounds else 0
+
+    benches: list[int] = []
+    play = _dealt_play(Absent(), numbers, deal)
+    fees = [row.amount for row in play.job.money if row.purpose is Purpose.FEE]
+    return fees[-1] / play.terms.fee
 
 
 # ------------------------------------------------------------------------------- real draws, and real bytecode
 
 
-def sampled(adversary: Adversary, numbers: Numbers, jobs: int) -> list[Profits]:
-    """Jobs in one market of `numbers.seats` seats, with the contract's own draws."""
+def sampled(adversary: Adversary, numbers: Numbers, jobs: int) -> list[tuple[Profits, Profits]]:
+    """Jobs in one market of `numbers.seats` seats with the contract's own draws; and beside each the profits that the
+    exact mean counts for committees like these. `numbers` are as the adversary wants them."""
     market = Market(tokens(numbers.stake), MINIMUM_FEE, LIMITS, chain_id=CHAIN_ID, address=MARKET)
     market.fines = numbers.fines
-    return _played(market, adversary, numbers, jobs)
+    pairs = []
+    for play in _played(market, adversary, numbers, jobs):
+        benches = iter(play.benches())
+        pairs.append((play.profits, _dealt(adversary, numbers, partial(_next_of, benches))))
+    return pairs
+
+
+def _next_of(benches: Iterator[int], size: int) -> int:
+    return next(benches)
 
 
 def on_bytecode(adversary: Adversary, numbers: Numbers, jobs: int) -> tuple[list[Profits], list[Profits]]:
@@ -105,10 +146,14 @@ def on_bytecode(adversary: Adversary, numbers: Numbers, jobs: int) -> tuple[list
     bytecode = Bytecode(tokens(numbers.stake), MINIMUM_FEE, LIMITS)
     rules = Market(tokens(numbers.stake), MINIMUM_FEE, LIMITS, chain_id=CHAIN_ID, address=bytecode.address)
     rules.hash_of = bytecode.block_hash
-    return _played(rules, adversary, numbers, jobs), _played(bytecode, adversary, numbers, jobs)
+    ours, theirs = (_played(stage, adversary, numbers, jobs) for stage in (rules, bytecode))
+    return [play.profits for play in ours], [play.profits for play in theirs]
 
 
-def _played(stage: Stage, adversary: Adversary, numbers: Numbers, jobs: int) -> list[Profits]:
+def _played(stage: Stage, adversary: Adversary, numbers: Numbers, jobs: int) -> list[Play]:
     mine = round(numbers.share * numbers.seats)
     settle_people(stage, numbers.seats - mine, mine)
-    return [Play(stage, adversary, numbers, lambda seat: seat < mine, serial).run() for serial in range(1, jobs + 1)]
+    plays = [Play(stage, adversary, numbers, lambda seat: seat < mine, serial) for serial in range(1, jobs + 1)]
+    for play in plays:
+        play.run()
+    return plays

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from heldout.market.lifecycle import REQUESTER as REQUESTER_PARTY
-from heldout.market.lifecycle import ROUNDS, VACANT, JobState, State, lane_pays
+from heldout.market.lifecycle import ROUNDS, VACANT, JobState, Movement, State, lane_pays
 from heldout.market.messages import commit_hash, pack_vote, unpack_vote
 from heldout.market.money import ONE_TOKEN
 from heldout.market.terms import Address, JobId, JobTerms, job_id
@@ -28,7 +28,11 @@ WORD, EVIDENCE, SALT = b"\x01" * 32, bytes(32), b"\x02" * 32
 SEED_BLOCKS = 3
 
 Profits = dict[str, float]
-"""Tokens that each role made in one job, its work paid for; `honest` are the seats that are not the adversary's."""
+"""Tokens that each role made in one job, its work paid for; `honest` are the seats that are not the adversary's. And
+`slashed`: what those were fined, which is part of it."""
+
+_ACCOUNTS = {"requester": REQUESTER, "provider": PROVIDER, "seats": ADVERSARY, "honest": HONEST}
+NAMES = (*_ACCOUNTS, "slashed")
 
 
 @dataclass
@@ -47,14 +51,14 @@ class Play:
         self.id: JobId = job_id(self.terms, CHAIN_ID, self.stage.address)
         self.votes: dict[tuple[int, int], bytes] = {}
         self.scored = {ADVERSARY: 0, HONEST: 0}
+        self.profits: Profits = {}
 
     @property
     def job(self) -> JobState:
         return self.stage.jobs[self.id]
 
     def run(self) -> Profits:
-        accounts = {"requester": REQUESTER, "provider": PROVIDER, "seats": ADVERSARY, "honest": HONEST}
-        before = {name: self.stage.wealth(account) for name, account in accounts.items()}
+        before = {name: self.stage.wealth(account) for name, account in _ACCOUNTS.items()}
         bid, signature = signed_bid(self.terms, self.stage.address)
         self.stage.call(REQUESTER, "open", self.terms, [bid], [signature])
         steps = {
@@ -65,8 +69,17 @@ class Play:
         }
         while not self.job.final:
             steps[self.job.state]()
-        made = {name: (self.stage.wealth(account) - before[name]) / ONE_TOKEN for name, account in accounts.items()}
-        return self._less_work(made)
+        after = {name: self.stage.wealth(account) for name, account in _ACCOUNTS.items()}
+        self.profits = self._less_work({name: (after[name] - before[name]) / ONE_TOKEN for name in _ACCOUNTS})
+        self.profits["slashed"] = sum(row.amount for row in self.job.money if self._is_honest_stake(row)) / ONE_TOKEN
+        return self.profits
+
+    def _is_honest_stake(self, row: Movement) -> bool:
+        return row.purpose is None and not self.is_mine(int(row.account.removeprefix("seat ")))
+
+    def benches(self) -> list[int]:
+        """How many seats of each committee were the adversary's."""
+        return [sum(self.is_mine(seat) for seat in r.seats if seat != VACANT) for r in self.job.rounds if r.seats]
 
     def _less_work(self, made: Profits) -> Profits:
         """Money, and what it does not show: work done, and a model's worth to whoever asked for it."""
@@ -77,7 +90,8 @@ class Play:
         made["honest"] -= self.scored[HONEST] * self.numbers.scoring
         delivered = self.job.lanes[0].payout > 0 and withheld not in ("held-out keys", "half key")
         stolen = self.adversary.steals and self.scored[ADVERSARY] > 0
-        if self.adversary.model >= FLOOR and self.job.lanes[0].word and (delivered or stolen):
+        usable = self.adversary.model >= FLOOR and not self.adversary.is_needless
+        if usable and self.job.lanes[0].word and (delivered or stolen):
             made["requester"] += self.numbers.worth
         return made
 
