@@ -40,7 +40,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Field]]] = {
         "floor": Field(Kind.SCORE, "a lane that does not reach it is not paid"),
         "target": Field(Kind.SCORE, "a lane that reaches it gets its whole bid"),
         "floor_pay": Field(Kind.SHARE, "share of the bid that is paid at the floor", Ppm(MILLION // 2)),
-        "scorer": Field(Kind.CHOICE, "how it is measured, to the bit", "score-v0", choices=("score-v0",)),
+        "scorer": Field(Kind.CHOICE, "how it is measured, to the bit", "score-v1", choices=("score-v1",)),
     },
     "pay": {
         "price": Field(Kind.TOKENS, "the most you pay for one lane, in tokens"),

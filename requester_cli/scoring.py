@@ -12,7 +12,7 @@ from heldout.market.terms import JobTerms
 
 TIMEOUT_S = 3600.0
 _HINTS = {
-    "unsupported_operator": "docs/score-v0.md lists the operators; export with opset 17 or later",
+    "unsupported_operator": "docs/score-v1.md lists the operators; export with opset 17 or later",
     "bad_data": "x and y must be as the graph and the metric need them; look at make_data.py of the template",
     "operation_cap": "fewer held-out rows, or a smaller model",
 }
