@@ -115,7 +115,7 @@ def terms_of(numbers: Numbers, serial: int) -> JobTerms:
         target=TARGET,
         floorPay=Ppm(round(numbers.floor_pay * 1_000_000)),
         metric=1,
-        scorer=scorer_id("score-v0"),
+        scorer=scorer_id("score-v1"),
         operationCap=1,
         shardBytes=1,
         weightsBytes=1,

@@ -62,7 +62,7 @@ def terms_of(requester: Any) -> tuple[Any, ...]:
     """JobTerms, field for field."""
     work = (10**6, 1 << 16, 1 << 20, b"\x0a" * 32, b"\x0b" * 32, 20, 5)
     windows = (3600, 7200, 1800, 3600, 2400, 3000)
-    score = (FLOOR, TARGET, 500_000, 1, web3.keccak(text="score-v0"))
+    score = (FLOOR, TARGET, 500_000, 1, web3.keccak(text="score-v1"))
     money = (3, FEE, BOND, COLLATERAL)
     return (requester.address, b"\x09" * 32, 1, 100 * TOKEN, *score, *work, *money, *windows, SALT, [])
 
