@@ -35,9 +35,10 @@ from heldout.market.keys import KeyRing, open_ring
 from heldout.market.lifecycle import ChainEvent, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter
-from heldout.market.money import Wei
+from heldout.market.money import BasisPoints, Wei
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId
+from heldout.market.valuechain import ValueChain
 from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.dataset import SealedData, seal
 from heldout.requester_cli.duties import Offer, Policy, pays
@@ -271,6 +272,39 @@ class Client:
         if weights is None:
             weights = {lane: self.fetch(job, lane) for lane in range(len(job.lanes)) if pays(job, lane)}
         return verify(self.chain, self.keys, job, weights, getter(self.stores))
+
+    # --------------------------------------------------------------------------------------------- value chain
+
+    def value_chain(self) -> ValueChain:
+        """Every artifact of this market: who asked, who trained, who measured, what it cost and was made of (P7)."""
+        return self.chain.value_chain(self.chain.head().number)
+
+    def claim(self, job: JobState, lane: int) -> Receipt:
+        """Enter what a paid lane made in the registry; its weights are fetched first. The requester owns it."""
+        self.fetch(job, lane)
+        preimage = self._shelf.preimage(job, lane)
+        if preimage is None:
+            raise BadInput(f"the weights of lane {lane} are not here", hint="fetch them", code="not_delivered")
+        hashes = (preimage.weights_hash, preimage.sealed_hash, preimage.half_b_hash, preimage.envelope_hash)
+        return self._register(f"claim:{job.id}:{lane}", "claim", job.id, lane, hashes)
+
+    def offer_artifact(self, artifact: str, to: Address) -> Receipt:
+        """Offer an artifact of yours to somebody, who owns it once they take it."""
+        return self._register(f"offer:{artifact}:{secrets.token_hex(8)}", "offer", artifact, to)
+
+    def take_artifact(self, artifact: str) -> Receipt:
+        """Take what was offered to this address."""
+        return self._register(f"take:{artifact}:{secrets.token_hex(8)}", "take", artifact)
+
+    def suggest_royalty(self, artifact: str, bps: BasisPoints) -> Receipt:
+        """Say what you would like those who build on an artifact of yours to pay. It binds nobody (P7.2)."""
+        return self._register(f"suggest:{artifact}:{secrets.token_hex(8)}", "suggestRoyalty", artifact, bps)
+
+    def _register(self, intent: str, function: str, *args: object) -> Receipt:
+        if self.chain.registry is None:
+            hint = "its operator may add `value_chain` to the network file"
+            raise BadInput("this network names no value chain", hint=hint, code="no_value_chain")
+        return self.outbox.send(intent, function, *args, on=self.chain.registry, wait=True)
 
     @property
     def _shelf(self) -> Shelf:

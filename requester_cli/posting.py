@@ -159,6 +159,7 @@ def _terms(
         revealWindow=windows.reveal,
         challengeWindow=windows.challenge,
         salt=sealed.salt,
+        parents=pay.royalties,
     )
 
 

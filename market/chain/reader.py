@@ -206,6 +206,11 @@ class Chain:
         first = max(first, self.network.deploy_block)
         return read_events(self.rpc, self.market, first, last, job=job, names=names)
 
+    def contract_at(self, address: str) -> Contract:
+        """Whose errors a refused call to that address speaks."""
+        known = (self.token, self.registry, self.market)
+        return next((each for each in known if each is not None and each.address == address), self.market)
+
     def value_chain(self, last: int) -> ValueChain:
         """Every artifact made up to block `last`, with what the registry says of it, if the network has one (P7)."""
         first = self.network.deploy_block

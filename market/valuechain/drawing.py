@@ -12,15 +12,18 @@ from typing import Final
 from heldout.market.messages import HIGHEST_SCORE, describe_score, hexed
 from heldout.market.money import format_tokens
 from heldout.market.valuechain.graph import Artifact, ValueChain
-from heldout.market.valuechain.words import basis, percent, royalty
+from heldout.market.valuechain.words import basis, cost, percent, royalty
 
-WIDTH: Final = 330
+WIDTH: Final = 360
 """Of a card; this and all lengths are in pixels."""
 GAP_X: Final = 130
 GAP_Y: Final = 28
 LINE: Final = 18
 PADDING: Final = 12
 MARGIN: Final = 20
+INDENT: Final = 70
+LETTER: Final = 7.3
+"""The width of the widest of the fonts named below, at their size."""
 
 Line = tuple[str, str, str]
 """What is shown in front, what behind it, and the whole of it."""
@@ -57,7 +60,7 @@ def _lines(made: Artifact | None, id_: str) -> list[Line]:
         return [("", f"artifact {short(id_)}", id_), ("", "not of this market", id_)]
     score = f"{made.metric} {describe_score(made.score)}" if made.score <= HIGHEST_SCORE else "no score"
     weights = hexed(made.entry.weights_hash) if made.entry else ""
-    price = f"{format_tokens(made.payout)}, fees {format_tokens(made.fees)}"
+    paid = f"{format_tokens(made.payout)}, fees {format_tokens(made.fees)}"
     return [
         ("", f"artifact {short(made.id)}", made.id),
         ("score", score, basis(made)),
@@ -67,7 +70,8 @@ def _lines(made: Artifact | None, id_: str) -> list[Line]:
             ("measured", f"seat {each.seat} in {short(each.tx)}", f"{each.owner or ''} {each.tx}")
             for each in made.measurements
         ),
-        ("cost", f"{price} in {short(made.settled)}", made.settled),
+        ("cost", paid, cost(made)),
+        ("settled", short(made.settled), made.settled),
         ("weights", short(weights) if weights else "not claimed", weights or made.id),
         ("owner", f"{short(made.owner)}{_suggestion(made)}", made.owner),
         ("task", short(hexed(made.task)), hexed(made.task)),
@@ -109,10 +113,16 @@ def _card(chain: ValueChain, id_: str, lines: list[Line], x: int, y: int, is_roo
         line = PADDING + LINE * number + 13
         style = "vc-text" if name else "vc-head"
         label = f'<text class="vc-name" x="{PADDING}" y="{line}">{name}</text>' if name else ""
-        start = PADDING + 70 if name else PADDING
-        title = f"<title>{escape(whole)}</title>"
-        rows.append(f'{label}<text class="{style}" x="{start}" y="{line}">{escape(text)}{title}</text>')
+        start = PADDING + INDENT if name else PADDING
+        shown, title = escape(_fitting(text, start)), f"<title>{escape(whole)}</title>"
+        rows.append(f'{label}<text class="{style}" x="{start}" y="{line}">{shown}{title}</text>')
     return f'<g transform="translate({x} {y})">{"".join(rows)}</g>'
+
+
+def _fitting(text: str, start: int) -> str:
+    """The whole text, or as much of it as a card has room for."""
+    room = int((WIDTH - PADDING - start) / LETTER)
+    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def _edges(chain: ValueChain, cards: dict[str, list[Line]], places: dict[str, tuple[int, int]]) -> Iterator[str]:

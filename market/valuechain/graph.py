@@ -6,9 +6,14 @@ from functools import cached_property
 
 from heldout.market.errors import BadInput
 from heldout.market.lifecycle import Outcome
-from heldout.market.messages import HIGHEST_SCORE
+from heldout.market.messages import HIGHEST_SCORE, hexed
 from heldout.market.money import BasisPoints, Wei
-from heldout.market.terms import Address, JobId
+from heldout.market.terms import Address, JobId, keccak256, words
+
+
+def artifact_id(job: JobId, lane: int) -> str:
+    """keccak256(abi.encode(job, lane)), as Market and ValueChain name it (P7.1)."""
+    return hexed(keccak256(words((bytes.fromhex(job[2:]), lane))))
 
 
 @dataclass(frozen=True)

@@ -115,12 +115,13 @@ def as_json(chain: ValueChain, artifact: str) -> dict[str, Any]:
     ids = [id_ for generation in chain.generations(artifact) for id_ in generation]
     return {
         "artifact": artifact,
-        "artifacts": [_node(chain, chain.artifacts[id_]) for id_ in ids if id_ in chain.artifacts],
+        "artifacts": [as_record(chain, chain.artifacts[id_]) for id_ in ids if id_ in chain.artifacts],
         "unknown": [id_ for id_ in ids if id_ not in chain.artifacts],
     }
 
 
-def _node(chain: ValueChain, made: Artifact) -> dict[str, Any]:
+def as_record(chain: ValueChain, made: Artifact) -> dict[str, Any]:
+    """One artifact alone."""
     entry = made.entry
     return {
         "id": made.id,

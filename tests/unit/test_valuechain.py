@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from heldout.market.lifecycle import ChainEvent, Outcome
 from heldout.market.messages import NO_DATA, hexed
 from heldout.market.money import BasisPoints, Wei
 from heldout.market.valuechain import Artifact, Entry, Parent, ValueChain, fold
-from heldout.market.valuechain.drawing import draw, short
+from heldout.market.valuechain.drawing import LETTER, PADDING, WIDTH, draw, short
 from heldout.market.valuechain.words import as_json, basis, royalty, tree
 from tests.scenery import Play, Scenery, account
 
@@ -225,6 +226,13 @@ def test_the_drawing_is_one_sound_file_that_carries_every_hash_whole(
     assert "2 % less than the 5 % its owner suggests" in titles
     assert "prefers-color-scheme:dark" in svg
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", ""), "nothing is fetched"
+
+
+def test_no_text_of_a_drawing_leaves_its_card() -> None:
+    rich = replace(plain("0xa"), payout=Wei(2**96 - 1), fees=Wei(2**96 - 1))
+    rows = re.findall(r'<text class="vc-(?:text|head)" x="(\d+)" y="\d+">([^<]*)<title>', draw(chain_of(rich), "0xa"))
+    assert len(rows) > 8 and any(text.endswith("…") for _, text in rows)
+    assert all(int(start) + LETTER * len(text) <= WIDTH - PADDING for start, text in rows)
 
 
 def test_cards_of_a_drawing_overlap_nowhere_and_stay_inside() -> None:
