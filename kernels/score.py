@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heldout.kernels import SCORER
 from heldout.kernels.child import BAD, ScoreRequest, ScoreResult
-from heldout.kernels.devices.interface import Array, Device
-from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.devices.choice import open_device
+from heldout.kernels.devices.interface import Array
+from heldout.kernels.devices.plain import PlainDevice
 from heldout.kernels.engine.model import Model
 from heldout.kernels.errors import BadData, BadGraph, ChildFailed, OutOfRange
 from heldout.kernels.graph import Graph, operations
@@ -31,11 +33,12 @@ _MOST_ROWS = 256
 _LARGEST_INPUT = 2.0**100
 
 
-def score(request: ScoreRequest, device: Device | None = None) -> ScoreResult:
+def score(request: ScoreRequest) -> ScoreResult:
     """The result of one lane; a submission that fails the strict check or leaves the range of numbers is BAD.
 
     Without any shard only the weights are checked, and there is neither score nor code if they pass.
-    Raises BadGraph, BadData, TooManyOperations (the requester's) or ChildFailed (a file or metric that is not there).
+    Raises BadGraph, BadData, TooManyOperations (the requester's), NoDevice or ChildFailed (a file or metric that is not
+    there).
     """
     graph = load(_read(request.graph))
     metric = METRICS.get(request.metric)
@@ -47,15 +50,17 @@ def score(request: ScoreRequest, device: Device | None = None) -> ScoreResult:
     labels = [metric.read(y, graph.outputs) for _, y in shards]
     rows = sum(map(len, labels))
     cost = operations(graph, rows, request.operation_cap)
+    device = PlainDevice() if request.device == PlainDevice.name else open_device(request.device)
     try:
-        model = Model(graph, _read_weights(request, graph), device or NumpyDevice())
+        model = Model(graph, _read_weights(request, graph), device)
         if not shards:
             return ScoreResult(None, None, None, bytes(32), rows, cost)
         predictions = predict(graph, model, metric, [x for x, _ in shards], labels)
     except (BadWeights, OutOfRange) as problem:
         return ScoreResult(None, BAD, problem.message, bytes(32), rows, cost)
     ppm = score_ppm(metric, predictions, np.concatenate(labels))
-    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost)
+    scorer = SCORER if device.exact else device.name
+    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost, scorer)
 
 
 def predict(
