@@ -46,6 +46,13 @@ class Adversary:
     steals = False
     """Whether a requester keeps the model that its own seat opened, paid or not (P10)."""
 
+    def __eq__(self, other: object) -> bool:
+        """It has no state: one is like the other, and what was computed for one holds for the other."""
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def numbers(self, numbers: Numbers) -> Numbers:
         """The terms it insists on."""
         return numbers
@@ -251,24 +258,24 @@ class SlashHunter(Adversary):
         return bench.round == 1 and bench.mine == 0
 
 
-ALL: tuple[type[Adversary], ...] = (
-    Absent,
-    Silent,
-    Lazy,
-    UnwatchedLazy,
-    Copying,
-    Noisy,
-    NoShow,
-    Garbage,
-    Undelivered,
-    HalfKeyWithheld,
-    NearZeroPayer,
-    TrainingKeysWithheld,
-    HeldOutKeysWithheld,
-    Quarrelsome,
-    Wash,
-    BuyerOfScores,
-    UnwatchedBuyer,
-    BuyerOfFailure,
-    SlashHunter,
+ALL: tuple[Adversary, ...] = (
+    Absent(),
+    Silent(),
+    Lazy(),
+    UnwatchedLazy(),
+    Copying(),
+    Noisy(),
+    NoShow(),
+    Garbage(),
+    Undelivered(),
+    HalfKeyWithheld(),
+    NearZeroPayer(),
+    TrainingKeysWithheld(),
+    HeldOutKeysWithheld(),
+    Quarrelsome(),
+    Wash(),
+    BuyerOfScores(),
+    UnwatchedBuyer(),
+    BuyerOfFailure(),
+    SlashHunter(),
 )

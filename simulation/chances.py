@@ -9,7 +9,8 @@ from heldout.market.votes import majority_of
 Deal = Callable[[int], int]
 """Size of a committee to how many of its seats are the adversary's."""
 
-NEGLIGIBLE = 1e-12
+NEGLIGIBLE = 1e-9
+"""Less likely committees are left out: with stakes of a thousand tokens they are worth a millionth."""
 
 
 @lru_cache(maxsize=4096)
@@ -40,7 +41,7 @@ def mean_over_deals(play: Callable[[Deal], dict[str, float]], share: float, seat
         def deal(size: int) -> int:
             nonlocal weight
             chances = seats_drawn(size, round(share * seats), seats)
-            likely = [k for k, chance in enumerate(chances) if chance > NEGLIGIBLE]
+            likely = [k for k, chance in enumerate(chances) if weight * chance > NEGLIGIBLE] or [0]
             if len(dealt) < len(prefix):  # noqa: B023 - called within this turn of the loop only
                 k = prefix[len(dealt)]  # noqa: B023
             else:

@@ -44,13 +44,13 @@ class Dealt(Market):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Tokens a job, on average, against the same job with honest people in the adversary's roles; or against no job at
-    all, if nobody wants the adversary's."""
+    """Tokens a job, on average; losses are against the same job with honest people in the adversary's place, or against
+    no job at all, if nobody wants the adversary's."""
 
     makes: float
     """The adversary, all its roles together."""
-    gain: float
-    """What it makes more than honest people, or than nobody, in its place."""
+    instead: float
+    """Honest people in its place; nothing, if nobody wants the job."""
     requester: float
     """What it loses; 0 if it is the adversary. So the next two."""
     provider: float
@@ -61,16 +61,19 @@ class Outcome:
 
     @property
     def damage(self) -> float:
-        """Stake that honest seats lose for every token that it costs the adversary."""
-        return self.slashed / -self.gain if self.gain < 0 else inf
+        """Stake that honest seats lose for every token that the adversary spends."""
+        return self.slashed / -self.makes if self.makes < 0 else inf
 
 
+@lru_cache(maxsize=1024)
 def measured(adversary: Adversary, numbers: Numbers) -> Outcome:
     """The exact mean over all committees."""
-    instead = dict.fromkeys(NAMES, 0.0) if adversary.is_needless else _honest_profits(numbers)
+    honest = mean_profits(Adversary(), replace(numbers, vigilant=True))
+    instead = dict.fromkeys(NAMES, 0.0) if adversary.is_needless else honest
     return _compared(adversary, mean_profits(adversary, numbers), instead)
 
 
+@lru_cache(maxsize=1024)
 def mean_profits(adversary: Adversary, numbers: Numbers) -> Profits:
     return mean_over_deals(lambda deal: _dealt(adversary, numbers, deal), numbers.share, numbers.seats)
 
@@ -87,11 +90,6 @@ def _dealt_play(adversary: Adversary, numbers: Numbers, deal: Deal) -> Play:
     return play
 
 
-@lru_cache(maxsize=1024)
-def _honest_profits(numbers: Numbers) -> Profits:
-    return mean_profits(Adversary(), replace(numbers, vigilant=True))
-
-
 @lru_cache(maxsize=64)
 def _peopled(numbers: Numbers) -> Dealt:
     market = Dealt(tokens(numbers.stake), MINIMUM_FEE, LIMITS, chain_id=CHAIN_ID, address=MARKET)
@@ -106,7 +104,7 @@ def _compared(adversary: Adversary, profits: Profits, honest: Profits) -> Outcom
     if Role.SEATS not in adversary.roles:  # then all seats are honest
         lost["honest"] += honest["seats"] - profits["seats"]
     makes, instead = (sum(each[name] for name in mine) for each in (profits, honest))
-    return Outcome(makes, makes - instead, lost["requester"], lost["provider"], lost["honest"], profits["slashed"])
+    return Outcome(makes, instead, lost["requester"], lost["provider"], lost["honest"], profits["slashed"])
 
 
 def fee_after_absences(numbers: Numbers, rounds: int) -> float:
