@@ -1,6 +1,5 @@
 """Where the pages are. Not part of the API, and not under /v1: the same things as JSON are there."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -12,26 +11,18 @@ from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.narration import BURNED
 from heldout.market.service.filters import filters_of, query_of
 from heldout.market.service.pages.exports import as_python, as_toml
-from heldout.market.service.pages.job_view import JobView, RoundView
+from heldout.market.service.pages.job_view import JobView, RoundView, view_of
+from heldout.market.service.pages.market_pages import HARDWARE, Render, add_market_pages
 from heldout.market.service.pages.site import Site
 from heldout.market.service.reading import JobFilter
 from heldout.market.service.sources import Sources
 from heldout.market.terms import METRICS, JobId
 
-HARDWARE: Final = (("linux/amd64", "x86-64"), ("linux/arm64", "ARM 64"), ("gpu", "GPU"))
 _PAGE: Final = 25
 _FRONT: Final = 6
 _ASKED_FOR_HERO: Final = 10
 
 Job = Annotated[str, Path(pattern="^0x[0-9a-f]{64}$")]
-Render = Callable[..., Response]
-
-
-def view_of(sources: Sources, job: JobId) -> JobView:
-    """Raises NotYetKnown."""
-    events = sources.reading.history(job)
-    manifest = sources.manifests.of(events[0].args["terms"]["taskHash"])
-    return JobView.of(job, events, sources.reported.of(job), manifest, sources.now())
 
 
 @dataclass(frozen=True)
@@ -92,6 +83,7 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
         return found
 
     _add_lists(routes, sources, site, shown)
+    add_market_pages(routes, sources, shown)
     return routes
 
 
