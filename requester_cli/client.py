@@ -29,13 +29,14 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.sending import Receipt
 from heldout.market.daemon import Loop, Pace
-from heldout.market.errors import BadInput, KeyProblem
+from heldout.market.errors import BadInput, BadMessage, KeyProblem
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, open_ring
 from heldout.market.lifecycle import ChainEvent, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter
 from heldout.market.money import BasisPoints, Wei
+from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId
 from heldout.market.valuechain import ValueChain
@@ -204,6 +205,23 @@ class Client:
     def events(self, job: JobState) -> list[ChainEvent]:
         """Everything that happened to a job, in the chain's order."""
         return self.chain.events(job.posted.block, self.chain.head().number, job=job.id)
+
+    def runs(self, job: JobState) -> tuple[RunRecord, ...]:
+        """How the lanes' trainings ran, by their providers' signed word; none without the market service."""
+        found = []
+        for letter in self.mail.records(job.id):
+            try:
+                record, signature = read_record(letter)
+            except BadMessage:
+                continue
+            mine = record.lane < len(job.lanes) and job.lanes[record.lane].provider.lower() == record.provider.lower()
+            if mine and record.job == job.id and self.chain.verify_signature(record.provider, record.digest, signature):
+                found.append(record)
+        return tuple(found)
+
+    def readings(self, job: JobState) -> dict[int, list[dict[str, float]]]:
+        """What each lane's training says of itself now, by its provider's word alone."""
+        return self.mail.readings(job.id)
 
     def offers(self, job: JobState) -> tuple[Offer, ...]:
         """The bids that could be accepted now, the cheapest first."""

@@ -93,6 +93,12 @@ def _add_jobs(routes: APIRouter, sources: Sources) -> None:
         reading.job(JobId(job))
         return {"readings": {str(lane): lines for lane, lines in sources.reported.of(JobId(job)).items()}}
 
+    @routes.get("/jobs/{job}/records", response_model=shapes.Letters)
+    def records(job: Job) -> Any:
+        """How the job's trainings ran, as letters that their providers signed: check the signatures."""
+        reading.job(JobId(job))
+        return {"letters": sources.letters.records(JobId(job))}
+
     @routes.get("/jobs/{job}/bids", response_model=shapes.Letters)
     def bids(job: Job) -> Any:
         """The bids on a job, oldest first, as letters: check their signatures."""
