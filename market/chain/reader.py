@@ -224,9 +224,13 @@ class Chain:
         before = self.block(max(0, self.network.deploy_block - 1))
         return Cursor(((before.number, before.hash),))
 
-    def follow(self, cursor: Cursor, *, confirmations: int = 0, most: int = 2_000) -> Followed:
-        """The next events after `cursor`; see `Followed`. `head() == cursor.block` means that it has caught up."""
-        return follow(self.rpc, self.market, self.start, cursor, self.head(confirmations), most)
+    def follow(self, cursor: Cursor, *, confirmations: int = 0, most: int = 2_000, registry: bool = False) -> Followed:
+        """The next events after `cursor`; see `Followed`. `head() == cursor.block` means that it has caught up.
+
+        With `registry` also those of the registry of artifacts, if the network has one.
+        """
+        told = (self.market, self.registry) if registry and self.registry is not None else (self.market,)
+        return follow(self.rpc, told, self.start, cursor, self.head(confirmations), most)
 
     def terms(self, job: JobId) -> JobTerms:
         """A job's terms from its `Posted` event, checked against its id. Raises ChainProblem if there is none."""

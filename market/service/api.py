@@ -16,10 +16,13 @@ from heldout.market.service.letters import NotYetKnown
 from heldout.market.service.reading import BEGINNING, EVENT_PAGE, PAGE, JobFilter, parse_place
 from heldout.market.service.sources import Sources
 from heldout.market.terms import JobId
+from heldout.market.valuechain import fold
+from heldout.market.valuechain.words import as_json as chain_json
 
 Job = Annotated[str, Path(pattern="^0x[0-9a-f]{64}$", description="id of a job")]
 OfJob = Annotated[str, Query(pattern="^(0x[0-9a-f]{64})?$", description="only this job")]
 Account = Annotated[str, Path(pattern="^0x[0-9a-fA-F]{40}$", description="an address")]
+Artifact = Annotated[str, Path(pattern="^0x[0-9a-f]{64}$", description="id of an artifact")]
 Address = Annotated[str, Query(pattern="^(0x[0-9a-fA-F]{40})?$")]
 Cursor = Annotated[str, Query(max_length=100, description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
@@ -139,9 +142,15 @@ def _add_people(routes: APIRouter, sources: Sources) -> None:
         return people.artifacts(maker=maker, owner=owner, before=cursor, limit=limit)
 
     @routes.get("/artifacts/{artifact}", response_model=shapes.Artifact)
-    def artifact(artifact: Annotated[str, Path(pattern="^0x[0-9a-f]{64}$")]) -> Any:
+    def artifact(artifact: Artifact) -> Any:
         """One artifact, what it was made of and what was made of it."""
         return people.artifact(artifact)
+
+    @routes.get("/artifacts/{artifact}/chain", response_model=shapes.Chain)
+    def chain(artifact: Artifact) -> Any:
+        """Who asked, trained and measured, what it cost, and the same of all it was made of (P7.4)."""
+        people.artifact(artifact)
+        return {"chain": chain_json(fold(sources.reading.lineage(artifact)), artifact)}
 
 
 def _add_whole(routes: APIRouter, sources: Sources) -> None:

@@ -312,6 +312,12 @@ class Artifact(ArtifactRow):
     used_by: list[UsedBy]
 
 
+class Chain(TypedDict):
+    """As `heldout chain show --json` tells it."""
+
+    chain: dict[str, Any]
+
+
 class Hardware(TypedDict):
     hardware: str
     open_jobs: int

@@ -111,6 +111,24 @@ def test_an_artifact_names_what_it_is_made_of_and_what_is_made_of_it(
     assert ("href", f"/artifacts/{artifact}") in page(client, f"/jobs/{plays['measured'].id}").attributes
 
 
+def test_an_artifact_is_drawn_with_what_it_was_made_of(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """P7.4, and threat 73: the drawing comes without a style sheet of its own."""
+    scene = Scenery()
+    scene.stake(8)
+    parent = scene.job("parent").accept(("ada", 80)).submit().commit(0, 3, 6).reveal(*[[960_000]] * 3).settle(960_000)
+    child = scene.job("child", parents=(parent.as_parent(0, 300),)).accept(("bea", 60)).submit().commit(1, 4, 7)
+    child.reveal(*[[970_000]] * 3).settle(970_000)
+    with service(tmp_path_factory.mktemp("drawn"), scene) as (client, _):
+        for path in (f"/artifacts/{hexed(child.artifact_of(0))}", f"/jobs/{child.id}"):
+            told = page(client, path)
+            assert "style" not in told.tags
+            assert told.text.count("seat ") >= 6
+            for whole in (hexed(parent.artifact_of(0)), hexed(child.artifact_of(0)), account("ada")):
+                assert whole[:10] in told.text
+        chain = client.get(f"/v1/artifacts/{hexed(child.artifact_of(0))}/chain").json()["chain"]
+        assert {made["job"] for made in chain["artifacts"]} == {parent.id, child.id}
+
+
 def test_lists_go_page_by_page_without_a_gap_or_a_double(client: TestClient) -> None:
     for kind, key in (("providers", "provider"), ("validators", "cold"), ("artifacts", "artifact")):
         whole = [row[key] for row in client.get(f"/v1/{kind}?limit=100").json()[kind]]

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.money import ONE_TOKEN
 from heldout.market.service.errorlist import error_kinds, reverts
+from heldout.market.service.pages.chain_view import chain_drawing
 from heldout.market.service.pages.drawing import Scatter, scatter
 from heldout.market.service.pages.job_view import view_of
 from heldout.market.service.sources import Sources
@@ -52,7 +53,8 @@ def add_market_pages(routes: APIRouter, sources: Sources, shown: Render) -> None
 
     @routes.get("/artifacts/{artifact}")
     def artifact(artifact: Annotated[str, Path(pattern="^0x[0-9a-f]{64}$")]) -> Response:
-        return shown("artifact.html", "/jobs", shown=people.artifact(artifact))
+        found = people.artifact(artifact)
+        return shown("artifact.html", "/jobs", shown=found, drawing=chain_drawing(sources, artifact))
 
     @routes.get("/network")
     def network() -> Response:

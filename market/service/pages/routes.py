@@ -10,6 +10,7 @@ from heldout.market.lifecycle import State
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.narration import BURNED
 from heldout.market.service.filters import filters_of, query_of
+from heldout.market.service.pages.chain_view import chain_drawing
 from heldout.market.service.pages.exports import as_python, as_toml
 from heldout.market.service.pages.job_view import JobView, RoundView, view_of
 from heldout.market.service.pages.market_pages import HARDWARE, Render, add_market_pages
@@ -73,7 +74,10 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
     def job(job: Job) -> Response:
         view = view_of(sources, JobId(job))
         bids = len(sources.letters.bids(JobId(job)))
-        return shown("job.html", "/jobs", view=view, bids=bids, url=sources.url, burned=BURNED)
+        made = next((lane.artifact for lane in view.lanes if lane.artifact), None)
+        drawing = chain_drawing(sources, made) if made else ""
+        about = {"bids": bids, "url": sources.url, "burned": BURNED, "drawing": drawing}
+        return shown("job.html", "/jobs", view=view, **about)
 
     @routes.get("/static/{tag}/{name}")
     def static(tag: str, name: str) -> Response:
