@@ -23,6 +23,8 @@ class Panel:
     marks: tuple[float, ...]
     """Where the y axis is marked; their least and greatest are its ends."""
     is_log: bool = False
+    legend: int = 44
+    """Where the names of the lines begin, from above."""
 
     def svg(self, left: int) -> str:
         parts = [_text(left + WIDTH / 2, 20, self.title, "middle", 13)]
@@ -34,10 +36,11 @@ class Panel:
             parts.append(_text(self._x(share, left), HEIGHT - MARGIN + 18, f"{100 * share:g} %", "middle"))
         parts.append(_text(left + WIDTH / 2, HEIGHT - MARGIN + 38, "share of all seats", "middle"))
         for index, (name, line) in enumerate(self.lines.items()):
-            points = " ".join(f"{self._x(x, left):.1f},{self._y(y):.1f}" for x, y in line)
+            inside = [(x, y) for x, y in line if min(self.marks) <= y <= max(self.marks)]
+            points = " ".join(f"{self._x(x, left):.1f},{self._y(y):.1f}" for x, y in inside)
             colour = COLOURS[index]
             parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            parts.append(_text(left + MARGIN + 8, 44 + 15 * index, name, "start", 11, colour))
+            parts.append(_text(left + MARGIN + 8, self.legend + 15 * index, name, "start", 11, colour))
         return "\n".join(parts)
 
     def _x(self, share: float, left: int) -> float:
@@ -46,8 +49,7 @@ class Panel:
 
     def _y(self, value: float) -> float:
         low, high = min(self.marks), max(self.marks)
-        inside = min(max(value, low), high)
-        part = log10(inside / low) / log10(high / low) if self.is_log else (inside - low) / (high - low)
+        part = log10(value / low) / log10(high / low) if self.is_log else (value - low) / (high - low)
         return HEIGHT - MARGIN - (HEIGHT - MARGIN - 32) * part
 
 
@@ -72,7 +74,7 @@ def buyers() -> Panel:
         lines[name] = [(share, measured(buyer, replace(BASE, share=share)).makes) for share in SHARES]
     honest = [(share, measured(BuyerOfScores(), replace(BASE, share=share))) for share in SHARES]
     lines["honest work instead"] = [(share, outcome.instead) for share, outcome in honest]
-    return Panel("Majority buyer: tokens a job of V = 100", lines, (-300, -200, -100, 0, 100))
+    return Panel("Majority buyer: tokens a job of V = 100", lines, (-800, -600, -400, -200, 0, 200), legend=150)
 
 
 def svg() -> str:

@@ -104,7 +104,7 @@ def _damage(outcome: Outcome) -> str:
 def slashes() -> Table:
     """The same for smaller slashes, at V = 100; and what then deters a buyer of scores."""
     rows = []
-    for divisor in (2, 4, 8, 16, 32):
+    for divisor in (2, 5, 10, 20, 40):
         numbers = replace(BASE, fines=replace(BASE.fines, different=divisor))
         hunters = (measured(SlashHunter(), replace(numbers, share=share)) for share in (0.20, 0.33))
         buyer = measured(BuyerOfScores(), replace(numbers, share=0.20)).makes
