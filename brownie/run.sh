@@ -15,6 +15,10 @@ port=$(free_port)
 anvil --silent --host 127.0.0.1 --port "$port" --block-base-fee-per-gas 0 &
 anvil=$!
 trap 'kill $anvil' EXIT
+until cast chain-id --rpc-url "http://127.0.0.1:$port" >/dev/null 2>&1; do
+    kill -0 $anvil  # ends the script if anvil ended
+    sleep 0.2
+done
 brownie networks delete anvil-lane >/dev/null 2>&1 || true
 brownie networks add Ethereum anvil-lane host="http://127.0.0.1:$port" chainid=31337 >/dev/null
 python - "$HOME/.brownie/accounts/lane.json" <<'PYTHON'

@@ -299,6 +299,8 @@ class Client:
 
     def claim(self, job: JobState, lane: int) -> Receipt:
         """Enter what a paid lane made in the registry; its weights are fetched first. The requester owns it."""
+        if not 0 <= lane < len(job.lanes):
+            raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
         self.fetch(job, lane)
         preimage = self._shelf.preimage(job, lane)
         if preimage is None:
@@ -319,7 +321,7 @@ class Client:
         return self._register(f"suggest:{artifact}:{secrets.token_hex(8)}", "suggestRoyalty", artifact, bps)
 
     def _register(self, intent: str, function: str, *args: object) -> Receipt:
-        if self.chain.registry is None:
+        if self.network.value_chain is None:
             hint = "its operator may add `value_chain` to the network file"
             raise BadInput("this network names no value chain", hint=hint, code="no_value_chain")
         return self.outbox.send(intent, function, *args, on=self.chain.registry, wait=True)

@@ -126,9 +126,10 @@ def parse_percent(text: str) -> BasisPoints:
 
     try:
         bps = Decimal(text.strip().removesuffix("%").strip()) * 100
-    except InvalidOperation:
-        bps = Decimal(-1)
-    if not 0 <= bps <= MOST_ROYALTIES or bps != int(bps):
+        in_range = 0 <= bps <= MOST_ROYALTIES and bps == int(bps)
+    except InvalidOperation:  # no number, or one that compares with none
+        in_range = False
+    if not in_range:
         raise BadInput(f"{text!r} is not a share from 0 to 20 %", hint="write for example 2.5")
     return BasisPoints(int(bps))
 

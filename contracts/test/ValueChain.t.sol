@@ -15,6 +15,10 @@ contract ValueChainTest is Base {
         chain = IValueChain(deployCode("ValueChain.sol:ValueChain", abi.encode(address(market))));
     }
 
+    function test_constructor_namesTheMarketItReads() public view {
+        assertEq(chain.market(), address(market));
+    }
+
     /* ------------------------------------------------------------------- claim */
 
     function testFuzz_claim_paidLane_entersItForTheRequester(address caller, uint32 score) public {
