@@ -11,6 +11,10 @@ from heldout.market.console import Command, run_command, run_table
 _HERE: Final = "heldout.requester_cli"
 
 DATA: Final = {
+    "pseudonymise": Command(
+        "replace names, numbers and addresses in a table by keyed hashes, before sealing",
+        f"{_HERE}.pseudonymising:pseudonymise",
+    ),
     "seal": Command("shuffle the rows into shards, seal each under its own key, upload them", f"{_HERE}.data:seal"),
 }
 JOB: Final = {
