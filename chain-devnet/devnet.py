@@ -182,6 +182,8 @@ class Devnet:
         url = self.network.stores[0]
         listen = urlsplit(url).netloc
         argv = self.command("store", "serve", "--dir", str(self.state / "store"), "--listen", listen)
+        if self.network.service:  # whose pages upload sealed data from the browser
+            argv += ["--allow-origin", self.network.service]
         self.processes.start("store", argv)
         self._await_ready("store", url)
 

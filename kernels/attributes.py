@@ -6,7 +6,7 @@ import onnx
 
 from heldout.kernels import SCORER
 from heldout.kernels.errors import BadGraph, Unsupported
-from heldout.kernels.operators import Shape, Window
+from heldout.kernels.windows import Shape, Window
 
 WINDOW: dict[str, Any] = {"auto_pad": b"NOTSET", "dilations": (1, 1), "pads": (0, 0, 0, 0), "strides": (1, 1)}
 
@@ -25,12 +25,12 @@ def read_attributes(node: onnx.NodeProto, **defaults: Any) -> dict[str, Any]:
 
 def pool_window(node: onnx.NodeProto, attributes: dict[str, Any], size: Shape) -> Window:
     kernel = list(attributes["kernel_shape"] or ())
-    if attributes["ceil_mode"] or attributes.get("storage_order") or len(size) != 3:
-        raise Unsupported(f"{called(node)} must run over height and width with ceil_mode 0")
+    if attributes["ceil_mode"] or attributes.get("storage_order") or len(size) != 4:
+        raise Unsupported(f"{called(node)} must run over one axis or two, with ceil_mode 0")
     shape = window(node, kernel, attributes, size)
     if any(max(shape.begin[axis], shape.end[axis]) >= shape.kernel[axis] for axis in (0, 1)):
         raise BadGraph(f"{called(node)} has paddings as large as its window")
-    if shape.dilations != (1, 1) and shape.begin + shape.end != (0, 0, 0, 0):
+    if shape.dilations != (1, 1) and shape.padded:
         raise Unsupported(f"{called(node)} has both dilations and paddings, so that a window may see nothing")
     return shape
 
@@ -43,7 +43,7 @@ def window(node: onnx.NodeProto, kernel: list[int], attributes: dict[str, Any], 
         raise BadGraph(f"{called(node)} has sizes that make no window")
     mode = attributes["auto_pad"].decode()
     if mode in ("SAME_UPPER", "SAME_LOWER"):
-        pads = _same_pads(kernel, strides, dilations, size[1:], upper=mode == "SAME_UPPER")
+        pads = _same_pads(kernel, strides, dilations, size[2:], upper=mode == "SAME_UPPER")
     elif mode == "VALID":
         pads = [0, 0, 0, 0]
     elif mode != "NOTSET":

@@ -25,7 +25,8 @@ class ScoreRequest:
     """One lane to score. Paths are of plaintext files, shards in the order of their rows; no shard: check weights only.
 
     `memory_bytes` bounds the child's address space and `cpu_seconds` its processor time; 0 leaves them alone. Neither
-    bound nor `threads` can change a score.
+    bound, nor `threads`, nor `device` can change a score, but for the device `float32`: it rounds nothing to grids and
+    gives what a training framework would find, and no vote.
     """
 
     graph: str
@@ -37,6 +38,7 @@ class ScoreRequest:
     memory_bytes: int = 0
     cpu_seconds: int = 0
     threads: int = 1
+    device: str = "numpy"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -2,10 +2,10 @@
 
 KernelError
 ├── BadGraph               the requester's graph: not ONNX, or shapes that do not fit together
-│   └── Unsupported        an operator, or a use of one, that `score-v0` does not define
+│   └── Unsupported        an operator, or a use of one, that `score-v1` does not define
 ├── BadData                the requester's shards: not rows of x and y, or labels the metric cannot read
 ├── TooManyOperations      more than the terms' operation cap; found before anything runs
-├── OutOfRange             the submitted weights leave the range of numbers `score-v0` defines: a BAD submission
+├── OutOfRange             the submitted weights leave the range of numbers `score-v1` defines: a BAD submission
 ├── NoDevice               the device asked for is not there: no driver, no such GPU, or an extra not installed
 ├── DeviceFailed           a device that was there broke down: this machine's failure, not a verdict
 ├── SelfTestFailed         this machine does not reproduce the known answers, so it must not vote (P9.4)

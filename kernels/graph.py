@@ -1,11 +1,50 @@
-"""The graph `score-v0` runs: steps over named tensors, every shape known and every operation counted beforehand."""
+"""The graph `score-v1` runs: steps over named tensors, every shape known and every operation counted beforehand."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from heldout.kernels.errors import TooManyOperations
-from heldout.kernels.operators import Convolution, Operator, Shape
+from heldout.kernels.moves import Concat, Expand, Reshape, Slice, Take, Transpose
+from heldout.kernels.operators import (
+    Arithmetic,
+    AveragePool,
+    BatchNormalization,
+    Convolution,
+    Embedding,
+    LayerNormalization,
+    Linear,
+    MatMul,
+    MaxPool,
+    Mean,
+    Pointwise,
+    Recurrent,
+    Select,
+    Softmax,
+)
+from heldout.kernels.windows import Shape
+
+Move = Reshape | Transpose | Slice | Take | Concat | Expand
+Operator = (
+    Linear
+    | MatMul
+    | Convolution
+    | BatchNormalization
+    | LayerNormalization
+    | MaxPool
+    | AveragePool
+    | Mean
+    | Softmax
+    | Pointwise
+    | Arithmetic
+    | Select
+    | Embedding
+    | Recurrent
+    | Move
+)
 
 
 @dataclass(frozen=True)
@@ -13,6 +52,8 @@ class Node:
     """One step: `operator` applied to the tensors named in `inputs`, giving a tensor of `shape` (of one row)."""
 
     name: str
+    kind: str
+    """The operator's name in the file."""
     operator: Operator
     inputs: tuple[str, ...]
     output: str
@@ -27,10 +68,17 @@ class Graph:
 
     input: str
     input_shape: Shape
+    """Of one row, without an axis for the batch."""
+    tokens: bool
+    """Whether the input is int64: numbers of entries in embeddings."""
+    prepared: tuple[Node, ...]
+    """What needs no row, and is done once: transposed, cut or joined weights."""
     nodes: tuple[Node, ...]
     output: str
     outputs: int
     weights: Mapping[str, Shape]
+    constants: Mapping[str, NDArray[Any]]
+    """What the file fixes: float32, or bool for the condition of a Select."""
     softmax: bool
     """Whether the file ended in Softmax. It is left out: every metric that allows it reads logits."""
 
@@ -46,12 +94,14 @@ class Graph:
             sizes.append(math.prod(node.shape))
             if isinstance(node.operator, Convolution):
                 sizes.append(node.operator.unfolded(node.shape))
+            if isinstance(node.operator, Recurrent):
+                sizes.append(math.prod(node.shape) * node.operator.gates)
         return max(sizes)
 
 
 def operations(graph: Graph, rows: int, cap: int | None = None) -> int:
     """What scoring `rows` rows costs, counted before anything runs. Raises TooManyOperations above `cap`."""
-    count = graph.operations_per_row * rows
+    count = sum(node.operations for node in graph.prepared) + graph.operations_per_row * rows
     if cap is not None and count > cap:
         raise TooManyOperations(f"{rows} rows cost {count} operations, the terms allow {cap}")
     return count

@@ -2,7 +2,7 @@
 
 The answers in `vectors/` come from a separate implementation in rational arithmetic (tests/score_reference.py), some of
 them for sums within a few steps of the bounds. A wrong bit here means a BLAS, a compiler or a processor that does not
-compute what docs/score-v0.md says.
+compute what docs/score-v1.md says.
 """
 
 import json
@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from heldout.kernels.cpu.device import NumpyDevice
-from heldout.kernels.device import Device
+from heldout.kernels.devices.interface import Device
+from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.engine.model import Model
 from heldout.kernels.errors import SelfTestFailed
 from heldout.kernels.loader import load
 from heldout.kernels.metrics import METRICS, score_ppm
@@ -39,7 +40,7 @@ def _check(vector: dict[str, Any], device: Device) -> None:
     rows = read_tensors(b64decode(vector["rows"]))
     metric = METRICS[vector["metric"]]
     labels = metric.read(rows["y"], graph.outputs)
-    outputs = device.load(graph, read_tensors(b64decode(vector["weights"])))(rows["x"])
+    outputs = Model(graph, read_tensors(b64decode(vector["weights"])), device)(rows["x"])
     # Adding zero makes one of the two zeros, which are equal and are the only values with two bit patterns.
     if (outputs + np.float32(0)).astype("<f4").tobytes().hex() != vector["outputs"]:
         raise SelfTestFailed(f"known answer {vector['name']!r} is not reproduced on device {device.name}")

@@ -1,4 +1,4 @@
-"""Cross-entropy in whole numbers: exp by three small tables, ln by repeated squaring (docs/score-v0.md, "Losses").
+"""Cross-entropy in whole numbers: exp by three small tables, ln by repeated squaring (docs/score-v1.md, "Losses").
 
 Losses are in units of 2**-20 nat. Nothing here calls a maths library: the tables come from `decimal`, whose exp is
 correctly rounded by definition (https://speleotrove.com/decimal), and the rest is integer arithmetic.
@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.kernels.device import Array
+from heldout.kernels.devices.interface import Array
 
 Integers = NDArray[np.int64]
 
@@ -37,10 +37,22 @@ _HIGH, _MIDDLE, _LOW = _table(513, 1 << 16), _table(256, 1 << 8), _table(256, 1)
 
 def losses(logits: Array, labels: Integers) -> Integers:
     """-ln softmax(logits)[label] of each row, [n], for logits [n, classes], in units of 2**-20 nat."""
+    chosen: Integers = all_losses(logits)[np.arange(len(labels)), labels]
+    return chosen
+
+
+def all_losses(logits: Array) -> Integers:
+    """The same for every label, [n, classes]."""
     peak = logits.max(axis=1, keepdims=True).astype(np.float64)
     below = np.rint(np.minimum((peak - logits) * 2.0**UNIT_BITS, _FARTHEST)).astype(np.int64)
-    total: Integers = _exp(np.minimum(below, _FAR)).sum(axis=1)
-    return np.asarray(_ln(total) + below[np.arange(len(labels)), labels], np.int64)
+    total: Integers = _exp(np.minimum(below, _FAR)).sum(axis=1, keepdims=True)
+    return np.asarray(_ln(total) + below, np.int64)
+
+
+def log_softmax(x: Array) -> Array:
+    """Over the last axis, as -loss / 2**20, rounded once."""
+    vectors = all_losses(x.reshape(-1, x.shape[-1]))
+    return np.ldexp(-vectors.astype(np.float64), -UNIT_BITS).astype(np.float32).reshape(x.shape)
 
 
 def exp_ppm_down(mean: Fraction) -> int:

@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from heldout.kernels.device import Array
+from heldout.kernels.devices.interface import Array
 from heldout.kernels.errors import BadData, BadGraph
 from heldout.kernels.logarithms import UNIT_BITS, Integers, exp_ppm_down, losses
 

@@ -8,13 +8,17 @@ import os
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heldout.kernels import SCORER
 from heldout.kernels.child import BAD, ScoreRequest, ScoreResult
-from heldout.kernels.cpu.device import NumpyDevice
-from heldout.kernels.device import Array, Device, Model
+from heldout.kernels.devices.choice import open_device
+from heldout.kernels.devices.interface import Array
+from heldout.kernels.devices.plain import PlainDevice
+from heldout.kernels.engine.model import Model
 from heldout.kernels.errors import BadData, BadGraph, ChildFailed, OutOfRange
 from heldout.kernels.graph import Graph, operations
 from heldout.kernels.loader import load
@@ -23,17 +27,18 @@ from heldout.kernels.metrics import METRICS, Metric, score_ppm
 from heldout.market.errors import BadWeights
 from heldout.market.weights import Entry, TensorSpec, check, parse
 
-_EVIDENCE_CONTEXT = b"heldout/evidence/v0"
+_EVIDENCE_CONTEXT = b"heldout/evidence/v1"
 _BATCH_ELEMENTS = 1 << 20
 _MOST_ROWS = 256
 _LARGEST_INPUT = 2.0**100
 
 
-def score(request: ScoreRequest, device: Device | None = None) -> ScoreResult:
+def score(request: ScoreRequest) -> ScoreResult:
     """The result of one lane; a submission that fails the strict check or leaves the range of numbers is BAD.
 
     Without any shard only the weights are checked, and there is neither score nor code if they pass.
-    Raises BadGraph, BadData, TooManyOperations (the requester's) or ChildFailed (a file or metric that is not there).
+    Raises BadGraph, BadData, TooManyOperations (the requester's), NoDevice or ChildFailed (a file or metric that is not
+    there).
     """
     graph = load(_read(request.graph))
     metric = METRICS.get(request.metric)
@@ -45,19 +50,21 @@ def score(request: ScoreRequest, device: Device | None = None) -> ScoreResult:
     labels = [metric.read(y, graph.outputs) for _, y in shards]
     rows = sum(map(len, labels))
     cost = operations(graph, rows, request.operation_cap)
+    device = PlainDevice() if request.device == PlainDevice.name else open_device(request.device)
     try:
-        model = (device or NumpyDevice()).load(graph, _read_weights(request, graph))
+        model = Model(graph, _read_weights(request, graph), device)
         if not shards:
             return ScoreResult(None, None, None, bytes(32), rows, cost)
         predictions = predict(graph, model, metric, [x for x, _ in shards], labels)
     except (BadWeights, OutOfRange) as problem:
         return ScoreResult(None, BAD, problem.message, bytes(32), rows, cost)
     ppm = score_ppm(metric, predictions, np.concatenate(labels))
-    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost)
+    scorer = SCORER if device.exact else device.name
+    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost, scorer)
 
 
 def predict(
-    graph: Graph, model: Model, metric: Metric, inputs: Sequence[Array], labels: Sequence[Integers]
+    graph: Graph, model: Model, metric: Metric, inputs: Sequence[NDArray[Any]], labels: Sequence[Integers]
 ) -> Integers:
     """The metric's integer for each row of all shards, in order."""
     parts = [
@@ -101,7 +108,7 @@ def _read_weights(request: ScoreRequest, graph: Graph) -> dict[str, Array]:
     return {name: _array(data, entry) for name, entry in check(data, spec, request.weights_bytes).items()}
 
 
-def _read_shard(data: bytes, graph: Graph) -> tuple[Array, NDArray[np.int64] | Array]:
+def _read_shard(data: bytes, graph: Graph) -> tuple[NDArray[Any], NDArray[Any]]:
     """The rows of a held-out shard. Raises BadData unless they fit the graph."""
     try:
         entries = parse(data)
@@ -110,9 +117,10 @@ def _read_shard(data: bytes, graph: Graph) -> tuple[Array, NDArray[np.int64] | A
     if entries.keys() != {"x", "y"}:
         raise BadData("a shard must hold exactly x and y")
     x, y = _array(data, entries["x"]), _array(data, entries["y"])
-    if entries["x"].dtype != "F32" or x.shape[1:] != graph.input_shape or y.shape[:1] != x.shape[:1]:
-        raise BadData(f"x must be float32 of shape [rows, {', '.join(map(str, graph.input_shape))}], y as long")
-    if x.size and not np.abs(x).max() <= _LARGEST_INPUT:
+    kind = "int64" if graph.tokens else "float32"
+    if x.dtype != kind or x.shape[1:] != graph.input_shape or y.shape[:1] != x.shape[:1]:
+        raise BadData(f"x must be {kind} of shape [rows, {', '.join(map(str, graph.input_shape))}], y as long")
+    if x.dtype == np.float32 and x.size and not np.abs(x).max() <= _LARGEST_INPUT:
         raise BadData("x holds a value that is not finite, or beyond 2**100")
     return x, y
 

@@ -1,7 +1,7 @@
 """The market service as its clients see it: quick or not at all, signed in when it must be, believed in nothing."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -68,6 +68,22 @@ class Carrier:
     def bids(self, job: JobId) -> list[Letter]:
         """The bid board of a job, unchecked."""
         return [letter for _, letter in _letters(self._ask("GET", f"/v1/jobs/{job}/bids"))]
+
+    def records(self, job: JobId) -> list[Letter]:
+        """How a job's trainings ran, unchecked (heldout.market.runrecord)."""
+        return [letter for _, letter in _letters(self._ask("GET", f"/v1/jobs/{job}/records"))]
+
+    def readings(self, job: JobId) -> dict[int, list[dict[str, float]]]:
+        """What each lane's training says of itself, by its provider's word alone."""
+        said = self._ask("GET", f"/v1/jobs/{job}/readings").get("readings")
+        try:
+            return {int(lane): [dict(line) for line in lines] for lane, lines in said.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise ServiceProblem(f"{self.url} tells readings in another shape") from None
+
+    def report(self, job: JobId, lane: int, lines: Sequence[Mapping[str, float]]) -> None:
+        """What a lane's training says of itself now, in place of what it said before."""
+        self._ask("PUT", f"/v1/jobs/{job}/lanes/{lane}/readings", {"lines": list(lines)}, signed=True)
 
     def mail(self, after: int) -> Iterator[tuple[int, Letter]]:
         """Numbered letters to the account after number `after`, oldest first."""

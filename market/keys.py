@@ -68,6 +68,11 @@ class KeyRing:
         """Shard keys are derived from it."""
         return derive(self._root, "heldout/data/v1")
 
+    @cached_property
+    def pseudonym_secret(self) -> bytes:
+        """Pseudonyms of persons in data are derived from it; whoever has it can find them out."""
+        return derive(self._root, "heldout/pseudonyms/v1")
+
     def seed(self, *parts: bytes) -> bytes:
         """The 32-byte seed of one envelope, named by what it is for: the same parts give the same seed (P4.2)."""
         return derive(self._root, "heldout/envelope-seed/v1", *parts)

@@ -6,7 +6,7 @@ sender cares to announce. A letter is the same letter by whatever road it comes:
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
@@ -132,6 +132,29 @@ class Mail:
         self._read_chain()
         self._read_board(job)
         return [letter for letter in self._board.values() if letter.job == job]
+
+    def report(self, job: JobId, lane: int, lines: Sequence[Mapping[str, float]]) -> None:
+        """What a training says of itself, to the service only: it is for watching, and worth no gas.
+
+        Raises ServiceProblem, Refused."""
+        if self._carrier is not None and self._account is not None:
+            self._carrier.report(job, lane, lines)
+
+    def readings(self, job: JobId) -> dict[int, list[dict[str, float]]]:
+        """What each lane's provider reported; nothing if no service answers."""
+        try:
+            return self._carrier.readings(job) if self._carrier is not None else {}
+        except HeldoutError as problem:
+            log.debug("no readings from the service: %s", problem.message)
+            return {}
+
+    def records(self, job: JobId) -> list[Letter]:
+        """How trainings ran, signatures unchecked; nothing if no service answers."""
+        try:
+            return self._carrier.records(job) if self._carrier is not None else []
+        except HeldoutError as problem:
+            log.debug("no run records from the service: %s", problem.message)
+            return []
 
     def close(self) -> None:
         if self._carrier:

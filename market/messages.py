@@ -142,10 +142,11 @@ class Kind(StrEnum):
     SUBMISSION = "submission"
     HELD_OUT_KEYS = "held_out_keys"
     HALF_B = "half_b"
+    RUN_RECORD = "run_record"
 
 
 BULLETIN: Final = "bulletin"
-"""Receiver of letters that everybody may read: bids."""
+"""Receiver of letters that everybody may read: bids and run records."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ class Letter:
                      envelope is of a ‖ b ‖ seed of envelopeA, to a seat; empty in the requester's copy
       held_out_keys  {envelope}                  of the held-out shards' keys, 32 bytes each, in the split's order
       half_b         {lane, envelope}            of b
+      run_record     {…, signature}              how the training ran (heldout.market.runrecord)
     """
 
     job: JobId

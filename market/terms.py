@@ -39,7 +39,7 @@ def keccak256(data: bytes) -> bytes:
 
 
 def scorer_id(name: str) -> bytes:
-    """`JobTerms.scorer` of a scorer such as `score-v0` (P9.3)."""
+    """`JobTerms.scorer` of a scorer such as `score-v1` (P9.3)."""
     return keccak256(name.encode())
 
 
@@ -95,7 +95,8 @@ class JobTerms:
 
     @property
     def metric_name(self) -> str:
-        return next(name for name, id_ in METRICS.items() if id_ == self.metric)
+        """By number for one that these tools do not know: the contract takes any."""
+        return next((name for name, id_ in METRICS.items() if id_ == self.metric), f"metric {self.metric}")
 
     def as_tuple(self) -> tuple[Any, ...]:
         """The argument web3 encodes: parents as a list of tuples."""

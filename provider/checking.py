@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from heldout.market.chain import Chain, connect
-from heldout.market.console import emit, home_path, load_network, table
+from heldout.market.console import emit, home_path, load_network, open_keys, table
 from heldout.market.errors import HeldoutError
 from heldout.market.keys import KeyRing
 from heldout.market.money import format_tokens
@@ -18,6 +18,7 @@ from heldout.provider.config import Config
 from heldout.provider.hardware import probe
 from heldout.provider.owner import Wish, objection, unmeasured
 from heldout.provider.probe import probe_sandbox
+from heldout.provider.proving import describe, prove, time_devices
 from heldout.provider.senses import feel
 
 CLOCK_SKEW_S = 120
@@ -33,6 +34,11 @@ class Finding:
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-sandbox", action="store_true", help="leave out the hostile job")
+    parser.add_argument("--no-timing", action="store_true", help="leave out what the machine's devices are timed at")
+    parser.add_argument("--prove", type=Path, metavar="FILE", help="sign the timing into FILE and put it into a store")
+    parser.add_argument(
+        "--products", type=Path, metavar="DIR", help="with --prove: keep the products, to be checked fast"
+    )
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -53,10 +59,34 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     yield _tried("stores", lambda: _stores(network))
     yield Finding("hardware", True, probe(home).describe())
     yield Finding("when", True, _when(settings))
+    if args.prove:
+        yield _tried("proof", lambda: _prove(args, network, home))
+    elif not args.no_timing:
+        yield from _examine_speed()
     for condition in unmeasured(settings.when, feel()):
         yield Finding("when", False, f"[when] {condition} on this machine")
     if not args.no_sandbox:
         yield from _examine_sandbox(network, home, settings)
+
+
+def _examine_speed() -> Iterator[Finding]:
+    """Not signed, and drawn from no block: for the owner's eyes."""
+    try:
+        for device in time_devices(bytes(32)):
+            yield Finding(f"speed: {device.device}", True, f"{device.name}: {describe(device)}")
+    except HeldoutError as problem:
+        yield Finding("speed", False, problem.message)
+
+
+def _prove(args: argparse.Namespace, network: Network, home: Path) -> tuple[bool, str]:
+    from heldout.market.artifacts import Stores
+
+    keys = open_keys(args)
+    proof, data = prove(connect(network), keys, probe(home).platform, args.products)
+    args.prove.write_bytes(data)
+    credits = sum(device.credits_per_day for device in proof.devices)
+    stored = Stores.of(network.stores, keys.account).put(data)
+    return True, f"{credits:,.0f} credits a day, signed in {args.prove}; artifact {stored}"
 
 
 def _examine_chain(network: Network, home: Path, settings: Config) -> Iterator[Finding]:

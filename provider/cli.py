@@ -9,6 +9,7 @@ _HERE: Final = "heldout.provider"
 COMMANDS: Final = {
     "init": Command("make a key ring and a provider.toml for this machine", f"{_HERE}.configuring:init"),
     "doctor": Command("check RPC, clock, gas, disk, stores and sandbox", f"{_HERE}.checking:doctor", "provider"),
+    "check-capability": Command("check a provider's signed timing on this CPU", f"{_HERE}.proving:check"),
     "run": Command("bid, train, submit and be paid, until stopped", f"{_HERE}.running:run", "provider"),
     "status": Command("money, jobs in hand and how their training goes", f"{_HERE}.running:status"),
     "why": Command("each job with the rule that kept this node from bidding or winning", f"{_HERE}.running:why"),

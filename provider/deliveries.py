@@ -13,6 +13,7 @@ from heldout.market.errors import BadEnvelope
 from heldout.market.keys import KeyRing
 from heldout.market.messages import Bid, Kind, Letter, bid_letter, hexed
 from heldout.market.money import Wei
+from heldout.market.runrecord import RunRecord
 from heldout.market.sealing import envelope_context, make_envelope, open_envelope, seal_weights
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId, JobTerms, Timestamp
@@ -60,6 +61,10 @@ class Deliveries:
     def to_requester(self, job: JobId, lane: int, terms: JobTerms, sealed: Sealed) -> Letter:
         """The preimage of the word on chain and half a. Half b follows if the lane pays."""
         return self._submission(job, lane, sealed, terms.requester, b"")
+
+    def run_record(self, record: RunRecord) -> Letter:
+        """How the training ran, signed, for everybody."""
+        return record.letter(self._keys.account)
 
     def to_seats(
         self, job: JobId, lane: int, round_: int, sealed: Sealed, seats: Iterable[tuple[Address, bytes]]

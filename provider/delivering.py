@@ -7,7 +7,7 @@ may lose what it was given.
 import logging
 
 from heldout.market.chain.fees import Urgency
-from heldout.market.errors import Reverted
+from heldout.market.errors import HeldoutError, Reverted
 from heldout.market.lifecycle import VACANT, State
 from heldout.market.messages import NO_KEYS, Letter, encode_answer
 from heldout.market.terms import JobId
@@ -52,6 +52,7 @@ class Delivering:
         assert mine.sealed is not None and view.lane is not None
         self._send(self._tools.deliveries.to_requester(view.job.id, view.lane, view.job.terms, mine.sealed))
         if not mine.requester_told:
+            self._publish_run(mine)
             log.info("job %s  submitted  weights %s", view.job.id, mine.sealed.weights_hash)
         return self._tools.records.keep(mine.but(requester_told=True))
 
@@ -74,6 +75,7 @@ class Delivering:
         self._send(self._tools.deliveries.half(view.job.id, view.lane, view.job.terms, mine.sealed))
         if mine.half_given:
             return mine
+        self._publish_run(mine)
         log.info("job %s  paid lane: half b is sent to the requester", view.job.id)
         self._tools.reach("half.sent")
         return self._tools.records.keep(mine.but(half_given=True))
@@ -121,6 +123,15 @@ class Delivering:
         letters = self._tools.deliveries.to_seats(job.id, view.lane, job.round, mine.sealed, receivers)
         self._made[job.id, job.round] = letters
         return letters
+
+    def _publish_run(self, mine: Record) -> None:
+        """For people to read, so worth no gas and no delay: tried when the word is told, and when the lane is paid."""
+        if mine.run is None:
+            return
+        try:
+            self._tools.mail.send(self._tools.deliveries.run_record(mine.run))
+        except HeldoutError as problem:
+            log.info("job %s: nobody took the run record: %s", mine.job, problem.message)
 
     def _send(self, letter: Letter) -> None:
         self._tools.mail.send(letter, fallback=True)

@@ -13,14 +13,15 @@ from heldout.market.errors import BadEnvelope, BadMessage, BadWeights, HeldoutEr
 from heldout.market.lifecycle import REQUESTER, State
 from heldout.market.manifest import Manifest
 from heldout.market.messages import Letter, decode_answer
-from heldout.market.sandbox import Limits, RunSpec, SandboxUnavailable
+from heldout.market.runrecord import RunRecord
+from heldout.market.sandbox import Limits, RunReport, RunSpec, SandboxUnavailable
 from heldout.market.split import SEED_DELAY, Split, draw_split
 from heldout.market.terms import JobId
 from heldout.market.weights import all_finite, parse
 from heldout.provider.bidding import Refusal
 from heldout.provider.duties import View
 from heldout.provider.materials import write
-from heldout.provider.readings import add_readings
+from heldout.provider.readings import Reading, add_readings
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools, job_bytes
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PROGRESS = "progress/"
 TAIL_LINES = 20
+REPORT_EVERY_S = 3.0
 MOST_LETTERS = 32
 """Letters kept of a requester that keeps writing; what it puts on chain is always read."""
 TRAINING_SHARE = 0.95
@@ -40,6 +42,7 @@ class Making:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._letters: dict[JobId, list[Letter]] = {}
+        self._reported: dict[JobId, float] = {}
 
     def receive(self, letter: Letter) -> None:
         """File a letter with training keys. The mail brings it again after a restart."""
@@ -49,6 +52,7 @@ class Making:
 
     def forget(self, job: JobId) -> None:
         self._letters.pop(job, None)
+        self._reported.pop(job, None)
 
     def take_keys(self, view: View, mine: Record) -> Record:
         """The first letter or answer whose envelope opens. Whether its keys open the shards shows in `fetch_data`."""
@@ -144,7 +148,7 @@ class Making:
         job = view.job.id
         try:
             report = self._tools.training.ended(job)
-            self._note_progress(job, self._tools.training.new_lines(job))
+            self._note_progress(view, self._tools.training.new_lines(job), is_last=report is not None)
             if report is None:
                 return mine
             if not report.ok:
@@ -160,7 +164,9 @@ class Making:
         write(self._weights_path(job), weights)
         log.info("job %s  trained  %.1f s, weights of %d bytes", job, report.wall_s, len(weights))
         self._tools.reach("weights.kept")
-        mine = self._tools.records.keep(mine.but(weights_hash=sha256(weights).hexdigest()))
+        digest = sha256(weights).hexdigest()
+        run = _run_record(view, mine, report, digest)
+        mine = self._tools.records.keep(mine.but(weights_hash=digest, run=run))
         self._tools.training.discard(job)
         return mine
 
@@ -171,11 +177,25 @@ class Making:
         self._tools.training.drop(mine.job)
         return self._tools.records.keep(mine.but(failed=mine.attempts, failures=mine.failures + 1, failure=how))
 
-    def _note_progress(self, job: JobId, lines: list[str]) -> None:
-        if lines:
+    def _note_progress(self, view: View, lines: list[str], *, is_last: bool) -> None:
+        job = view.job.id
+        if lines or is_last:
             known = self._tools.journal.get(PROGRESS + job) or {"readings": [], "tail": []}
-            tail = [*known["tail"], *lines][-TAIL_LINES:]
-            self._tools.journal.put(PROGRESS + job, {"readings": add_readings(known["readings"], lines), "tail": tail})
+            tail, readings = [*known["tail"], *lines][-TAIL_LINES:], add_readings(known["readings"], lines)
+            self._tools.journal.put(PROGRESS + job, {"readings": readings, "tail": tail})
+            self._report(view, readings, is_last=is_last)
+
+    def _report(self, view: View, readings: list[Reading], *, is_last: bool) -> None:
+        """For those who watch; training does not wait for them."""
+        now = self._tools.clock()
+        is_early = now < self._reported.get(view.job.id, 0.0) + REPORT_EVERY_S and not is_last
+        if view.lane is None or not readings or is_early:
+            return
+        self._reported[view.job.id] = now
+        try:
+            self._tools.mail.report(view.job.id, view.lane, readings)
+        except HeldoutError as problem:
+            log.debug("job %s: readings were not taken: %s", view.job.id, problem.message)
 
     def seal(self, view: View, mine: Record) -> Record:
         """P4.4: everything that opens the weights is in the journal before anything of it leaves."""
@@ -205,6 +225,26 @@ class Making:
 
     def _sealed_path(self, job: JobId) -> Path:
         return self._tools.materials.folder(job) / "weights.sealed"
+
+
+def _run_record(view: View, mine: Record, report: RunReport, weights: str) -> RunRecord:
+    assert view.lane is not None
+    return RunRecord(
+        job=view.job.id,
+        provider=view.me,
+        lane=view.lane,
+        attempt=mine.attempts,
+        exit_code=report.exit_code,
+        killed_by=report.killed_by or "",
+        wall_ms=round(report.wall_s * 1000),
+        cpu_ms=round(report.cpu_s * 1000),
+        peak_memory=report.peak_memory,
+        bytes_out=report.bytes_out,
+        image=report.image,
+        tier=report.tier,
+        log=report.log_sha256.hex(),
+        weights=weights,
+    )
 
 
 def _check_weights(weights: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from heldout.market.journal import Journal
 from heldout.market.messages import Submission
 from heldout.market.money import Wei
+from heldout.market.runrecord import RunRecord
 from heldout.market.terms import BlockNumber, JobId
 from heldout.provider.bidding import Refusal, Rule
 
@@ -69,6 +70,8 @@ class Record:
     failure: str = ""
     """How the last failed attempt ended."""
     weights_hash: str = ""
+    run: RunRecord | None = None
+    """How the attempt ran that left the weights."""
     sealed: Sealed | None = None
     uploaded: bool = False
     requester_told: bool = False
@@ -98,6 +101,8 @@ class Record:
             known["refusal"] = (Rule(rule), text)
         if known.get("sealed"):
             known["sealed"] = Sealed(**known["sealed"])
+        if known.get("run"):
+            known["run"] = RunRecord(**known["run"])
         for name in ("delivered", "refused"):
             known[name] = tuple(known.get(name, ()))
         return Record(**known)

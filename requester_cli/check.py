@@ -28,7 +28,9 @@ def check(args: argparse.Namespace) -> int:
         say("running baseline and scorer twice")
         report = client.check(args.folder, runner=args.runner)
         terms = client.draft(args.folder).terms
-    score = report.baseline.score or 0
+    public, score = report.public, report.baseline.score or 0
+    if public.large:
+        say("rounding moves this score by more than 0.1 points: see docs/score-v1.md for more bits", style="yellow")
     sandbox = "ok: no network, limits held" if report.isolated else "none: a bare process"
     shown = {
         "rows": report.rows,
@@ -37,6 +39,9 @@ def check(args: argparse.Namespace) -> int:
         "floor_ppm": terms.floor,
         "operations": report.baseline.operations,
         "evidence": report.baseline.evidence.hex(),
+        "public_rows": report.public.rows,
+        "exact_ppm": report.public.exact,
+        "float32_ppm": report.public.float32,
         "seconds": round(report.seconds, 3),
         "isolated": report.isolated,
         "fee": amount(terms.fee),
@@ -49,6 +54,8 @@ def check(args: argparse.Namespace) -> int:
         f"scorer    same bits in two runs, {report.baseline.operations:,} operations",
         f"baseline  {terms.metric_name} {describe_score(score)} on {report.held_out_rows} held-out rows;"
         f" the floor {describe_score(terms.floor)} is beyond it",
+        f"exactness {describe_score(public.exact)} exactly, {describe_score(public.float32)} in float32, difference"
+        f" {public.difference / 10_000:+.4f} points on {public.rows} public rows",
         "next: heldout job post --dry-run",
     )
     return 0

@@ -4,6 +4,7 @@ shards ── no input occurs in two of them
 baseline.py ── twice in the sandbox, on the training shards of a stand-in split ──▶ weights
 weights ── scored twice over the held-out shards, with one thread and with two ──▶ the same score, the same evidence
 score ── must not pass the floor: else everybody is paid for nothing
+weights ── scored over the public shards, exactly and in float32 ──▶ what exactness costs
 """
 
 import asyncio
@@ -22,15 +23,37 @@ from heldout.market.messages import describe_score
 from heldout.market.sandbox import Limits, Runner, RunSpec, open_runner
 from heldout.market.settings import Network
 from heldout.market.split import draw_split
+from heldout.market.terms import JobTerms
 from heldout.requester_cli.dataset import open_all, overlaps
 from heldout.requester_cli.posting import Posting
 from heldout.requester_cli.project import CheckRecord, Project
-from heldout.requester_cli.scoring import score, vote_of
+from heldout.requester_cli.scoring import FLOAT32, score, vote_of
 
 BASELINE = "baseline.py"
 RUNS = 2
+MOST_DIFFERENCE = 1000
+"""A tenth of a point, in ppm: more, and the difference between exact and float32 scores is worth a warning."""
 _SEED = "1"
+_NO_CAP = 1 << 62
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The baseline on the shards that providers get to see: by the scorer, and as training frameworks compute."""
+
+    rows: int
+    exact: int
+    float32: int
+
+    @property
+    def difference(self) -> int:
+        """In ppm."""
+        return self.exact - self.float32
+
+    @property
+    def large(self) -> bool:
+        return abs(self.difference) > MOST_DIFFERENCE
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,7 @@ class CheckReport:
     rows: int
     held_out_rows: int
     baseline: ScoreResult
+    public: Comparison
     seconds: float
     """Wall time of the slower baseline run."""
     isolated: bool
@@ -62,16 +86,25 @@ def check(project: Project, posting: Posting, keys: KeyRing, network: Network, *
         for number, run in enumerate(runs, 1)
     ]
     _refuse_bad(posting, results)
+    public = [parts[i] for i in split.training]
     report = CheckReport(
         rows=sum(posting.sealed.rows),
         held_out_rows=sum(posting.sealed.rows[i] for i in split.held_out),
         baseline=results[0],
+        public=compare(terms, project.graph(), runs[0].weights, public),
         seconds=max(run.seconds for run in runs),
         isolated=runs[0].isolated,
     )
     evidence = results[0].evidence.hex()
     project.save_check(CheckRecord(posting.subject, vote_of(results[0]), evidence, results[0].operations))
     return report
+
+
+def compare(terms: JobTerms, graph: bytes, weights: bytes, shards: Sequence[bytes]) -> Comparison:
+    """Scores the same rows exactly and in float32. Raises BadInput if they cannot be scored."""
+    exact = score(terms, graph, weights, shards, operation_cap=_NO_CAP)
+    plain = score(terms, graph, weights, shards, operation_cap=_NO_CAP, device=FLOAT32)
+    return Comparison(exact.rows, vote_of(exact), vote_of(plain))
 
 
 def _refuse_bad(posting: Posting, results: Sequence[ScoreResult]) -> None:

@@ -29,15 +29,17 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.sending import Receipt
 from heldout.market.daemon import Loop, Pace
-from heldout.market.errors import BadInput, KeyProblem
+from heldout.market.errors import BadInput, BadMessage, KeyProblem
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, open_ring
 from heldout.market.lifecycle import ChainEvent, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter
-from heldout.market.money import Wei
+from heldout.market.money import BasisPoints, Wei
+from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId
+from heldout.market.valuechain import ValueChain
 from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.dataset import SealedData, seal
 from heldout.requester_cli.duties import Offer, Policy, pays
@@ -204,6 +206,23 @@ class Client:
         """Everything that happened to a job, in the chain's order."""
         return self.chain.events(job.posted.block, self.chain.head().number, job=job.id)
 
+    def runs(self, job: JobState) -> tuple[RunRecord, ...]:
+        """How the lanes' trainings ran, by their providers' signed word; none without the market service."""
+        found = []
+        for letter in self.mail.records(job.id):
+            try:
+                record, signature = read_record(letter)
+            except BadMessage:
+                continue
+            mine = record.lane < len(job.lanes) and job.lanes[record.lane].provider.lower() == record.provider.lower()
+            if mine and record.job == job.id and self.chain.verify_signature(record.provider, record.digest, signature):
+                found.append(record)
+        return tuple(found)
+
+    def readings(self, job: JobState) -> dict[int, list[dict[str, float]]]:
+        """What each lane's training says of itself now, by its provider's word alone."""
+        return self.mail.readings(job.id)
+
     def offers(self, job: JobState) -> tuple[Offer, ...]:
         """The bids that could be accepted now, the cheapest first."""
         return valid_offers(self.chain, self.mail.bids(job.id), job, self.chain.head())
@@ -271,6 +290,41 @@ class Client:
         if weights is None:
             weights = {lane: self.fetch(job, lane) for lane in range(len(job.lanes)) if pays(job, lane)}
         return verify(self.chain, self.keys, job, weights, getter(self.stores))
+
+    # --------------------------------------------------------------------------------------------- value chain
+
+    def value_chain(self) -> ValueChain:
+        """Every artifact of this market: who asked, who trained, who measured, what it cost and was made of (P7)."""
+        return self.chain.value_chain(self.chain.head().number)
+
+    def claim(self, job: JobState, lane: int) -> Receipt:
+        """Enter what a paid lane made in the registry; its weights are fetched first. The requester owns it."""
+        if not 0 <= lane < len(job.lanes):
+            raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
+        self.fetch(job, lane)
+        preimage = self._shelf.preimage(job, lane)
+        if preimage is None:
+            raise BadInput(f"the weights of lane {lane} are not here", hint="fetch them", code="not_delivered")
+        hashes = (preimage.weights_hash, preimage.sealed_hash, preimage.half_b_hash, preimage.envelope_hash)
+        return self._register(f"claim:{job.id}:{lane}", "claim", job.terms.as_tuple(), lane, hashes)
+
+    def offer_artifact(self, artifact: str, to: Address) -> Receipt:
+        """Offer an artifact of yours to somebody, who owns it once they take it."""
+        return self._register(f"offer:{artifact}:{secrets.token_hex(8)}", "offer", artifact, to)
+
+    def take_artifact(self, artifact: str) -> Receipt:
+        """Take what was offered to this address."""
+        return self._register(f"take:{artifact}:{secrets.token_hex(8)}", "take", artifact)
+
+    def suggest_royalty(self, artifact: str, bps: BasisPoints) -> Receipt:
+        """Say what you would like those who build on an artifact of yours to pay. It binds nobody (P7.2)."""
+        return self._register(f"suggest:{artifact}:{secrets.token_hex(8)}", "suggestRoyalty", artifact, bps)
+
+    def _register(self, intent: str, function: str, *args: object) -> Receipt:
+        if self.network.value_chain is None:
+            hint = "its operator may add `value_chain` to the network file"
+            raise BadInput("this network names no value chain", hint=hint, code="no_value_chain")
+        return self.outbox.send(intent, function, *args, on=self.chain.registry, wait=True)
 
     @property
     def _shelf(self) -> Shelf:

@@ -8,11 +8,17 @@ from typing import Any, Final
 
 from heldout.market.errors import BadInput
 from heldout.market.messages import HIGHEST_SCORE
-from heldout.market.money import MILLION, Ppm, parse_tokens
+from heldout.market.money import MILLION, BasisPoints, Ppm, parse_tokens
+from heldout.market.signatures import checksummed
 from heldout.market.spans import parse_span
+from heldout.market.terms import Parent
 
 REQUIRED: Final = object()
 """The default of a key that has none."""
+MOST_PARENTS: Final = 4
+MOST_ROYALTIES: Final = 2_000
+"""Basis points, of all parents together (P7.3)."""
+_ARTIFACT = re.compile(r"0x[0-9a-f]{64}")
 _IMAGE = re.compile(r"sha256:[0-9a-f]{64}")
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?i?b?)", re.IGNORECASE)
 _SIZE_UNITS = {
@@ -39,6 +45,7 @@ class Kind(Enum):
     TOKENS = auto()
     BYTES = auto()
     SPAN = auto()
+    PARENTS = auto()
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ def read_value(field: Field, value: Any) -> Any:
             return _bytes(value)
         case Kind.SPAN:
             return parse_span(str(_scalar(value)))
+        case Kind.PARENTS:
+            return _parents(value)
 
 
 def schema_of(field: Field) -> dict[str, Any]:
@@ -92,6 +101,7 @@ def schema_of(field: Field) -> dict[str, Any]:
         Kind.TOKENS: scalar,
         Kind.BYTES: scalar,
         Kind.SPAN: scalar,
+        Kind.PARENTS: {"type": "array", "items": {"$ref": "#/$defs/parent"}, "maxItems": MOST_PARENTS},
     }
     shape = {"enum": list(field.choices)} if field.choices else shapes[field.kind]
     return {"description": field.meaning, **shape}
@@ -143,6 +153,27 @@ def _bytes(value: Any) -> int:
     if not match or unit not in _SIZE_UNITS or int(match[1]) == 0:
         raise BadInput(f"{value!r} is not a size", hint="write bytes, or for example 512 MB, 1 GiB")
     return int(match[1]) * _SIZE_UNITS[unit]
+
+
+def _parents(value: Any) -> tuple[Parent, ...]:
+    """P7.3: at most four, at most 20 % in sum; the contract checks the same."""
+    parents = tuple(_parent(each) for each in _list(value))
+    total = sum(parent.bps for parent in parents)
+    if len(parents) > MOST_PARENTS or total > MOST_ROYALTIES:
+        raise BadInput(f"{len(parents)} royalties, {total / 100:g} % in sum", hint="at most four, and 20 % in sum")
+    return parents
+
+
+def _parent(value: Any) -> Parent:
+    hint = 'write it as { artifact = "0x…", payee = "0x…", percent = 2.5 }'
+    if not isinstance(value, dict) or set(value) != {"artifact", "payee", "percent"}:
+        raise BadInput(f"{value!r} is not a royalty", hint=hint)
+    if not _ARTIFACT.fullmatch(str(value["artifact"])):
+        raise BadInput(f"{value['artifact']!r} is not an artifact's id", hint="`heldout chain list` shows them whole")
+    bps = _ppm(value["percent"], MILLION * MOST_ROYALTIES // 100) / Decimal(MILLION // 100)
+    if bps != int(bps):
+        raise BadInput(f"{value['percent']} % is finer than a basis point", hint="write at most two decimals")
+    return Parent(bytes.fromhex(value["artifact"][2:]), checksummed(str(value["payee"])), BasisPoints(int(bps)))
 
 
 def _image(value: Any) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from heldout.market.errors import BadInput, BadJobFile
 from heldout.market.manifest import Resources
 from heldout.market.money import MILLION, Ppm, Wei
-from heldout.market.terms import LOWER_IS_BETTER, METRICS
+from heldout.market.terms import LOWER_IS_BETTER, METRICS, Parent
 from heldout.requester_cli.jobfields import REQUIRED, Field, Kind, read_value
 
 FILE_NAME: Final = "job.toml"
@@ -40,7 +40,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Field]]] = {
         "floor": Field(Kind.SCORE, "a lane that does not reach it is not paid"),
         "target": Field(Kind.SCORE, "a lane that reaches it gets its whole bid"),
         "floor_pay": Field(Kind.SHARE, "share of the bid that is paid at the floor", Ppm(MILLION // 2)),
-        "scorer": Field(Kind.CHOICE, "how it is measured, to the bit", "score-v0", choices=("score-v0",)),
+        "scorer": Field(Kind.CHOICE, "how it is measured, to the bit", "score-v1", choices=("score-v1",)),
     },
     "pay": {
         "price": Field(Kind.TOKENS, "the most you pay for one lane, in tokens"),
@@ -49,6 +49,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Field]]] = {
         "fee": Field(Kind.TOKENS, "for each seat and round; left out: 0.75 % of price × lanes", None),
         "bond": Field(Kind.TOKENS, "yours, lost if you withhold keys; left out: 20 % of price × lanes", None),
         "collateral": Field(Kind.TOKENS, "each provider's; left out: 20 % of price, or all fees if that is more", None),
+        "royalties": Field(Kind.PARENTS, "what this builds on: artifact, payee, percent of the provider's payout", ()),
     },
     "resources": {
         "cpus": Field(Kind.COUNT, "cores of the sandbox", 2, least=1, greatest=256),
@@ -87,6 +88,7 @@ class Pay:
     fee: Wei | None
     bond: Wei | None
     collateral: Wei | None
+    royalties: tuple[Parent, ...]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`heldout job list`, `show`, `accept`, `cancel`, `appeal`."""
 
 import argparse
+from dataclasses import asdict
 
 from heldout.market.console import confirm, emit, home_path, say, table
 from heldout.market.errors import BadInput, KeyProblem
@@ -51,14 +52,15 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 def show(args: argparse.Namespace) -> int:
     """One job: where it stands, until when, what happens if nobody acts, bids, scores, and every token's way."""
     from heldout.market.lifecycle import State
-    from heldout.requester_cli.report import as_json, lines, offer_json, offer_lines
+    from heldout.requester_cli.report import as_json, lines, offer_json, offer_lines, run_lines
 
     with reading(args) as client:
         job = chosen_job(args, client)
         offers = client.offers(job) if job.state is State.OPEN else ()
+        runs = client.runs(job)
         now = client.chain.head().timestamp
-    shown = as_json(job) | {"bids": [offer_json(offer) for offer in offers]}
-    emit(args, shown, *lines(job, now), *offer_lines(offers))
+    shown = as_json(job) | {"bids": [offer_json(offer) for offer in offers], "runs": [asdict(run) for run in runs]}
+    emit(args, shown, *lines(job, now), *run_lines(runs), *offer_lines(offers))
     return 0
 
 

@@ -11,6 +11,10 @@ from heldout.market.console import Command, run_command, run_table
 _HERE: Final = "heldout.requester_cli"
 
 DATA: Final = {
+    "pseudonymise": Command(
+        "replace names, numbers and addresses in a table by keyed hashes, before sealing",
+        f"{_HERE}.pseudonymising:pseudonymise",
+    ),
     "seal": Command("shuffle the rows into shards, seal each under its own key, upload them", f"{_HERE}.data:seal"),
 }
 JOB: Final = {
@@ -29,6 +33,14 @@ JOB: Final = {
 REQUESTER: Final = {
     "run": Command("do what is due for all your jobs until stopped", f"{_HERE}.watch:run"),
 }
+CHAIN: Final = {
+    "list": Command("artifacts of this market", f"{_HERE}.lineage:list_artifacts"),
+    "show": Command("what an artifact was made of, by whom, and what it cost", f"{_HERE}.lineage:show"),
+    "claim": Command("enter what a paid lane of your job made", f"{_HERE}.lineage:claim"),
+    "offer": Command("offer an artifact of yours to another owner", f"{_HERE}.lineage:offer"),
+    "take": Command("take an artifact that was offered to you", f"{_HERE}.lineage:take"),
+    "suggest": Command("suggest a royalty to those who build on an artifact of yours", f"{_HERE}.lineage:suggest"),
+}
 KEY: Final = {
     "create": Command("make a key ring", f"{_HERE}.keyrings:create"),
     "backup": Command("write all keys of a ring into one encrypted file", f"{_HERE}.keyrings:backup"),
@@ -42,10 +54,12 @@ COMMANDS: Final = {
     "verify": Command(
         "score a settled job again, here, and compare with the chain", f"{_HERE}.verify:verify", "validator"
     ),
+    "chain": Command("the value chain: who made what, of what, and who owns it", CHAIN),
     "wallet": Command("your address and balances", f"{_HERE}.wallet:wallet"),
     "deposit": Command("move tokens into your free balance on the market", f"{_HERE}.wallet:deposit"),
     "withdraw": Command("move free balance back to your address, or to another", f"{_HERE}.wallet:withdraw"),
     "key": Command("key rings", KEY),
+    "chat": Command("ask about a job, an error or Heldout; or describe a job and get a job.toml", f"{_HERE}.chat:chat"),
     "provider": Command("train for others", "heldout.provider.cli:main", "provider"),
     "validator": Command("score for others", "heldout.validator.cli:main", "validator"),
     "market": Command(

@@ -157,7 +157,11 @@ def _money_lines(terms: JobTerms) -> list[str]:
     ]
     width = max(len(format_tokens(value)) for _, value, _ in rows)
     head = [f"You escrow {format_tokens(terms.escrow)} HELD: you can never pay more than this"]
-    return head + [f"  {name:13} {format_tokens(value):>{width}}  {what}" for name, value, what in rows]
+    royalties = [
+        f"  {parent.bps / 100:g} % of each payout goes to {parent.payee}, for {hexed(parent.artifact)}"
+        for parent in terms.parents
+    ]
+    return head + [f"  {name:13} {format_tokens(value):>{width}}  {what}" for name, value, what in rows] + royalties
 
 
 def _gas_text(wei: int) -> str:

@@ -82,7 +82,7 @@ def read_graph(graph: bytes) -> GraphFacts:
     try:
         loaded = load(graph)
     except BadGraph as problem:
-        hint = "docs/score-v0.md lists the operators; export with opset 17 or later"
+        hint = "docs/score-v1.md lists the operators; export with opset 17 or later"
         raise BadInput(problem.message, hint=hint, code=problem.code) from None
     header = sum(len(name.encode()) + _ENTRY_ALLOWANCE for name in loaded.weights) + _HEADER_ALLOWANCE
     values = sum(4 * _product(shape) for shape in loaded.weights.values())
@@ -159,6 +159,7 @@ def _terms(
         revealWindow=windows.reveal,
         challengeWindow=windows.challenge,
         salt=sealed.salt,
+        parents=pay.royalties,
     )
 
 

@@ -84,6 +84,13 @@ def job_schema() -> dict[str, Any]:
     """The JSON Schema of job.toml, for editors."""
     image = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
     by_platform = {"type": "object", "additionalProperties": {"$ref": "#/$defs/imageId"}, "minProperties": 1}
+    text = {"type": "string"}
+    parent = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["artifact", "payee", "percent"],
+        "properties": {"artifact": text, "payee": text, "percent": {"type": "number", "minimum": 0, "maximum": 20}},
+    }
     sections = {
         name: {
             "type": "object",
@@ -100,7 +107,7 @@ def job_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "required": [name for name, section in sections.items() if section["required"]],
         "properties": sections,
-        "$defs": {"imageId": image, "imageByPlatform": by_platform},
+        "$defs": {"imageId": image, "imageByPlatform": by_platform, "parent": parent},
     }
 
 

@@ -8,6 +8,7 @@ from heldout.market.lifecycle import VACANT, JobState, Movement, deadline_move, 
 from heldout.market.messages import describe_score, hexed, unpack_vote
 from heldout.market.money import format_tokens
 from heldout.market.narration import BURNED, clock, purpose_of
+from heldout.market.runrecord import RunRecord
 from heldout.market.spans import format_span
 from heldout.market.terms import Timestamp
 from heldout.requester_cli.duties import Offer
@@ -151,6 +152,27 @@ def offer_json(offer: Offer) -> dict[str, Any]:
         "price": amount(offer.bid.price),
         "valid_until": offer.bid.validUntil,
     }
+
+
+def run_lines(runs: Sequence[RunRecord]) -> list[str]:
+    """How trainings ran, as their providers signed it."""
+    if not runs:
+        return []
+    rows = [
+        (
+            run.lane,
+            run.killed_by or f"exit {run.exit_code}",
+            f"{run.wall_ms / 1000:.1f} s",
+            f"{run.cpu_ms / 1000:.1f} s",
+            f"{run.peak_memory / 2**20:.0f} MiB",
+            run.tier,
+            f"{run.image[:19]}…",
+            f"{run.log[:12]}…",
+        )
+        for run in runs
+    ]
+    head = ("lane", "ended", "wall", "cpu", "peak", "tier", "image", "log")
+    return ["", "trained, by the providers' signed word", *table(head, rows)]
 
 
 def offer_lines(offers: Sequence[Offer]) -> list[str]:

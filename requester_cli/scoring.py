@@ -12,14 +12,27 @@ from heldout.market.terms import JobTerms
 
 TIMEOUT_S = 3600.0
 _HINTS = {
-    "unsupported_operator": "docs/score-v0.md lists the operators; export with opset 17 or later",
+    "unsupported_operator": "docs/score-v1.md lists the operators; export with opset 17 or later",
     "bad_data": "x and y must be as the graph and the metric need them; look at make_data.py of the template",
     "operation_cap": "fewer held-out rows, or a smaller model",
 }
 
 
-def score(terms: JobTerms, graph: bytes, weights: bytes, shards: Sequence[bytes], *, threads: int = 1) -> ScoreResult:
-    """One lane's score over plain held-out shards, in the split's order.
+FLOAT32 = "float32"
+"""The device that computes as training frameworks do: for a comparison, never for a vote."""
+
+
+def score(
+    terms: JobTerms,
+    graph: bytes,
+    weights: bytes,
+    shards: Sequence[bytes],
+    *,
+    threads: int = 1,
+    device: str = "numpy",
+    operation_cap: int | None = None,
+) -> ScoreResult:
+    """One lane's score over plain shards, in the split's order; under the terms' operation cap unless another is given.
 
     Raises BadInput with the scorer's code if graph or data cannot be scored, HeldoutError if the process failed.
     """
@@ -34,9 +47,10 @@ def score(terms: JobTerms, graph: bytes, weights: bytes, shards: Sequence[bytes]
             weights=str(folder / "weights.safetensors"),
             shards=tuple(str(folder / f"{index:02}.safetensors") for index in range(len(shards))),
             metric=terms.metric_name,
-            operation_cap=terms.operationCap,
+            operation_cap=terms.operationCap if operation_cap is None else operation_cap,
             weights_bytes=terms.weightsBytes,
             threads=threads,
+            device=device,
         )
         try:
             return run(request, timeout_s=TIMEOUT_S)

@@ -37,6 +37,15 @@ class Shelf:
 
     def find(self, job: JobState, lane: int) -> bytes | None:
         """The weights of a lane, if they are here and are those of the word on chain."""
+        kept = self._read(job, lane)
+        return kept[0] if kept else None
+
+    def preimage(self, job: JobState, lane: int) -> Submission | None:
+        """What the lane's word commits to, beside job and provider, if its weights are here."""
+        kept = self._read(job, lane)
+        return kept[1] if kept else None
+
+    def _read(self, job: JobState, lane: int) -> tuple[bytes, Submission] | None:
         path = self.path(job.id, lane)
         try:
             weights, raw = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
@@ -46,4 +55,4 @@ class Shelf:
             return None
         word = submission.word(bytes.fromhex(job.id[2:]), job.lanes[lane].provider)
         genuine = word == job.lanes[lane].word and sha256(weights).digest() == submission.weights_hash
-        return weights if genuine else None
+        return (weights, submission) if genuine else None

@@ -59,6 +59,7 @@ class _Teller:
     def __init__(self, args: argparse.Namespace, client: "Client", job: "JobState") -> None:
         self._args, self._client, self._job = args, client, job
         self._told: set[str] = set()
+        self._heard: dict[int, dict[str, float]] = {}
 
     def tell(self) -> bool:
         """Whether the job is final."""
@@ -72,7 +73,18 @@ class _Teller:
             self._told.add(event.id)
             told = {"event": event.name, "id": event.id, "tx": event.tx, "text": narrate(event)}
             emit(self._args, told, f"{clock(event.timestamp)[11:19]}  {narrate(event)}")
+        if not final:
+            self._tell_readings()
         return final
+
+    def _tell_readings(self) -> None:
+        """The latest of what trainings print, by their providers' word."""
+        for lane, lines in self._client.readings(self._job).items():
+            if lines and lines[-1] != self._heard.get(lane):
+                self._heard[lane] = lines[-1]
+                said = "  ".join(f"{name} {value:g}" for name, value in lines[-1].items())
+                heard = {"event": "reading", "lane": lane, "reading": lines[-1]}
+                emit(self._args, heard, f"          lane {lane} says  {said}")
 
 
 def _end(args: argparse.Namespace, job: "JobState") -> int:

@@ -88,6 +88,11 @@ class Bytecode:
         calldata = self.market.encode("heldFor", (terms.as_tuple(),))
         return int.from_bytes(self._evm.message_call(DEPLOYER, self.address, calldata, is_static=True), "big")
 
+    def wealth(self, account: Address) -> int:
+        """Free balance and stakes."""
+        seats = (self.words("getSeat", seat) for seat in range(self.words("seatCount")[0]))
+        return self.words("free", account)[0] + sum(stake for *_, cold, stake in seats if cold == int(account, 16))
+
     def block_hash(self, number: int) -> bytes:
         return bytes(self._evm.block_hash(number))
 

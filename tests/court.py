@@ -129,7 +129,7 @@ class Court:
         graph = TaskFile("model.onnx", self._stores.put(GRAPH), len(GRAPH))
         resources = Resources(1, 2**20, 2**20, 0, 60)
         image = {"linux/amd64": "sha256:" + "0" * 64}
-        manifest = Manifest((), image, ("train",), resources, graph, "accuracy", "score-v0")
+        manifest = Manifest((), image, ("train",), resources, graph, "accuracy", "score-v1")
         task = bytes.fromhex(self._stores.put(manifest.encode()))
         return replace(small, **slow, taskHash=task, dataRoot=self._seal_data(small))  # type: ignore[arg-type]
 

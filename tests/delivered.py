@@ -138,6 +138,6 @@ def _seal_data(shelf: Shelf) -> bytes:
 def _task(shelf: Shelf, graph: bytes, metric: str) -> bytes:
     file = TaskFile("model.onnx", shelf.put(graph).hex(), len(graph))
     manifest = Manifest(
-        (), {"linux/amd64": "sha256:" + "0" * 64}, ("train",), Resources(1, 2, 3, 0, 4), file, metric, "score-v0"
+        (), {"linux/amd64": "sha256:" + "0" * 64}, ("train",), Resources(1, 2, 3, 0, 4), file, metric, "score-v1"
     )
     return shelf.put(manifest.encode())

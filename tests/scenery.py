@@ -206,7 +206,7 @@ class Told:
     def start(self) -> Cursor:
         return Cursor(((BlockNumber(0), "before"),))
 
-    def follow(self, cursor: Cursor, *, most: int) -> Followed:
+    def follow(self, cursor: Cursor, *, most: int, registry: bool = False) -> Followed:
         if cursor.block == self._last:
             return Followed([], cursor, None)
         return Followed(self._events, Cursor((*cursor.checkpoints, (self._last, "last"))), None)

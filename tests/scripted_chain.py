@@ -38,7 +38,7 @@ class ScriptedChain:
     def start(self) -> Cursor:
         return Cursor(((BlockNumber(-1), "before"),))
 
-    def follow(self, cursor: Cursor, *, most: int) -> Followed:
+    def follow(self, cursor: Cursor, *, most: int, registry: bool = False) -> Followed:
         kept = [point for point in cursor.checkpoints if point[0] == -1 or self._hash(point[0]) == point[1]]
         first, last = kept[-1][0] + 1, min(len(self.blocks), kept[-1][0] + 1 + most) - 1
         events = [event for _, found in self.blocks[first : last + 1] for event in found]

@@ -194,7 +194,7 @@ class ScriptedJob:
             resources=Resources(cpus=1, memory_bytes=256 << 20, disk_bytes=16 << 20, gpus=0, seconds=60),
             graph=TaskFile("model.onnx", self.stores.put(b"no graph is needed by who only trains"), 37),
             metric="accuracy",
-            scorer="score-v0",
+            scorer="score-v1",
         )
         leaves = []
         for index in range(16):
@@ -215,7 +215,7 @@ class ScriptedJob:
             target=Ppm(900_000),
             floorPay=Ppm(500_000),
             metric=1,
-            scorer=scorer_id("score-v0"),
+            scorer=scorer_id("score-v1"),
             operationCap=10**6,
             shardBytes=SHARD_BYTES,
             weightsBytes=65_536,

@@ -60,7 +60,7 @@ def example_terms() -> list[JobTerms]:
         target=Ppm(950_000),
         floorPay=Ppm(500_000),
         metric=1,
-        scorer=scorer_id("score-v0"),
+        scorer=scorer_id("score-v1"),
         operationCap=10**9,
         shardBytes=65_536,
         weightsBytes=1 << 20,

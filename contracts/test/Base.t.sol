@@ -79,7 +79,7 @@ abstract contract Base is Test, IMarketBase {
         terms.target = 950_000;
         terms.floorPay = 500_000;
         terms.metric = 1;
-        terms.scorer = keccak256("score-v0");
+        terms.scorer = keccak256("score-v1");
         terms.operationCap = 1e6;
         terms.shardBytes = 1 << 16;
         terms.weightsBytes = 1 << 20;

@@ -25,6 +25,8 @@ def open_device(name: str) -> Device:
 
 
 def open_workbench(name: str) -> Workbench:
-    """The same machine, to be timed. Raises NoDevice."""
+    """The same machine, to be timed. Raises NoDevice for a software driver too: it would time the CPU again."""
     device = open_device(name)
+    if getattr(device, "is_software", False):
+        raise NoDevice(f"{device.name} computes on the CPU")
     return device if isinstance(device, Workbench) else Cpu()

@@ -24,6 +24,8 @@ Exact = NDArray[Any]
 
 class Device(Protocol):
     name: str
+    exact: bool
+    """True, but for the device that rounds nothing, which scores are compared with (`devices/plain.py`)."""
 
     def multiply(self, left: Exact, right: Exact) -> Exact:
         """`left` [..., m, k] times `right` [..., k, n], batch axes broadcast; both of one type, which the result has.

@@ -19,10 +19,12 @@ _MANTISSA: dict[int, type[np.float32 | np.float64]] = {24: np.float32, 53: np.fl
 
 class NumpyDevice:
     name = "numpy"
+    exact = True
 
     def multiply(self, left: Exact, right: Exact) -> Exact:
         """See `interface.Device`."""
-        return np.matmul(left, right)
+        product: Exact = np.matmul(left, right)
+        return product
 
     def convolve(self, x: Exact, filters: Exact, window: Window, groups: int) -> Exact:
         """See `interface.Device`."""
@@ -53,15 +55,20 @@ class NumpyDevice:
     def look_up(self, table: Table, x: Array) -> Array:
         """See `interface.Device`."""
         scaled = np.clip(x * np.float32(table.scale), -table.offset, ENTRIES - 1 - table.offset)
-        return table.entries.take(np.rint(scaled, out=scaled).astype(np.intp) + table.offset)
+        places = np.rint(scaled, out=scaled).astype(np.intp)
+        places += table.offset
+        found: Array = table.entries.take(places)
+        return found
 
 
 def peak_exponents(peaks: Array) -> Exact:
     """For each peak the least integer e >= SMALLEST with peak <= 2**e, int32. Raises OutOfRange."""
     if not (peaks <= 2.0**LARGEST).all():
         raise OutOfRange(f"a value exceeds 2**{LARGEST}, or is not a number")
+    exponents: Exact
     mantissa, exponents = np.frexp(np.maximum(peaks, np.float32(2.0**SMALLEST)))
-    return exponents - (mantissa == 0.5)
+    exponents -= mantissa == 0.5
+    return exponents
 
 
 # ------------------------------------------------------------------------------------------------------------ windows

@@ -27,7 +27,7 @@ class VulkanDevice(NumpyDevice):
     """The GPU that the driver calls its fastest. Raises NoDevice if there is none, or no `wgpu`."""
 
     def __init__(self) -> None:
-        self._gpu, self.name, self._largest = _open()
+        self._gpu, self.name, self.is_software, self._largest = _open()
         self._pipelines: dict[str, Any] = {}
         self._tables: dict[str, Any] = {}
 
@@ -135,8 +135,8 @@ def _lines(size: int) -> tuple[int, int]:
     return across, -(-lines // across)
 
 
-def _open() -> tuple[Any, str, int]:
-    """The GPU, its name for people, and how many bytes one buffer may have."""
+def _open() -> tuple[Any, str, bool, int]:
+    """The GPU, its name for people, whether it is this machine's CPU after all, and the bytes one buffer may have."""
     try:
         import wgpu
     except (ImportError, OSError) as problem:
@@ -147,4 +147,5 @@ def _open() -> tuple[Any, str, int]:
         gpu = adapter.request_device_sync(required_limits=limits)
     except RuntimeError as problem:
         raise NoDevice(f"vulkan: {problem}") from None
-    return gpu, f"vulkan ({adapter.info['device']})", min(limits.values())
+    name, kind = adapter.info["device"], adapter.info["adapter_type"]
+    return gpu, f"vulkan ({name})", kind == "CPU", min(limits.values())

@@ -49,7 +49,7 @@ def serve(args: argparse.Namespace) -> int:
     from heldout.market.artifacts.allowance import Allowance
     from heldout.market.artifacts.disk import DiskStore
     from heldout.market.artifacts.gate import known_hosts
-    from heldout.market.artifacts.listening import listen, public_url
+    from heldout.market.artifacts.listening import listen, public_url, tls_files
     from heldout.market.artifacts.s3 import open_bucket
     from heldout.market.artifacts.server import StoreSettings, create_app
     from heldout.market.artifacts.serving import serve as run
@@ -62,7 +62,8 @@ def serve(args: argparse.Namespace) -> int:
         url = public_url(args, bound)
         hosts = known_hosts(url, bound.getsockname()[1])
         allowance = Allowance(args.dir / "uploads.db", parse_bytes(args.daily), time.time)
-        settings = StoreSettings(url, hosts, args.rate, time.time, time.monotonic)
+        settings = StoreSettings(url, hosts, args.rate, time.time, time.monotonic, tuple(args.allow_origin))
+        tls = tls_files(args, url)
         say(f"store of {store.name} at {url}")
-        run(create_app(store, store, allowance, settings), bound, trust_proxy=args.trust_proxy)
+        run(create_app(store, store, allowance, settings), bound, trust_proxy=args.trust_proxy, tls=tls)
     return 0

@@ -1,8 +1,11 @@
 """What stands before every route of the store and the service: the right Host, not too fast, not too much.
 
 A page in somebody's browser can reach a server on loopback by rebinding its own name to 127.0.0.1; its requests still
-carry that name as Host, so only known hosts pass. CORS headers are never sent and no cookie is ever read, so no other
-page can use a signed-in person's session.
+carry that name as Host, so only known hosts pass. Pages of other origins get leave to read and write only if these are
+named at start, and never with cookies; what any other page would change is refused.
+
+    Host       one of `hosts`                                        else 421
+    Origin     absent, this server's own, or one of `origins`        else, for what is not GET or HEAD, 403
 """
 
 import asyncio
@@ -12,11 +15,12 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heldout.market.artifacts.problems import problem
 from heldout.market.artifacts.throttle import Throttle
-from heldout.market.errors import BadInput, HeldoutError
+from heldout.market.errors import BadInput, HeldoutError, Refused
 
 BODY_SILENCE: Final = 10.0
 """Seconds a request's body may pause."""
@@ -26,14 +30,31 @@ _ANSWER_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_CORS_HEADERS: Final = {
+    "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST, DELETE",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Heldout-Upload, Idempotency-Key, If-None-Match, Last-Event-ID, Range"
+    ),
+    "Access-Control-Expose-Headers": "ETag, RateLimit, RateLimit-Policy, Retry-After",
+    "Access-Control-Max-Age": "600",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
 
 
 class Gate:
     """ASGI middleware. `body_limit` is in bytes; None leaves it to the routes."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], throttle: Throttle, body_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str],
+        throttle: Throttle,
+        body_limit: int | None = None,
+        origins: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
+        self._origins = frozenset(origins)
         self._throttle = throttle
         self._body_limit = body_limit
 
@@ -42,27 +63,53 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
+        added = dict(_ANSWER_HEADERS)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _ANSWER_HEADERS.items():
+                for name, value in added.items():
                     headers.setdefault(name, value)
+                if self._origins:
+                    headers.add_vary_header("Origin")
             await send(message)
 
         try:
-            self._check(scope)
+            preflight = self._check(scope, added)
         except HeldoutError as error:
             await problem(error)(scope, receive, send_with_headers)
             return
-        await self._app(scope, _timely(receive), send_with_headers)
+        app = Response(status_code=204) if preflight else self._app
+        await app(scope, _timely(receive), send_with_headers)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, added: dict[str, str]) -> bool:
+        """Whether it is a browser's question before a request, which is answered here. Adds headers for the answer."""
         headers = Headers(scope=scope)
         if headers.get("host", "") not in self._hosts:
             raise BadInput("this server does not go by that name", hint="set its --public-url", code="wrong_host")
+        preflight = self._check_origin(scope, headers, added)
         if self._body_limit is not None:
             _check_length(headers, self._body_limit)
-        self._throttle.take(client_of(scope))
+        left = self._throttle.take(client_of(scope))
+        full = (self._throttle.burst - left) / self._throttle.rate
+        added["RateLimit-Policy"] = (
+            f'"client";q={self._throttle.burst:.0f};w={self._throttle.burst / self._throttle.rate:.0f}'
+        )
+        added["RateLimit"] = f'"client";r={left:.0f};t={full:.0f}'
+        return preflight
+
+    def _check_origin(self, scope: Scope, headers: Headers, added: dict[str, str]) -> bool:
+        origin, method = headers.get("origin"), scope["method"]
+        if origin is None or origin.partition("://")[2] in self._hosts:
+            return False
+        if origin in self._origins:
+            added |= {**_CORS_HEADERS, "Access-Control-Allow-Origin": origin}
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+            return method == "OPTIONS" and "access-control-request-method" in headers
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            hint = "open the page at the server's own address, or name its origin with --allow-origin"
+            raise Refused(f"pages of {origin[:100]!r} may not write here", hint=hint, code="wrong_origin")
+        return False
 
 
 def _check_length(headers: Headers, limit: int) -> None:

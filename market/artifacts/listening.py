@@ -2,9 +2,15 @@
 
 import argparse
 import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from heldout.market.console import say
 from heldout.market.errors import BadInput, HeldoutError
+
+if TYPE_CHECKING:
+    from heldout.market.artifacts.tls import TlsFiles
 
 BACKLOG = 512
 
@@ -14,6 +20,18 @@ def add_listening_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--listen", default=f"127.0.0.1:{port}", metavar="HOST:PORT", help="default: %(default)s")
     parser.add_argument("--public-url", metavar="URL", help="the address clients use (default: http://HOST:PORT)")
     parser.add_argument("--trust-proxy", action="store_true", help="a reverse proxy on this machine names the clients")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="serve https with this PEM certificate and …")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="… its key")
+    parser.add_argument(
+        "--tls-self-signed", type=Path, metavar="DIR", help="serve https with a certificate made and kept in DIR"
+    )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a page elsewhere that may use this server, without cookies; may be repeated",
+    )
     parser.add_argument(
         "--rate", type=float, default=200, metavar="N", help="requests a second per client (%(default)s)"
     )
@@ -41,4 +59,21 @@ def public_url(args: argparse.Namespace, bound: socket.socket) -> str:
     if args.public_url:
         return str(args.public_url).rstrip("/")
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if args.tls_cert or args.tls_self_signed else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def tls_files(args: argparse.Namespace, url: str) -> "TlsFiles | None":
+    """The certificate to serve with; None for plain http. Raises BadInput."""
+    if not (args.tls_cert or args.tls_key or args.tls_self_signed):
+        return None
+    from heldout.market.artifacts import tls
+
+    if args.tls_self_signed and not (args.tls_cert or args.tls_key):
+        files = tls.self_signed(args.tls_self_signed, [urlsplit(url).hostname or "localhost"])
+        say(f"certificate signed by itself, SHA-256 {tls.fingerprint(files.cert)}")
+        return files
+    if args.tls_self_signed or not (args.tls_cert and args.tls_key):
+        hint = "give both --tls-cert and --tls-key, or --tls-self-signed alone"
+        raise BadInput("which certificate?", hint=hint, code="usage")
+    return tls.given(args.tls_cert, args.tls_key)

@@ -27,6 +27,7 @@ _BY_CODE = {
     "hash_mismatch": 422,
     "sign_in": 401,
     "conflict": 409,
+    "key_reused": 422,
 }
 _BY_CLASS: tuple[tuple[type[HeldoutError], int], ...] = (
     (Throttled, 429),

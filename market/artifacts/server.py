@@ -49,12 +49,15 @@ class StoreSettings:
     rate: float
     clock: Callable[[], float]
     ticks: Callable[[], float]
+    origins: Collection[str] = ()
+    """Of pages that may read and upload here."""
 
 
 def create_app(store: ArtifactStore, vault: Vault, allowance: Allowance, settings: StoreSettings) -> FastAPI:
     """The app over one store, given once as what it keeps and once as what it takes in."""
     app = FastAPI(title="Heldout store", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
-    app.add_middleware(Gate, hosts=settings.hosts, throttle=Throttle(settings.rate, 5 * settings.rate, settings.ticks))
+    throttle = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
+    app.add_middleware(Gate, hosts=settings.hosts, throttle=throttle, origins=settings.origins)
     problems.install(app)
     registry = CollectorRegistry()
     moved = Counter("heldout_store_bytes", "Bytes of artifacts moved", ["direction"], registry=registry)

@@ -8,6 +8,8 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from heldout.market.artifacts.tls import TlsFiles
+
 MAX_CONNECTIONS = 512
 HEAD_SECONDS = 5
 """In which the head of a request must arrive; bodies are watched by the gate."""
@@ -48,7 +50,7 @@ class Hurried(H11Protocol):
             self._head_timer = None
 
 
-def serve(app: FastAPI, bound: socket.socket, *, trust_proxy: bool = False) -> None:
+def serve(app: FastAPI, bound: socket.socket, *, trust_proxy: bool = False, tls: TlsFiles | None = None) -> None:
     """Until SIGINT or SIGTERM."""
     config = uvicorn.Config(
         app,
@@ -58,6 +60,8 @@ def serve(app: FastAPI, bound: socket.socket, *, trust_proxy: bool = False) -> N
         log_config=None,
         proxy_headers=trust_proxy,
         server_header=False,
+        ssl_certfile=None if tls is None else tls.cert,
+        ssl_keyfile=None if tls is None else tls.key,
         timeout_graceful_shutdown=STOP_SECONDS,
         timeout_keep_alive=IDLE_SECONDS,
         ws="none",

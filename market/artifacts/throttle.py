@@ -26,19 +26,20 @@ class Throttle:
     """Safe for threads. `clock` gives seconds that never go back."""
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
-        self._rate, self._burst, self._clock = rate, burst, clock
+        self.rate, self.burst, self._clock = rate, burst, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = Lock()
 
-    def take(self, key: str, amount: float = 1) -> None:
-        """Raises Throttled if the key's bucket does not hold `amount`; a whole burst is the most it can ever hold."""
+    def take(self, key: str, amount: float = 1) -> float:
+        """What is left in the key's bucket. Raises Throttled if it does not hold `amount`; it holds a burst at most."""
         with self._lock:
             now = self._clock()
-            level, at = self._buckets.pop(key, (self._burst, now))
-            level = min(self._burst, level + (now - at) * self._rate)
+            level, at = self._buckets.pop(key, (self.burst, now))
+            level = min(self.burst, level + (now - at) * self.rate)
             enough = level >= amount
             self._buckets[key] = (level - amount if enough else level, now)
             if len(self._buckets) > MAX_KEYS:
                 self._buckets.popitem(last=False)
         if not enough:
-            raise Throttled(max(1.0, (amount - level) / self._rate))
+            raise Throttled(max(1.0, (amount - level) / self.rate))
+        return level - amount

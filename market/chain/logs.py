@@ -10,6 +10,7 @@ A cursor holds checkpoints, one (block, hash) for every head it has followed to:
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from heldout.market.chain.contracts import Contract
@@ -143,7 +144,7 @@ def common_ancestor(rpc: Rpc, cursor: Cursor) -> Cursor | None:
 
 
 def follow(
-    rpc: Rpc, contract: Contract, start: Callable[[], Cursor], cursor: Cursor, head: Block, most: int
+    rpc: Rpc, contracts: Sequence[Contract], start: Callable[[], Cursor], cursor: Cursor, head: Block, most: int
 ) -> Followed:
     """Events after the cursor, up to `head` and at most `most` blocks. `start()` is where a rescan begins."""
     kept = common_ancestor(rpc, cursor) or start()
@@ -154,7 +155,8 @@ def follow(
     end = head if last == head.number else read_block(rpc, last)
     if end is None:
         raise ChainProblem(f"the RPC does not have block {last}", hint="it lags behind; try again")
-    events = read_events(rpc, contract, kept.block + 1, last, job=None, names=None)
+    told = [read_events(rpc, contract, kept.block + 1, last, job=None, names=None) for contract in contracts]
+    events = sorted(chain.from_iterable(told), key=lambda event: (event.block, event.log_index))
     still = read_block(rpc, last)
     if still is None or still.hash != end.hash or any(e.block == last and e.block_hash != end.hash for e in events):
         raise ChainProblem(f"block {last} changed while it was read", hint="try again")

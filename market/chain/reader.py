@@ -21,12 +21,14 @@ from heldout.market.money import Wei
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
 from heldout.market.terms import JobId, JobTerms, job_id, keccak256
+from heldout.market.valuechain import ValueChain, fold
 
 log = logging.getLogger(__name__)
 
 At = Block | int | None
 MARKET = "Market"
 TOKEN = "HeldToken"
+REGISTRY = "ValueChain"
 STALE_ANSWERS = 3
 """Times in a row that a head further back than the confirmations is refused before it is believed."""
 _RESTARTED = "the chain was restarted, or the network file is of another one; ask for the file that belongs to this RPC"
@@ -46,6 +48,7 @@ class Chain:
         self.network = network
         self.market = Contract(MARKET, checksummed(network.market))
         self.token = Contract(TOKEN, checksummed(network.token))
+        self.registry = Contract(REGISTRY, checksummed(network.value_chain)) if network.value_chain else None
         self.rpc = Rpc(network.rpc, timeout_s=timeout_s, check=self._check)
         self._highest = 0
         self._stale = 0
@@ -212,14 +215,31 @@ class Chain:
         first = max(first, self.network.deploy_block)
         return read_events(self.rpc, self.market, first, last, job=job, names=names)
 
+    def contract_at(self, address: str) -> Contract:
+        """Whose errors a refused call to that address speaks."""
+        known = (self.token, self.registry, self.market)
+        return next((each for each in known if each is not None and each.address == address), self.market)
+
+    def value_chain(self, last: int) -> ValueChain:
+        """Every artifact made up to block `last`, with what the registry says of it, if the network has one (P7)."""
+        first = self.network.deploy_block
+        told = self.events(first, last)
+        if self.registry is not None:
+            told += read_events(self.rpc, self.registry, first, last, job=None, names=None)
+        return fold(sorted(told, key=lambda event: (event.block, event.log_index)))
+
     def start(self) -> Cursor:
         """The cursor before the market's first event."""
         before = self.block(max(0, self.network.deploy_block - 1))
         return Cursor(((before.number, before.hash),))
 
-    def follow(self, cursor: Cursor, *, confirmations: int = 0, most: int = 2_000) -> Followed:
-        """The next events after `cursor`; see `Followed`. `head() == cursor.block` means that it has caught up."""
-        return follow(self.rpc, self.market, self.start, cursor, self.head(confirmations), most)
+    def follow(self, cursor: Cursor, *, confirmations: int = 0, most: int = 2_000, registry: bool = False) -> Followed:
+        """The next events after `cursor`; see `Followed`. `head() == cursor.block` means that it has caught up.
+
+        With `registry` also those of the registry of artifacts, if the network has one.
+        """
+        told = (self.market, self.registry) if registry and self.registry is not None else (self.market,)
+        return follow(self.rpc, told, self.start, cursor, self.head(confirmations), most)
 
     def terms(self, job: JobId) -> JobTerms:
         """A job's terms from its `Posted` event, checked against its id. Raises ChainProblem if there is none."""

@@ -111,9 +111,7 @@ class Wallet:
 
     def gas_of(self, sending: Sending, *, at: int | None = None) -> int:
         """Gas it would use. Raises Reverted if it would be refused."""
-        is_token = sending.to == self.chain.token.address
-        name = self.chain.token.name if is_token else self.chain.market.name
-        contract = Contract(name, Address(sending.to))
+        contract = Contract(self.chain.contract_at(sending.to).name, Address(sending.to))
         return self.chain.gas_of(contract, sending.data, self.address, value=sending.value, at=at)
 
     def nonces_used(self, tag: str = "latest") -> int:

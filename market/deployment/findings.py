@@ -14,6 +14,7 @@ from heldout.market.chain.rpc import Rpc
 from heldout.market.deployment.creation import create_address
 from heldout.market.errors import ChainProblem
 from heldout.market.messages import hexed
+from heldout.market.money import DECIMALS, format_tokens
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
 from heldout.market.terms import Address, keccak256
@@ -21,7 +22,6 @@ from heldout.market.terms import Address, keccak256
 BLOCKS_SEARCHED = 1_000
 """From the market's block on, for the transaction that created its registry."""
 _PAGE = 50
-DECIMALS = 18
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def examine(network: Network, rpc: Rpc) -> Iterator[Finding]:
     yield from _second_half(rpc, half, code)
     if market is not None:
         yield from _parameters(network, market)
-    yield from _token(rpc, network.token)
+    yield from examine_token(rpc, network.token)
     if network.value_chain is None:
         yield Finding("value chain", None, "the network file names none")
         return
@@ -90,14 +90,14 @@ def _parameters(network: Network, args: dict[str, Any]) -> Iterator[Finding]:
     beacon = args["beacon_"]
     seeds = beacon if int(beacon, 16) else "block hashes: who orders blocks can bias draws (P10)"
     yield Finding("seeds", None, seeds)
-    yield Finding("stake of a seat", None, f"{args['seatStake_']} wei")
-    yield Finding("least fee", None, f"{args['minimumFee_']} wei")
+    yield Finding("stake of a seat", None, f"{format_tokens(args['seatStake_'])} tokens")
+    yield Finding("least fee", None, f"{format_tokens(args['minimumFee_'])} tokens")
     for name, bound in args["limits_"].items():
         shown = f"{bound['least']} to {bound['greatest']} s" if isinstance(bound, dict) else f"at most {bound}"
         yield Finding(f"limit: {name}", None, shown)
 
 
-def _token(rpc: Rpc, address: str) -> Iterator[Finding]:
+def examine_token(rpc: Rpc, address: str) -> Iterator[Finding]:
     """A plain ERC-20 is what the market trusts (P1.2); whether this is one, its own sources say."""
     if not _code(rpc, address):
         yield Finding("token's code", False, "there is none at this address")

@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
+from starlette.middleware.gzip import GZipMiddleware
 
 from heldout.market.artifacts import Stores, problems
 from heldout.market.artifacts.gate import Gate
@@ -15,7 +16,10 @@ from heldout.market.artifacts.health import add_health
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.chain import Chain
 from heldout.market.errors import ChainProblem
-from heldout.market.service.api import letter_routes, read_routes, session_routes
+from heldout.market.service.answers import Answers
+from heldout.market.service.api import read_routes
+from heldout.market.service.caching import Tagged
+from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
 from heldout.market.service.indexer import Follower, Index
 from heldout.market.service.letters import MOST_BYTES, Letters
@@ -23,16 +27,21 @@ from heldout.market.service.manifests import Fetcher, Manifests
 from heldout.market.service.pages import failures
 from heldout.market.service.pages.routes import page_routes
 from heldout.market.service.pages.site import Site
+from heldout.market.service.people import People
 from heldout.market.service.reading import Reading
 from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
 from heldout.market.service.sources import BlockTime, Sources
+from heldout.market.service.statistics import Remembered, Statistics
+from heldout.market.service.writing import letter_routes, session_routes
 from heldout.market.settings import Network
 
 STALE_S = 60.0
 """Seconds without standing at the chain's head after which the service calls itself not ready."""
 THREADS = 8
 """Requests worked on at once: more would wait for the interpreter's lock, each with memory of its own."""
+FIGURES_S = 10.0
+"""Seconds for which figures of the whole market are remembered."""
 LETTERS_PER_S = 5.0
 NONCES_PER_S = 1.0
 _ENVELOPE = 2048
@@ -49,6 +58,8 @@ class ServiceSettings:
     secret: bytes
     clock: Callable[[], float]
     ticks: Callable[[], float]
+    origins: Collection[str] = ()
+    """Of pages elsewhere that may use the API, never with cookies."""
 
 
 def create_app(network: Network, chain: Chain, engine: Engine, settings: ServiceSettings) -> FastAPI:
@@ -64,7 +75,10 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
     fetcher = Fetcher(manifests, Stores.of(network.stores), settings.ticks)
     letters = Letters(engine, chain, network, settings.clock)
-    sources = Sources(network, settings.url, block_time, reading, manifests, Reported(engine), letters)
+    statistics = Statistics(engine)
+    figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
+    known = (reading, manifests, Reported(engine), letters, People(engine), statistics, figures)
+    sources = Sources(network, settings.url, block_time, *known)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager
@@ -87,15 +101,22 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
         redoc_url=None,
     )
     requests = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
-    app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=2 * MOST_BYTES + _ENVELOPE)
+    app.add_middleware(Tagged)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    limit = 2 * MOST_BYTES + _ENVELOPE
+    app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=limit, origins=settings.origins)
     problems.install(app)
     site = Site(network)
     failures.install(app, site)
     app.include_router(page_routes(sources, site))
-    app.include_router(read_routes(reading, feed, network))
-    app.include_router(letter_routes(letters, sessions, Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)))
-    app.include_router(session_routes(sessions, Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)))
+    app.include_router(read_routes(sources, feed))
+    answers = Answers(engine, settings.clock)
+    senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
+    app.include_router(letter_routes(sources, sessions, answers, senders))
+    askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
+    app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
+    describe(app)
     return app
 
 

@@ -40,7 +40,7 @@ def serve_arguments(parser: argparse.ArgumentParser) -> None:
 def serve(args: argparse.Namespace) -> int:
     """Serve the index, the bid board and the mailboxes until stopped."""
     from heldout.market.artifacts.gate import known_hosts
-    from heldout.market.artifacts.listening import listen, public_url
+    from heldout.market.artifacts.listening import listen, public_url, tls_files
     from heldout.market.artifacts.serving import serve as run
     from heldout.market.chain import connect
     from heldout.market.service.app import ServiceSettings, create_app
@@ -59,9 +59,10 @@ def serve(args: argparse.Namespace) -> int:
     bound = listen(args.listen)
     url = public_url(args, bound)
     hosts = known_hosts(url, bound.getsockname()[1])
-    settings = ServiceSettings(url, hosts, args.rate, secret, time.time, time.monotonic)
+    settings = ServiceSettings(url, hosts, args.rate, secret, time.time, time.monotonic, tuple(args.allow_origin))
+    tls = tls_files(args, url)
     say(f"market service of {network.name} at {url}")
-    run(create_app(network, chain, engine, settings), bound, trust_proxy=args.trust_proxy)
+    run(create_app(network, chain, engine, settings), bound, trust_proxy=args.trust_proxy, tls=tls)
     return 0
 
 

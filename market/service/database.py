@@ -2,7 +2,7 @@
 
 Derived from the chain, rebuilt from it at any time, covered by `state_hash`:
     events    every log of the market, the one source of all that follows
-    jobs lanes rounds votes money seats artifacts
+    jobs lanes rounds votes money seats artifacts parents
               folds of events; each row names the transaction that last changed it
 Not of the chain, and not in the hash:
     cursor    how far the chain was followed
@@ -149,6 +149,8 @@ seats = Table(
     Column("slashed", String(80), nullable=False),
     Column("withdrawable_at", BigInteger),
     Column("unstaked", Boolean, nullable=False),
+    # The block of its `Staked`: an index that is used again does not inherit votes.
+    Column("since", BigInteger, nullable=False),
     *_origin(),
 )
 artifacts = Table(
@@ -166,7 +168,17 @@ artifacts = Table(
     Column("measured", Boolean, nullable=False),
     *_origin(),
 )
-JOB_TABLES: Final = (lanes, rounds, votes, money, artifacts)
+parents = Table(
+    "parents",
+    metadata,
+    Column("job", String(66), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("artifact", String(66), nullable=False, index=True),
+    Column("payee", String(42), nullable=False, index=True),
+    Column("bps", Integer, nullable=False),
+    *_origin(),
+)
+JOB_TABLES: Final = (lanes, rounds, votes, money, artifacts, parents)
 DERIVED: Final = (events, jobs, *JOB_TABLES, seats)
 
 cursor = Table(

@@ -33,7 +33,7 @@ class Followable(Protocol):
     """What the index needs of heldout.market.chain.Chain."""
 
     def start(self) -> Cursor: ...
-    def follow(self, cursor: Cursor, *, most: int) -> Followed: ...
+    def follow(self, cursor: Cursor, *, most: int, registry: bool) -> Followed: ...
 
 
 class Step(NamedTuple):
@@ -58,7 +58,7 @@ class Index:
         with self._engine.connect() as connection:
             stored = connection.execute(select(db.cursor.c.json)).scalar()
         before = Cursor.from_json(stored) if stored else self._chain.start()
-        followed = self._chain.follow(before, most=PAGE)
+        followed = self._chain.follow(before, most=PAGE, registry=True)
         moved = followed.cursor != before
         if moved or not stored:
             with self._engine.begin() as connection:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from heldout.market.errors import BadMessage, ChainProblem, HeldoutError, Refused
 from heldout.market.messages import BULLETIN, Kind, Letter, bid_of
 from heldout.market.money import Wei
+from heldout.market.runrecord import read_record
 from heldout.market.service import database as db
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
@@ -26,7 +27,7 @@ MOST_BYTES: Final = 32 << 10
 """Of one letter: a list of 60 wrapped keys takes 4 KiB."""
 MOST_FROM_ONE: Final = 256
 """Letters of one sender about one job: a submission to each of 31 seats, in three rounds, with room."""
-MOST_BIDS_FROM_ONE: Final = 16
+MOST_ON_THE_BOARD: Final = 16
 PAGE: Final = 200
 _JOB = re.compile(r"0x[0-9a-f]{64}")
 
@@ -64,13 +65,19 @@ class Letters:
             return False
         if letter.kind is Kind.BID:
             self._check_bid(letter)
+        elif letter.kind is Kind.RUN_RECORD:
+            self._check_record(letter)
         else:
             self._check_mail(letter, sender)
         return self._keep(letter, encoded)
 
     def bids(self, job: JobId) -> list[dict[str, Any]]:
-        """The board of a job, oldest first."""
-        return self._read(db.letters.c.job == job, db.letters.c.receiver == BULLETIN)
+        """The bids on a job, oldest first."""
+        return self._read(db.letters.c.job == job, db.letters.c.kind == Kind.BID.value)
+
+    def records(self, job: JobId) -> list[dict[str, Any]]:
+        """How a job's trainings ran, as their providers signed it, oldest first."""
+        return self._read(db.letters.c.job == job, db.letters.c.kind == Kind.RUN_RECORD.value)
 
     def mail(self, receiver: Address, after: int, job: JobId | None) -> list[dict[str, Any]]:
         """A mailbox after letter number `after`, oldest first, one page."""
@@ -88,7 +95,7 @@ class Letters:
             return connection.execute(query).first() is not None
 
     def _keep(self, letter: Letter, encoded: bytes) -> bool:
-        most = MOST_BIDS_FROM_ONE if letter.kind is Kind.BID else MOST_FROM_ONE
+        most = MOST_ON_THE_BOARD if letter.receiver == BULLETIN else MOST_FROM_ONE
         row = {
             "hash": sha256(encoded).hexdigest(),
             "job": letter.job,
@@ -134,6 +141,17 @@ class Letters:
         if self._chain.free(bid.provider) < int(terms["collateral"]):
             hint = "deposit first: bids that cannot be accepted are not shown"
             raise Refused("the provider's free balance is below the collateral", hint=hint, code="unfunded_bid")
+
+    def _check_record(self, letter: Letter) -> None:
+        record, signature = read_record(letter)
+        with self._engine.connect() as connection:
+            _job(connection, letter.job)
+            lane = (db.lanes.c.job == letter.job, db.lanes.c.lane == record.lane)
+            provider = connection.execute(select(db.lanes.c.provider).where(*lane)).scalar()
+        if provider is None or provider.lower() != record.provider.lower():
+            raise Refused("only a lane's provider tells how it trained", hint="sign as that", code="not_a_party")
+        if not self._chain.verify_signature(record.provider, record.digest, signature):
+            raise BadMessage(f"{record.provider} did not sign this record", code="bad_signature")
 
     def _check_mail(self, letter: Letter, sender: Address | None) -> None:
         if sender is None or letter.sender.lower() != sender.lower():

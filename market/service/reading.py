@@ -14,9 +14,12 @@ from heldout.market.service.letters import NotYetKnown
 from heldout.market.service.rows import event_of, price_key, shown
 from heldout.market.signatures import checksummed
 from heldout.market.terms import METRICS, JobId
+from heldout.market.valuechain.folding import REGISTRY_EVENTS
 
 PAGE = 100
 EVENT_PAGE = 500
+LINEAGE = 24
+"""Jobs that a drawing of an artifact's ancestors may take in."""
 Place = tuple[int, int]
 """(block, log index) of an event: the order of all lists, and their cursors as `block:index`."""
 BEGINNING: Place = (-1, -1)
@@ -106,6 +109,25 @@ class Reading:
         if not rows:
             raise _unknown(job)
         return [event_of(row) for row in rows]
+
+    def lineage(self, artifact: str) -> list[ChainEvent]:
+        """All that tells of an artifact and of what it was made of, to be folded (heldout.market.valuechain).
+
+        At most LINEAGE jobs, the nearest first.
+        """
+        made, parents = db.artifacts.c, db.parents.c
+        jobs: list[str] = []
+        next_: list[str] = [artifact]
+        while next_ and len(jobs) < LINEAGE:
+            found = {row.job for row in self._rows(select(made.job).where(made.artifact.in_(next_)))} - set(jobs)
+            fresh = sorted(found)[: LINEAGE - len(jobs)]
+            jobs += fresh
+            next_ = [row.artifact for row in self._rows(select(parents.artifact).where(parents.job.in_(fresh)))]
+        events = db.events.c
+        told = or_(events.job.in_(jobs), events.name == "Staked", events.name.in_(REGISTRY_EVENTS))
+        return [
+            event_of(row) for row in self._rows(select(db.events).where(told).order_by(events.block, events.log_index))
+        ]
 
     def last_place(self) -> Place:
         """Where the newest event stands."""

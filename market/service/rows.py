@@ -104,6 +104,17 @@ def job_rows(job: JobState, events: Sequence[ChainEvent]) -> dict[str, list[Row]
         "votes": [row for number in range(1, len(job.rounds) + 1) for row in _vote_rows(job, number, origins)],
         "money": _money_rows(job, events),
         "artifacts": [_artifact_row(job, event) for event in events if event.name == "Artifact"],
+        "parents": [
+            {
+                "job": job.id,
+                "place": place,
+                "artifact": hexed(parent.artifact),
+                "payee": parent.payee,
+                "bps": parent.bps,
+                **_origin(job.posted),
+            }
+            for place, parent in enumerate(job.terms.parents)
+        ],
     }
 
 
@@ -223,6 +234,7 @@ def seat_row(seat: int, events: Sequence[ChainEvent]) -> Row | None:
         args = event.args
         if event.name == "Staked":
             row = {"seat": seat, "cold": args["cold"], "slashed": "0", "withdrawable_at": None, "unstaked": False}
+            row["since"] = event.block
         if row is None:
             continue
         if event.name in ("Staked", "Rotated"):

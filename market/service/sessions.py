@@ -6,15 +6,17 @@ A session may write letters in its address's name and read that address's mailbo
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from heldout.market.errors import BadMessage, KeyProblem, Refused
 from heldout.market.service import database as db
-from heldout.market.service.tokens import Claims, read_token, write_token
+from heldout.market.service.tokens import LEEWAY, Claims, read_token, write_token
 from heldout.market.settings import Network
 from heldout.market.signatures import SIGNATURE_BYTES, checksummed, personal_digest
 from heldout.market.siwe import LIFETIME, SignIn
@@ -26,6 +28,14 @@ _MOST_NONCES: Final = 10_000
 _SECRET_BYTES: Final = 32
 _MOST_SIGNATURE: Final = 4096
 """Bytes: contract wallets may have longer signatures than keys do."""
+
+
+class Session(NamedTuple):
+    """Whom a token speaks for. Times are unix seconds."""
+
+    address: Address
+    began: int
+    expires: int
 
 
 class Verifier(Protocol):
@@ -68,14 +78,33 @@ class Sessions:
 
     def address_of(self, authorization: str) -> Address:
         """The address that a request's Authorization header speaks for. Raises Refused."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        return checksummed(self.claims_of(bearer_token(authorization)).sub)
+
+    def session(self, token: str) -> "Session":
+        """Whom a token speaks for, and until when. Raises Refused."""
+        claims = self.claims_of(token)
+        return Session(checksummed(claims.sub), claims.iat, claims.exp)
+
+    def claims_of(self, token: str) -> Claims:
+        """What a session says, if it is one of this server's, has not expired and was not ended. Raises Refused."""
+        if not token:
             raise _refused("this needs a session")
         try:
             claims = read_token(token, self._secret, self._url, self._audience, self._clock())
-            return checksummed(claims.sub)
+            checksummed(claims.sub)
         except BadMessage:
             raise _refused("the session has expired or is not one of this server") from None
+        with self._engine.connect() as connection:
+            if connection.execute(select(db.nonces).where(db.nonces.c.nonce == _ended(claims))).first():
+                raise _refused("the session was ended")
+        return claims
+
+    def end(self, token: str) -> None:
+        """No longer believed, from now on. Raises Refused if it was not one."""
+        claims = self.claims_of(token)
+        row = {"nonce": _ended(claims), "expires": claims.exp + LEEWAY}
+        with suppress(IntegrityError), self._engine.begin() as connection:
+            connection.execute(insert(db.nonces), row)
 
     def _spend(self, nonce: str) -> None:
         """Deleting is the test: of any number of racing requests one deletes the row."""
@@ -87,6 +116,17 @@ class Sessions:
     def _issue(self, address: Address, now: int) -> tuple[str, int]:
         claims = Claims(address, self._url, self._audience, now, now + SESSION, secrets.token_hex(16))
         return write_token(claims, self._secret), claims.exp
+
+
+def bearer_token(authorization: str) -> str:
+    """The token of an Authorization header; empty if there is none in it (RFC 6750)."""
+    scheme, _, token = authorization.partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
+def _ended(claims: Claims) -> str:
+    """A row among the nonces, which are forgotten alike: no nonce has a colon."""
+    return f"ended:{claims.jti}"
 
 
 def _refused(why: str) -> Refused:

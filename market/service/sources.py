@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 from heldout.market.errors import ChainProblem
 from heldout.market.service.letters import Letters
 from heldout.market.service.manifests import Manifests
+from heldout.market.service.people import People
 from heldout.market.service.reading import Reading
 from heldout.market.service.reported import Reported
+from heldout.market.service.statistics import Statistics
 from heldout.market.settings import Network
 from heldout.market.terms import Timestamp
 
@@ -63,3 +65,7 @@ class Sources:
     manifests: Manifests
     reported: Reported
     letters: Letters
+    people: People
+    statistics: Statistics
+    figures: Callable[[], dict[str, Any]]
+    """Of `statistics`, remembered for a while."""

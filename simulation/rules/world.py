@@ -1,8 +1,9 @@
 """The chain and the ledger (P1.3): whose money is where, which seats there are, and what time it is."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from heldout.market.errors import Reverted
 from heldout.market.lifecycle import ChainEvent, JobState, transition
@@ -86,6 +87,17 @@ class World:
                     mapping[key] = old
             raise
         return self._events
+
+    def copy(self) -> Self:
+        """The same world, to go on with in another way. What is in it never changes, only what is in its tables."""
+        other = copy(self)
+        for name in ("free", "seats", "jobs", "spent", "totals", "vacated"):
+            setattr(other, name, dict(getattr(self, name)))
+        return other
+
+    def wealth(self, account: Address) -> int:
+        """Free balance and stakes."""
+        return self.free.get(account, 0) + sum(seat.stake for seat in self.seats.values() if seat.cold == account)
 
     def pass_time(self, seconds: int, blocks: int = 1) -> None:
         self.now += seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,7 @@ def sealed_and_checked(desk: Desk) -> None:
     assert desk.run("data", "seal").returncode == 0
     done = desk.run("job", "check", "--runner", "process")
     assert done.returncode == 0, done.stderr
+    assert re.search(r"exactness 0\.\d{6} exactly, 0\.\d{6} in float32, difference [+-]0\.\d{4} points", done.stdout)
 
 
 # ---------------------------------------------------------------------------------------------- the good road

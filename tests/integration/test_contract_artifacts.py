@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import runpy
+import subprocess
+import tomllib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ NAMES = ["IMarket", "Market", "Resolution", "ValueChain", "HeldToken"]
 
 
 TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools/artifacts.py"))
+STANDARD_JSON: dict[str, Any] = runpy.run_path(str(ROOT / "tools/standard_json.py"))
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +32,28 @@ def output() -> Any:
 def committed(name: str) -> dict[str, Any]:
     artifact: dict[str, Any] = json.loads((ROOT / f"market/chain/abi/{name}.json").read_text())
     return artifact
+
+
+def test_artifacts_travel_in_the_wheel() -> None:
+    package_data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert "abi/*.json" in package_data["heldout.market.chain"]
+
+
+@pytest.mark.parametrize(
+    "name", ["ValueChain", *(pytest.param(slow, marks=pytest.mark.deep) for slow in ("Market", "Resolution"))]
+)
+def test_a_block_explorer_s_input_compiles_to_the_bytecode_that_ships(name: str) -> None:
+    """Nothing but the input: the compiler finds no file of this checkout."""
+    source = STANDARD_JSON["standard_json"](name)
+    compiler = TOOL["find_compiler"](TOOL["forge_profile"]()["solc"])
+    words = [str(compiler), "--standard-json"]
+    with TemporaryDirectory() as elsewhere:
+        done = subprocess.run(
+            words, input=json.dumps(source), cwd=elsewhere, capture_output=True, text=True, check=True
+        )
+    code = json.loads(done.stdout)["contracts"][committed(name)["source"]][name]["evm"]
+    assert "0x" + code["bytecode"]["object"] == committed(name)["bytecode"]
+    assert "0x" + code["deployedBytecode"]["object"] == committed(name)["deployedBytecode"]
 
 
 @pytest.mark.parametrize("name", NAMES)

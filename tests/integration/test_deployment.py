@@ -18,7 +18,7 @@ from heldout.market.deployment.findings import Finding, examine, is_shipped
 from heldout.market.deployment.market import plan_market
 from heldout.market.deployment.sending import keep, send, sign
 from heldout.market.deployment.specification import Specification
-from heldout.market.errors import HeldoutError, InsufficientFunds, Reverted
+from heldout.market.errors import BadInput, HeldoutError, InsufficientFunds, Reverted
 from heldout.market.keys import ACCOUNT
 from heldout.market.settings import Network
 from heldout.market.terms import Address
@@ -98,6 +98,16 @@ def test_a_dry_run_sends_nothing_and_names_the_addresses_that_come_to_be(
     network = Network.from_json((tmp_path / "network.json").read_text())
     assert [each["address"] for each in plan["creations"]] == [network.market, network.value_chain]
     assert int(plan["gas_cost"]["wei"]) > 0
+
+
+def test_a_token_that_is_none_is_refused_before_anything_is_fixed(
+    devnet: Devnet, words: list[str], tmp_path: Path
+) -> None:
+    for token in (accounts.address(5), devnet.network.market):
+        (tmp_path / "market.toml").write_text(SPECIFICATION.format(token=token))
+        with pytest.raises(BadInput) as refused:
+            dispatch([*words, "--dry-run"])
+        assert refused.value.code == "bad_token"
 
 
 def test_what_it_deploys_is_found_sound_and_works(

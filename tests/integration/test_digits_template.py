@@ -15,7 +15,8 @@ import pytest
 import heldout.requester_cli
 from heldout.kernels import child
 from heldout.kernels.child import ScoreRequest, ScoreResult
-from heldout.kernels.cpu.device import NumpyDevice
+from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.engine.model import Model
 from heldout.kernels.loader import load
 from heldout.kernels.score import read_tensors
 from heldout.market.weights import read_rows, split_rows
@@ -94,7 +95,7 @@ def test_training_earns_what_the_baseline_does_not(task: Task, trained: ScoreRes
 def test_two_validators_with_other_threads_and_batches_vote_the_same(task: Task, trained: ScoreResult) -> None:
     """P9.2, on weights that were trained."""
     assert task.score("trained", threads=2) == trained
-    model = NumpyDevice().load(load(task.graph.read_bytes()), read_tensors(task.weights("trained").read_bytes()))
+    model = Model(load(task.graph.read_bytes()), read_tensors(task.weights("trained").read_bytes()), NumpyDevice())
     rows = np.concatenate([read_tensors(Path(path).read_bytes())["x"] for path in task.held_out])
     whole = model(rows)
     for size in (1, 7, 100):

@@ -77,6 +77,10 @@ def test_a_job_from_bid_to_payout(net: Devnet, job: ScriptedJob) -> None:
         half = job.until(lambda: job.letters(Kind.HALF_B, job.requester), 30, "half b")[0]
         weights = open_as_requester(job, submission, half, address)
         assert sha256(weights).digest() == submission.bytes_of("weightsHash")
+        shown = heldout(net, "job", "show", job.id)
+        (run,) = shown["runs"]
+        assert (run["lane"], run["exit_code"], run["weights"]) == (0, 0, submission.body["weightsHash"][2:])
+        assert job.requester.mail.readings(job.id)[0][-1] == {"epoch": 2, "loss": pytest.approx(1 / 3)}
         status = heldout(net, "provider", "status")
         assert [each["stage"] for each in status["jobs"]] == ["paid"]
         assert status["jobs"][0]["last_reading"] == {"epoch": 2, "loss": pytest.approx(1 / 3)}

@@ -29,7 +29,7 @@ def manifest(**resources: int) -> Manifest:
         resources=Resources(**needs),
         graph=TaskFile("model.onnx", digest("graph").hex(), 10),
         metric="accuracy",
-        scorer="score-v0",
+        scorer="score-v1",
     )
 
 

@@ -41,10 +41,13 @@ def test_arguments_that_do_not_fit_are_the_callers_mistake(args: list[object]) -
         MARKET.encode("getJob", args)
 
 
-def test_every_error_of_the_market_has_a_hint() -> None:
-    ours = {item["name"] for item in interface("IMarket").errors.values()} - {"Error", "Panic"}
+def test_every_error_of_the_contracts_has_a_hint() -> None:
+    ours = {i["name"] for name in ("IMarket", "ValueChain") for i in interface(name).errors.values()} - {
+        "Error",
+        "Panic",
+    }
     assert ours - set(HINTS) == set()
-    known = {i["name"] for name in ("Market", "HeldToken") for i in interface(name).errors.values()}
+    known = {i["name"] for name in ("Market", "ValueChain", "HeldToken") for i in interface(name).errors.values()}
     assert set(HINTS) - known == set()
 
 

@@ -264,7 +264,7 @@ class Stumbling(ScriptedChain):
         super().__init__()
         self.problems = list(problems)
 
-    def follow(self, cursor: Cursor, *, most: int) -> Followed:
+    def follow(self, cursor: Cursor, *, most: int, registry: bool = False) -> Followed:
         if self.problems:
             raise self.problems.pop(0)
         return super().follow(cursor, most=most)

@@ -1,6 +1,7 @@
 """The job file: exact values, and errors that name file and line (issue 2 item 8)."""
 
 import json
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -121,3 +122,41 @@ def test_the_schema_refuses_what_the_reader_refuses(old: str, new: str) -> None:
     text, _ = spoiled(old, new)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(tomllib.loads(text), SCHEMA)
+
+
+ARTIFACT, PAYEE = "0x" + "ab" * 32, "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+
+
+def with_royalties(*royalties: str) -> str:
+    return TEMPLATE.replace("[pay]\n", f"[pay]\nroyalties = [{', '.join(royalties)}]\n")
+
+
+def royalty(percent: str, artifact: str = ARTIFACT, payee: str = PAYEE) -> str:
+    return f'{{ artifact = "{artifact}", payee = "{payee}", percent = {percent} }}'
+
+
+def test_what_a_job_builds_on_is_read_in_basis_points() -> None:
+    """P7.3."""
+    assert parse(TEMPLATE, PATH).pay.royalties == ()
+    first, second = parse(with_royalties(royalty("2.25"), royalty("10")), PATH).pay.royalties
+    assert (first.artifact, first.payee, first.bps) == (b"\xab" * 32, PAYEE, 225)
+    assert second.bps == 1000
+
+
+@pytest.mark.parametrize(
+    ("royalties", "says"),
+    [
+        ([royalty("5")] * 5, "5 royalties, 25 % in sum"),
+        ([royalty("15"), royalty("5.01")], "2 royalties, 20.01 % in sum"),
+        ([royalty("0.001")], "finer than a basis point"),
+        ([royalty("-1")], "is not a number from 0 to 20"),
+        ([royalty("1", artifact="0xab")], "is not an artifact's id"),
+        ([royalty("1", payee="0xab")], "is not an address"),
+        (['{ artifact = "0x" }'], "is not a royalty"),
+    ],
+)
+def test_royalties_that_the_contract_would_refuse_are_refused_with_their_line(royalties: list[str], says: str) -> None:
+    with pytest.raises(BadJobFile, match=re.escape(says)) as refused:
+        parse(with_royalties(*royalties), PATH)
+    line = next(n for n, text in enumerate(with_royalties(*royalties).splitlines(), 1) if text.startswith("royalties"))
+    assert f"{PATH}:{line}:" in refused.value.message

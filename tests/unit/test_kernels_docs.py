@@ -1,4 +1,4 @@
-"""docs/score-v0.md says what the scorer has: operators, metrics, errors."""
+"""docs/score-v1.md says what the scorer has: operators, metrics, errors."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from heldout.kernels.errors import KernelError
 from heldout.kernels.loader import SUPPORTED
 from heldout.kernels.metrics import METRICS
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "score-v0.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "score-v1.md").read_text()
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, KernelError)]
 
 

@@ -1,4 +1,4 @@
-"""P9.2: no order, batch or BLAS changes a bit, and the bits are those that docs/score-v0.md defines."""
+"""P9.2: no order, batch or BLAS changes a bit, and the bits are those that docs/score-v1.md defines."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_graphs import EXAMPLES, Example, node
 
-from heldout.kernels.cpu.device import NumpyDevice
+from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.engine.model import Model
 from heldout.kernels.errors import OutOfRange
 from heldout.kernels.graph import Graph
 from heldout.kernels.loader import load
@@ -30,14 +31,14 @@ def test_every_operator_has_the_bits_of_rational_arithmetic(example: Example) ->
     """P9.2, each operator against an implementation that knows no floating point."""
     random = np.random.default_rng(1)
     graph, weights, rows = load(example.graph()), example.random_weights(random), example.random_rows(random, 3)
-    assert_same_bits(DEVICE.load(graph, weights)(rows), reference(graph, weights, rows))
+    assert_same_bits(Model(graph, weights, DEVICE)(rows), reference(graph, weights, rows))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=IDS)
 def test_the_batch_cannot_change_a_bit(example: Example) -> None:
     """P9.2: batches of 1, 7, 100 and all rows."""
     random = np.random.default_rng(2)
-    model = DEVICE.load(load(example.graph()), example.random_weights(random))
+    model = Model(load(example.graph()), example.random_weights(random), DEVICE)
     rows = example.random_rows(random, 130)
     whole = model(rows)
     for size in (1, 7, 100):
@@ -53,7 +54,7 @@ def test_the_order_of_a_sum_cannot_change_a_bit(widths: tuple[int, int]) -> None
     graph, weights, rows = load(example.graph()), example.random_weights(random), example.random_rows(random, 20)
     order = random.permutation(3000)
     moved = {**weights, "w": weights["w"][order]}
-    assert_same_bits(DEVICE.load(graph, moved)(rows[:, order]), DEVICE.load(graph, weights)(rows))
+    assert_same_bits(Model(graph, moved, DEVICE)(rows[:, order]), Model(graph, weights, DEVICE)(rows))
     assert (rows[:, order] @ moved["w"] != rows @ weights["w"]).any()
 
 
@@ -66,8 +67,8 @@ def test_the_order_of_channels_cannot_change_a_bit() -> None:
     random = np.random.default_rng(4)
     graph, weights, rows = load(example.graph()), example.random_weights(random), example.random_rows(random, 5)
     order = random.permutation(64)
-    moved = DEVICE.load(graph, {"w": weights["w"][:, order]})(np.ascontiguousarray(rows[:, order]))
-    assert_same_bits(moved, DEVICE.load(graph, weights)(rows))
+    moved = Model(graph, {"w": weights["w"][:, order]}, DEVICE)(np.ascontiguousarray(rows[:, order]))
+    assert_same_bits(moved, Model(graph, weights, DEVICE)(rows))
 
 
 @pytest.mark.parametrize("widths", [(9, 24), (4, 24), (16, 24), (24, 53)])
@@ -82,34 +83,33 @@ def test_sums_at_the_very_bound_are_exact(widths: tuple[int, int]) -> None:
     rows[1, ::2] -= np.float32(2.0**-6)
     rows[2, 0] = -1
     graph = load(example.graph())
-    assert_same_bits(DEVICE.load(graph, weights)(rows), reference(graph, weights, rows))
+    assert_same_bits(Model(graph, weights, DEVICE)(rows), reference(graph, weights, rows))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
-    example=st.sampled_from(EXAMPLES),
+    example=st.sampled_from([example for example in EXAMPLES if "spans" not in example.name]),
     seed=st.integers(0, 2**32 - 1),
     sizes=st.tuples(st.integers(-50, 40), st.integers(-50, 40)),
 )
 def test_values_of_any_size_have_the_bits_of_rational_arithmetic(
     example: Example, seed: int, sizes: tuple[int, int]
 ) -> None:
-    """P9.2, where values are tiny or huge: grids stop at their bounds, and nothing becomes denormal."""
+    """P9.2, where values are tiny or huge: grids stop at their bounds."""
     random = np.random.default_rng(seed)
     graph = load(example.graph())
     weights = {
         name: value if name == "variance" else value * np.float32(2.0 ** sizes[0])
         for name, value in example.random_weights(random).items()
     }
-    rows = example.random_rows(random, 1) * np.float32(2.0 ** sizes[1])
+    rows = example.random_rows(random, 1)
+    rows = rows if example.vocabulary else rows * np.float32(2.0 ** sizes[1])
     try:
-        found = DEVICE.load(graph, weights)(rows)
+        found = Model(graph, weights, DEVICE)(rows)
     except OutOfRange:
         assert max(sizes) > 10
         return
     assert_same_bits(found, reference(graph, weights, rows))
-    nonzero = np.abs(found[found != 0])
-    assert nonzero.size == 0 or nonzero.min() >= np.finfo(np.float32).tiny
 
 
 @pytest.mark.parametrize("value", [3.4e38, 2.0**100, -(2.0**127)])
@@ -122,7 +122,7 @@ def test_weights_beyond_the_range_are_refused_and_never_become_infinite(value: f
         weights = example.random_weights(random)
         weights[name].flat[0] = value
         with pytest.raises(OutOfRange):
-            DEVICE.load(graph, weights)(rows)
+            Model(graph, weights, DEVICE)(rows)
 
 
 def test_activations_that_would_leave_the_range_are_refused() -> None:
@@ -130,14 +130,14 @@ def test_activations_that_would_leave_the_range_are_refused() -> None:
     layers = [node("MatMul", f"{'x' if i == 0 else f'h{i}'} w", f"h{i + 1}") for i in range(6)]
     graph = load(Example("growing", layers, (3,), {"w": (3, 3)}).graph())
     with pytest.raises(OutOfRange):
-        DEVICE.load(graph, {"w": np.full((3, 3), 2.0**20, np.float32)})(np.ones((1, 3), np.float32))
+        Model(graph, {"w": np.full((3, 3), 2.0**20, np.float32)}, DEVICE)(np.ones((1, 3), np.float32))
 
 
 def test_a_sum_of_two_tensors_beyond_the_range_is_refused() -> None:
     """P9.1: residual connections can leave the range as well."""
     graph = load(Example("doubling", [node("Add", "x x", "a"), node("Add", "a a", "y")], (2,), {}).graph())
     with pytest.raises(OutOfRange):
-        DEVICE.load(graph, {})(np.full((1, 2), 2.0**99, np.float32))
+        Model(graph, {}, DEVICE)(np.full((1, 2), 2.0**99, np.float32))
 
 
 def test_a_variance_that_is_not_positive_is_refused() -> None:
@@ -146,7 +146,7 @@ def test_a_variance_that_is_not_positive_is_refused() -> None:
     weights = example.random_weights(np.random.default_rng(6))
     weights["variance"][1] = -0.5
     with pytest.raises(OutOfRange):
-        DEVICE.load(load(example.graph()), weights)
+        Model(load(example.graph()), weights, DEVICE)
 
 
 @pytest.mark.parametrize("terms", [1, 9, 64, 256, 1024])
@@ -156,6 +156,6 @@ def test_rounding_to_grids_moves_the_outputs_of_float32_little(terms: int) -> No
     random = np.random.default_rng(7)
     weights = {"w": random.standard_normal((terms, 10)).astype(np.float32), "b": np.ones(10, np.float32)}
     rows = random.standard_normal((200, terms)).astype(np.float32)
-    found = DEVICE.load(load(example.graph()), weights)(rows)
+    found = Model(load(example.graph()), weights, DEVICE)(rows)
     plain = rows @ weights["w"] + weights["b"]
     assert (found - plain).std() < 0.01 * plain.std()

@@ -102,7 +102,7 @@ def test_losses_agree_with_scikit_learn(outputs: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-80, 80, width=32), min_size=2, max_size=40), st.integers(0, 1))
 def test_each_row_of_a_loss_is_within_two_units_of_the_real_one(logits: list[float], label: int) -> None:
-    """docs/score-v0.md, Losses: a unit is 2**-20 nat."""
+    """docs/score-v1.md, Losses: a unit is 2**-20 nat."""
     row = np.array([logits], np.float32)
     exact = -math.log(softmax(row)[0, label]) if softmax(row)[0, label] > 0 else math.nan
     found = int(losses(row, np.array([label]))[0])

@@ -8,14 +8,33 @@ from typing import Any
 import pytest
 
 from heldout.market.errors import BadMessage, HeldoutError, Refused
+from heldout.market.jsontext import canonical_json
 from heldout.market.lifecycle import VACANT
 from heldout.market.messages import BULLETIN, Kind, Letter
 from heldout.market.money import Wei
+from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.service.database import open_database
-from heldout.market.service.letters import MOST_BIDS_FROM_ONE, MOST_BYTES, Letters, NotYetKnown
+from heldout.market.service.letters import MOST_BYTES, MOST_ON_THE_BOARD, Letters, NotYetKnown
 from heldout.market.terms import Address, JobId
 from tests.builders import JOB, REQUESTER, TERMS, digest
 from tests.letter_board import HOT, IDLE_HOT, NETWORK, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
+
+RAN = RunRecord(
+    JOB,
+    Address(PROVIDER.address),
+    0,
+    1,
+    0,
+    "",
+    5000,
+    4900,
+    1 << 28,
+    4096,
+    "sha256:" + "0" * 64,
+    "standard",
+    "1" * 64,
+    "2" * 64,
+)
 
 
 @pytest.fixture
@@ -84,7 +103,7 @@ def test_bids_end_when_the_job_is_accepted(board: Board) -> None:
 
 def test_a_bidder_cannot_fill_the_board(board: Board) -> None:
     """Threat 89."""
-    for nonce in range(MOST_BIDS_FROM_ONE):
+    for nonce in range(MOST_ON_THE_BOARD):
         board.letters.post(bid(nonce=nonce), None)
     with pytest.raises(Refused) as refused:
         board.letters.post(bid(nonce=99), None)
@@ -167,6 +186,51 @@ def test_a_bidder_is_a_party_at_once(board: Board) -> None:
 def test_a_private_letter_is_for_an_address(board: Board, receiver: str) -> None:
     with pytest.raises(BadMessage):
         board.post(REQUESTER, receiver)
+
+
+# ----------------------------------------------------------------------------------------------------- run records
+
+
+def test_how_a_training_ran_is_on_the_board_signed_by_its_provider(board: Board) -> None:
+    """Issue 5 item 5: everybody may read it, and check whose word it is."""
+    board.accept()
+    letter = RAN.letter(PROVIDER)
+    assert board.letters.post(letter, Address(PROVIDER.address))
+    (shown,) = board.letters.records(JOB)
+    record, signature = read_record(Letter.decode(canonical_json(shown["letter"])))
+    assert record == RAN and board.market.verify_signature(record.provider, record.digest, signature)
+    assert board.letters.bids(JOB) == []
+
+
+def test_nobody_else_tells_how_a_lane_was_trained(board: Board) -> None:
+    with pytest.raises(Refused) as early:
+        board.letters.post(RAN.letter(PROVIDER), Address(PROVIDER.address))
+    assert code_of(early) == "not_a_party"
+    board.accept()
+    for forged, code in (
+        (replace(RAN, provider=Address(RIVAL.address)).letter(RIVAL), "not_a_party"),
+        (replace(RAN, lane=1).letter(PROVIDER), "not_a_party"),
+        (RAN.letter(RIVAL), "bad_signature"),
+    ):
+        with pytest.raises(HeldoutError) as refused:
+            board.letters.post(forged, Address(PROVIDER.address))
+        assert code_of(refused) == code
+    assert board.letters.records(JOB) == []
+
+
+@pytest.mark.parametrize("field", ["lane", "wall_ms", "image", "log", "signature"])
+@pytest.mark.parametrize(
+    "value", [None, [], {}, -1, 2**63, 1.5, True, "x" * 201, "a\nb"], ids=lambda value: str(value)[:9]
+)
+def test_any_spoiled_field_of_a_run_record_is_a_clear_error(board: Board, field: str, value: Any) -> None:
+    board.accept()
+    spoiled = RAN.letter(PROVIDER)
+    spoiled.body[field] = value
+    with pytest.raises(BadMessage):
+        board.letters.post(spoiled, Address(PROVIDER.address))
+
+
+# ---------------------------------------------------------------------------------------------------------- limits
 
 
 def test_a_letter_has_its_limits(board: Board) -> None:

@@ -1,21 +1,25 @@
-"""The two lock files install anywhere: no addresses in them, and nothing that an older npm would silently leave out."""
+"""The lock files install anywhere: no addresses in them, and nothing that an older npm would silently leave out."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+PYTHON_LOCKS = ("requirements.lock", "requirements-brownie.txt")
 
 
 def test_no_lock_names_a_host() -> None:
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+    assert not [name for name in PYTHON_LOCKS if "://" in (ROOT / name).read_text()]
     packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
     assert not [path for path, package in packages.items() if "resolved" in package]
 
 
-def test_every_pinned_version_is_exact() -> None:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+@pytest.mark.parametrize("name", PYTHON_LOCKS)
+def test_every_pinned_version_is_exact(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert pins and all(pin.count("==") == 1 and " " not in pin for pin in pins)
 

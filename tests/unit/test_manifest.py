@@ -15,7 +15,7 @@ GOOD = Manifest(
     resources=Resources(1, 2**30, 2**28, 0, 300),
     graph=TaskFile("graph.onnx", "ef" * 32, 10),
     metric="accuracy",
-    scorer="score-v0",
+    scorer="score-v1",
 )
 
 

@@ -29,7 +29,7 @@ MANIFEST = Manifest(
     Resources(2, 1 << 30, 1 << 30, 0, 500),
     TaskFile("model.onnx", "ef" * 32, 70_000),
     "accuracy",
-    "score-v0",
+    "score-v1",
 )
 
 

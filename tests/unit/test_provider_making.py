@@ -33,7 +33,7 @@ def manifest(**changes: object) -> Manifest:
         resources=Resources(1, 1, 1, 0, 1),
         graph=TaskFile("model.onnx", digest("graph").hex(), 10),
         metric="accuracy",
-        scorer="score-v0",
+        scorer="score-v1",
     )
     return replace(sound, **changes)  # type: ignore[arg-type]
 
@@ -88,7 +88,7 @@ def test_a_task_that_no_store_has_or_that_is_not_sound_is_a_reason_not_to_bid(wo
     assert refusal_of(world) is Rule.BAD_TASK
 
 
-@pytest.mark.parametrize("changes", [{"metric": "rmse"}, {"scorer": "score-v1"}])
+@pytest.mark.parametrize("changes", [{"metric": "rmse"}, {"scorer": "score-v2"}])
 def test_a_manifest_that_contradicts_the_terms_is_no_task(tmp_path: Path, changes: dict[str, object]) -> None:
     assert refusal_of(World(tmp_path, manifest(**changes))) is Rule.BAD_TASK
 

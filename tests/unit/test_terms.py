@@ -57,7 +57,7 @@ def test_metric_names_direction_and_scorer() -> None:
     assert not TERMS.lower_is_better
     assert replace(TERMS, floor=TERMS.target, target=TERMS.floor).lower_is_better
     assert len(set(METRICS.values())) == len(METRICS)
-    assert len(scorer_id("score-v0")) == 32
+    assert len(scorer_id("score-v1")) == 32
 
 
 def test_an_abi_word_is_32_bytes_or_refused() -> None:

@@ -5,7 +5,7 @@ import {IMarketBase} from "./IMarketBase.sol";
 
 /// @title The value chain: who owns what a market's jobs made, and what owners ask of those who build on it (P7)
 /// @notice An artifact is the weights of one paid lane. Its id, keccak256(abi.encode(job, lane)), names job, chain and market.
-/// It is entered by whoever calls `claim` with the preimages of what the market stored; its first owner is the requester.
+/// It is entered by whoever calls `claim` with the preimage of the word the market stored; its first owner is the requester.
 /// @dev Warning: the registry holds no money and moves none. Royalties are paid by the market, out of the terms of the job that
 /// pays them (P7.3); what is suggested here binds nobody, and a job that does not name a parent owes it nothing.
 /// @dev Warning: owning an entry is not owning the weights. Whoever was sent the weights or drawn to score them has them (P10).
@@ -58,8 +58,8 @@ interface IValueChain {
 
     /* -------------------------------------------------------------- functions */
 
-    /// @notice Anyone, once: enter the paid `lane` of a settled job. The terms' requester becomes its owner.
-    /// Reverts with NotSettled (also for terms that were never posted), NotPaid, WrongPreimage, AlreadyClaimed.
+    /// @notice Anyone, once: enter what the paid `lane` (0 to 7) of a settled job made. The job's requester becomes its owner.
+    /// Reverts with NotSettled (also for an id that is no job's), NotPaid, WrongPreimage, AlreadyClaimed.
     /// @dev Warning: it publishes the weights' hash. It neither shows nor proves that anybody can still open the weights.
     function claim(IMarketBase.JobTerms calldata terms, uint8 lane, Preimage calldata preimage)
         external

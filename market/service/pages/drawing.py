@@ -124,3 +124,25 @@ def curve(
         tuple(Mark(right(x), "", f"{x:g}") for x in ends),
         across,
     )
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Dots over two scales."""
+
+    dots: tuple[Dot, ...]
+    marks: tuple[Mark, ...]
+    ticks: tuple[Mark, ...]
+    title: str
+
+
+def scatter(points: Sequence[tuple[float, float, str]]) -> Scatter | None:
+    """`points` are (bid in tokens, share of the way from floor to target, name). None if there are none."""
+    if not points:
+        return None
+    right = Scale.over((x for x, _, _ in points), 40, WIDTH - 16)
+    up = Scale.over([0, 1, *(y for _, y, _ in points)], CURVE_HEIGHT - 32, 14)
+    dots = tuple(Dot(right(x), up(y), f"{name}: {x:g} tokens, {100 * y:.0f} %", True) for x, y, name in points)
+    ends = sorted({min(x for x, _, _ in points), max(x for x, _, _ in points)})
+    marks = (Mark(up(0), "floor", "0"), Mark(up(1), "target", "1"))
+    return Scatter(dots, marks, tuple(Mark(right(x), "", f"{x:g}") for x in ends), f"{len(dots)} measured lanes")

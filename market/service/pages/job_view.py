@@ -17,10 +17,11 @@ from heldout.market.lifecycle import (
     if_nobody_acts,
 )
 from heldout.market.manifest import Manifest
-from heldout.market.messages import CODES, HIGHEST_SCORE, unpack_vote
+from heldout.market.messages import CODES, HIGHEST_SCORE, hexed, unpack_vote
 from heldout.market.money import MILLION
 from heldout.market.narration import narrate
 from heldout.market.service.pages.drawing import Curve, Strip, curve, strip
+from heldout.market.service.sources import Sources
 from heldout.market.terms import LOWER_IS_BETTER, METRICS, JobId, Timestamp
 
 Readings = Mapping[int, Sequence[Mapping[str, float]]]
@@ -56,6 +57,8 @@ class LaneView:
     reported: float | None
     sealed: int | None
     final: bool
+    artifact: str | None
+    """What the lane made, once it was paid."""
 
     @property
     def gap(self) -> float | None:
@@ -149,13 +152,15 @@ class JobView:
     @cached_property
     def lanes(self) -> list[LaneView]:
         standing = self.job.standing
+        made = {e.args["lane"]: hexed(e.args["artifact"]) for e in self.events if e.name == "Artifact"}
         views = []
         for number, lane in enumerate(self.job.lanes):
             name = self._field_of(number)
             last = next((line[name] for line in reversed(self.readings.get(number, ())) if name in line), None)
             sealed = lane.score if lane.score is not None else (standing[number] if standing else None)
             same = name in (self.metric, f"val_{self.metric}")
-            views.append(LaneView(number, lane, name, last if same else None, sealed, lane.score is not None))
+            about = (last if same else None, sealed, lane.score is not None, made.get(number))
+            views.append(LaneView(number, lane, name, *about))
         return views
 
     def _field_of(self, lane: int) -> str:
@@ -221,3 +226,10 @@ class JobView:
     def codes(self) -> list[str]:
         """Codes that stand where scores would."""
         return sorted({CODES[lane.sealed] for lane in self.lanes if lane.sealed in CODES})
+
+
+def view_of(sources: Sources, job: JobId) -> JobView:
+    """Raises NotYetKnown."""
+    events = sources.reading.history(job)
+    manifest = sources.manifests.of(events[0].args["terms"]["taskHash"])
+    return JobView.of(job, events, sources.reported.of(job), manifest, sources.now())

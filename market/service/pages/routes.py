@@ -1,6 +1,5 @@
 """Where the pages are. Not part of the API, and not under /v1: the same things as JSON are there."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -11,27 +10,20 @@ from heldout.market.lifecycle import State
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.narration import BURNED
 from heldout.market.service.filters import filters_of, query_of
+from heldout.market.service.pages.chain_view import chain_drawing
 from heldout.market.service.pages.exports import as_python, as_toml
-from heldout.market.service.pages.job_view import JobView, RoundView
+from heldout.market.service.pages.job_view import JobView, RoundView, view_of
+from heldout.market.service.pages.market_pages import HARDWARE, Render, add_market_pages
 from heldout.market.service.pages.site import Site
 from heldout.market.service.reading import JobFilter
 from heldout.market.service.sources import Sources
 from heldout.market.terms import METRICS, JobId
 
-HARDWARE: Final = (("linux/amd64", "x86-64"), ("linux/arm64", "ARM 64"), ("gpu", "GPU"))
 _PAGE: Final = 25
 _FRONT: Final = 6
 _ASKED_FOR_HERO: Final = 10
 
 Job = Annotated[str, Path(pattern="^0x[0-9a-f]{64}$")]
-Render = Callable[..., Response]
-
-
-def view_of(sources: Sources, job: JobId) -> JobView:
-    """Raises NotYetKnown."""
-    events = sources.reading.history(job)
-    manifest = sources.manifests.of(events[0].args["terms"]["taskHash"])
-    return JobView.of(job, events, sources.reported.of(job), manifest, sources.now())
 
 
 @dataclass(frozen=True)
@@ -82,7 +74,10 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
     def job(job: Job) -> Response:
         view = view_of(sources, JobId(job))
         bids = len(sources.letters.bids(JobId(job)))
-        return shown("job.html", "/jobs", view=view, bids=bids, url=sources.url, burned=BURNED)
+        made = next((lane.artifact for lane in view.lanes if lane.artifact), None)
+        drawing = chain_drawing(sources, made) if made else ""
+        about = {"bids": bids, "url": sources.url, "burned": BURNED, "drawing": drawing}
+        return shown("job.html", "/jobs", view=view, **about)
 
     @routes.get("/static/{tag}/{name}")
     def static(tag: str, name: str) -> Response:
@@ -92,6 +87,7 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
         return found
 
     _add_lists(routes, sources, site, shown)
+    add_market_pages(routes, sources, shown)
     return routes
 
 

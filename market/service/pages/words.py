@@ -82,6 +82,16 @@ def percent(part: float | None) -> str:
     return "–" if part is None else f"{100 * part:.1f} %"
 
 
+def first_lane(word: str | None) -> int | None:
+    """The first lane of a vote or result word (P3.1)."""
+    return None if word is None else int(word, 16) & 0xFFFFFFFF
+
+
+def rounded(wei: int | str) -> str:
+    """Tokens to two places, for figures that are made of many."""
+    return f"{int(wei) / 10**18:,.2f}"
+
+
 def count_word(number: int) -> str:
     """Small numbers in words, where a headline begins with one."""
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -90,5 +100,21 @@ def count_word(number: int) -> str:
 
 FILTERS: Final = {
     function.__name__: function
-    for function in (tokens, score, gap, is_code, iso, relative, plain, metric, size, hexed, bars, percent, count_word)
+    for function in (
+        tokens,
+        rounded,
+        score,
+        gap,
+        is_code,
+        iso,
+        relative,
+        plain,
+        metric,
+        size,
+        hexed,
+        bars,
+        percent,
+        count_word,
+        first_lane,
+    )
 } | {"clock": clock, "span": format_span, "party": party_name, "purpose": purpose_of}

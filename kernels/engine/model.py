@@ -1,0 +1,96 @@
+"""A graph with weights, ready to run on a device."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.kernels.devices.interface import Array, Device
+from heldout.kernels.engine import averages, moves, pointwise, recurrent, sums
+from heldout.kernels.engine.grid import check_range
+from heldout.kernels.graph import Graph, Node
+from heldout.kernels.operators import (
+    Arithmetic,
+    AveragePool,
+    BatchNormalization,
+    Convolution,
+    Embedding,
+    LayerNormalization,
+    Linear,
+    MatMul,
+    MaxPool,
+    Mean,
+    Pointwise,
+    Recurrent,
+    Select,
+    Softmax,
+)
+
+
+class Model:
+    """Rounds weights once and for all. Raises OutOfRange if they cannot be."""
+
+    def __init__(self, graph: Graph, weights: Mapping[str, Array], device: Device) -> None:
+        self._graph = graph
+        self._device = device
+        self._static: dict[str, NDArray[Any]] = {**graph.constants, **weights}
+        with np.errstate(all="ignore"):
+            for node in graph.prepared:
+                inputs = [self._static[name][None] for name in node.inputs]
+                self._static[node.output] = self._build(node)(*inputs)[0]
+            self._steps = [self._build(node) for node in graph.nodes]
+        self._fixed = {name: value[None] for name, value in self._static.items()}
+        last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+        self._released = [
+            [name for name in {*node.inputs, node.output} if last_use.get(name, index) == index]
+            for index, node in enumerate(graph.nodes)
+        ]
+
+    def __call__(self, rows: NDArray[Any]) -> Array:
+        """Outputs [n, outputs] of `rows` [n, *input shape]; each row's bits depend on that row alone.
+
+        Raises OutOfRange if a value leaves the range of docs/score-v1.md, BadData if a row does.
+        """
+        tensors: dict[str, NDArray[Any]] = {**self._fixed, self._graph.input: rows[:, None]}
+        with np.errstate(all="ignore"):
+            for node, step, released in zip(self._graph.nodes, self._steps, self._released, strict=True):
+                tensors[node.output] = step(*(tensors[name] for name in node.inputs))
+                for name in released:
+                    if name != self._graph.output:
+                        del tensors[name]
+        return check_range(tensors[self._graph.output].reshape(len(rows), -1))
+
+    def _build(self, node: Node) -> sums.Step:
+        operator, static, device = node.operator, self._static, self._device
+        match operator:
+            case Linear():
+                return sums.linear(operator, static, device)
+            case MatMul():
+                return sums.product(operator, device)
+            case Convolution():
+                return sums.convolution(operator, static, device)
+            case MaxPool():
+                return averages.max_pool(operator, device)
+            case AveragePool():
+                return averages.average_pool(operator, device)
+            case Mean():
+                return averages.mean(operator, device)
+            case BatchNormalization():
+                return averages.batch_normalization(operator, static)
+            case LayerNormalization():
+                return averages.layer_normalization(operator, static, device)
+            case Softmax():
+                return averages.softmax(operator, device)
+            case Pointwise():
+                return pointwise.pointwise(operator, device)
+            case Arithmetic():
+                return pointwise.arithmetic(operator)
+            case Select():
+                return pointwise.select(operator, self._graph.constants)
+            case Embedding():
+                return pointwise.embedding(operator, static)
+            case Recurrent():
+                return recurrent.recurrent(operator, static, device)
+            case _:
+                return moves.move(operator)

@@ -1,0 +1,66 @@
+"""Functions of single values, and arithmetic of two tensors: each result rounded once, as IEEE 754 has it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heldout.kernels.devices.interface import Array, Device
+from heldout.kernels.engine.grid import check_range
+from heldout.kernels.engine.sums import Static, Step, aligned
+from heldout.kernels.errors import BadData
+from heldout.kernels.operators import Arithmetic, Embedding, Pointwise, Select
+from heldout.kernels.tables import table
+
+_ARITHMETIC = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide}
+
+
+def pointwise(operator: Pointwise, device: Device) -> Step:
+    match operator.function:
+        case "relu":
+            return lambda x: np.maximum(x, np.float32(0))
+        case "leaky_relu":
+            slope = np.float32(operator.slope)
+            return lambda x: np.maximum(x, x * slope)
+        case "neg":
+            return np.negative
+        case "sqrt":
+            return lambda x: check_range(np.sqrt(x))
+        case "gelu" | "gelu_tanh":
+            shares = table(operator.function)
+            return lambda x: x * device.look_up(shares, x)
+        case _:
+            entries = table(operator.function)
+            return lambda x: device.look_up(entries, x)
+
+
+def arithmetic(operator: Arithmetic) -> Step:
+    function = _ARITHMETIC[operator.function]
+
+    def step(left: Array, right: Array) -> Array:
+        rank = max(left.ndim, right.ndim)
+        return check_range(function(aligned(left, rank), aligned(right, rank)))
+
+    return step
+
+
+def select(operator: Select, constants: Mapping[str, NDArray[Any]]) -> Step:
+    condition = constants[operator.condition][None]
+
+    def step(left: Array, right: Array) -> Array:
+        rank = max(left.ndim, right.ndim, condition.ndim)
+        return np.where(aligned(condition, rank), aligned(left, rank), aligned(right, rank))
+
+    return step
+
+
+def embedding(operator: Embedding, static: Static) -> Step:
+    entries = static[operator.weight]
+
+    def step(places: NDArray[np.int64]) -> Array:
+        if not 0 <= places.min() <= places.max() < operator.entries:
+            raise BadData(f"x holds a number that is not in 0 … {operator.entries - 1}")
+        return check_range(entries.take(places, axis=0))
+
+    return step

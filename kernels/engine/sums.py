@@ -1,0 +1,97 @@
+"""Sums of products: with a matrix of weights, under a window of weights, and of two computed tensors."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from heldout.kernels.devices.interface import Array, Device, Exact
+from heldout.kernels.engine.grid import ExactWeights, check_range, joined, narrow
+from heldout.kernels.errors import OutOfRange
+from heldout.kernels.operators import PRODUCT_SPAN, SPAN, Convolution, Linear, MatMul, Widths, product_bits, spans
+
+Step = Callable[..., Array]
+Static = Mapping[str, Array]
+"""Tensors without rows, in ONNX's shape."""
+
+_LARGEST_FACTOR = 40
+"""Neither side of a product of two computed tensors may exceed 2**40."""
+
+
+class Matrix:
+    """A matrix of weights [outputs, terms] and a bias, ready to be multiplied."""
+
+    def __init__(self, rows: Array, bias: Array | None, widths: Widths, device: Device) -> None:
+        self._spans = spans(rows.shape[1], SPAN if widths.total == 24 else rows.shape[1])
+        self._exact = ExactWeights(rows, bias, widths, self._spans, device)
+        self._columns = [np.ascontiguousarray(self._exact.grid[:, span].T) for span in self._spans]
+        self._device = device
+
+    def __call__(self, x: Array) -> Array:
+        """[..., terms] to [..., outputs]."""
+        rounded = self._exact.round(x.reshape(-1, x.shape[-1]))
+        pairs = zip(self._spans, self._columns, strict=True)
+        parts = [self._device.multiply(rounded[:, span], columns) for span, columns in pairs]
+        return self._exact.finish(parts, self._exact.bias).reshape(*x.shape[:-1], -1)
+
+
+def linear(operator: Linear, static: Static, device: Device) -> Step:
+    weight = static[operator.weight]
+    bias = static[operator.bias] if operator.bias else None
+    return Matrix(weight if operator.transposed else weight.T, bias, operator.widths, device)
+
+
+def convolution(operator: Convolution, static: Static, device: Device) -> Step:
+    weight = static[operator.weight]
+    bias = static[operator.bias] if operator.bias else None
+    cells, places = operator.window.cells, operator.spans
+    terms = [slice(place.start * cells, place.stop * cells) for place in places]
+    exact = ExactWeights(weight.reshape(len(weight), -1), bias, operator.widths, terms, device)
+    filters = [np.ascontiguousarray(exact.grid.reshape(weight.shape)[:, place]) for place in places]
+    added = None if exact.bias is None else exact.bias[:, None, None]
+
+    def step(x: Array) -> Array:
+        planes = x.reshape(-1, *x.shape[-3:])
+        rounded = exact.round(planes.reshape(len(planes), -1)).reshape(planes.shape)
+        parts = [
+            device.convolve(_channels(rounded, operator.groups, place), part, operator.window, operator.groups)
+            for place, part in zip(places, filters, strict=True)
+        ]
+        result = exact.finish(parts, added)
+        return result.reshape(*x.shape[:-3], *result.shape[1:])
+
+    return step
+
+
+def _channels(x: Exact, groups: int, place: slice) -> Exact:
+    """The channels `place` of each group."""
+    n, channels, height, width = x.shape
+    if place == slice(0, channels // groups):
+        return x
+    return x.reshape(n, groups, -1, height, width)[:, :, place].reshape(n, -1, height, width)
+
+
+def product(_: MatMul, device: Device) -> Step:
+    def step(left: Array, right: Array) -> Array:
+        rank = max(left.ndim, right.ndim)
+        rows, columns = aligned(left, rank), aligned(right, rank).swapaxes(-1, -2)
+        bits = product_bits(left.shape[-1])
+        a, b = (_rounded(side, bits, device) for side in (rows, columns))
+        parts = [
+            device.multiply(a[..., span], b[..., span].swapaxes(-1, -2)) for span in spans(a.shape[-1], PRODUCT_SPAN)
+        ]
+        return check_range(narrow(joined(parts)))
+
+    return step
+
+
+def _rounded(vectors: Array, bits: int, device: Device) -> Exact:
+    """Each vector of the last axis on its own grid. Raises OutOfRange."""
+    rounded, exponent = device.round(np.ascontiguousarray(vectors).reshape(-1, vectors.shape[-1]), bits, 24)
+    if exponent > _LARGEST_FACTOR:
+        raise OutOfRange(f"a product of two computed tensors meets a value beyond 2**{_LARGEST_FACTOR}")
+    return rounded.reshape(vectors.shape)
+
+
+def aligned(x: Array, rank: int) -> Array:
+    """`x` [n, ...] with axes of 1 after the first, so that its other axes are the last of `rank`."""
+    return x.reshape(len(x), *[1] * (rank - x.ndim), *x.shape[1:])

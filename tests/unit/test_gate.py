@@ -1,0 +1,61 @@
+"""Pages of other origins: leave to use a server only for those named at start, and never with cookies (threat 76)."""
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from heldout.market.artifacts.gate import Gate
+from heldout.market.artifacts.throttle import Throttle
+
+PAGE = "http://127.0.0.1:8450"
+
+
+@pytest.fixture
+def client() -> TestClient:
+    async def seen(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.headers.get("cookie", "no cookie"))
+
+    app = Starlette(routes=[Route("/x", seen, methods=["GET", "PUT", "OPTIONS"])])
+    throttle = Throttle(10, 50, lambda: 0.0)
+    app.add_middleware(Gate, hosts={"127.0.0.1:8460"}, throttle=throttle, origins=[PAGE])
+    return TestClient(app, base_url="http://127.0.0.1:8460")
+
+
+def test_a_page_that_was_named_may_ask_first_and_then_upload(client: TestClient) -> None:
+    question = {"Origin": PAGE, "Access-Control-Request-Method": "PUT"}
+    answer = client.options("/x", headers=question)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "Heldout-Upload" in answer.headers["access-control-allow-headers"]
+    assert "access-control-allow-credentials" not in answer.headers
+    upload = client.put("/x", headers={"Origin": PAGE})
+    assert (upload.status_code, upload.headers["access-control-allow-origin"]) == (200, PAGE)
+    assert "Origin" in upload.headers["vary"]
+
+
+@pytest.mark.attack
+def test_not_even_a_named_page_acts_with_a_cookie(client: TestClient) -> None:
+    """Threat 75."""
+    headers = {"Cookie": "heldout_session=stolen"}
+    assert client.put("/x", headers={**headers, "Origin": PAGE}).text == "no cookie"
+    assert client.put("/x", headers=headers).text == "heldout_session=stolen"
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", PAGE + "0", "https://127.0.0.1:8450"])
+def test_any_other_page_gets_no_leave(client: TestClient, origin: str) -> None:
+    for answer in (
+        client.get("/x", headers={"Origin": origin}),
+        client.options("/x", headers={"Origin": origin, "Access-Control-Request-Method": "PUT"}),
+        client.put("/x", headers={"Origin": origin}),
+    ):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert client.put("/x", headers={"Origin": origin}).status_code == 403
+
+
+def test_what_is_left_of_the_limit_is_told(client: TestClient) -> None:
+    assert client.get("/x").headers["ratelimit"] == '"client";r=49;t=0'
+    assert client.get("/x").headers["ratelimit-policy"] == '"client";q=50;w=5'

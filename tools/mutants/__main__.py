@@ -1,0 +1,97 @@
+"""How many mutants of the contracts the contract tests kill: ``python -m tools.mutants``; see docs/mutants.md.
+
+Prints one JSON line. Fails if fewer than 95 % die, or if one survives that docs/mutants.md does not explain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+import tempfile
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.bench.figure import report
+from tools.mutants.operators import Mutant, mutants_of
+from tools.mutants.workplace import ROOT, Workplace
+
+LEAST = 0.95
+PAGE = ROOT / "docs/mutants.md"
+
+
+def explained() -> set[str]:
+    """The names of the survivors that the page's table explains."""
+    rows = re.findall(r"^\| `(.+?)` \|", PAGE.read_text(), re.MULTILINE) if PAGE.exists() else []
+    return {row.replace("\\|", "|") for row in rows}
+
+
+def chosen(place: Workplace, pattern: str, sample: int, seed: int) -> list[Mutant]:
+    """The mutants of the files that match, all or a sample of them."""
+    trees = place.trees()
+    found: list[Mutant] = []
+    for file in sorted(trees):
+        if re.search(pattern, file):
+            found += mutants_of(file, (place.folder / file).read_bytes(), trees[file])
+    if sample and sample < len(found):
+        found = random.Random(seed).sample(found, sample)
+    return found
+
+
+def fates(folder: Path, jobs: int, first: Workplace, mutants: list[Mutant]) -> dict[Mutant, str]:
+    """What became of each, with `jobs` of them at a time."""
+    places = [first] + [Workplace(folder / str(i)) for i in range(1, jobs)]
+    free, lock = list(places), threading.Lock()
+    results: dict[Mutant, str] = {}
+
+    def one(mutant: Mutant) -> None:
+        with lock:
+            place = free.pop()
+        fate = place.fate(mutant)
+        with lock:
+            free.append(place)
+            results[mutant] = fate
+            if fate == "survived":
+                print(f"survived ({len(results)}/{len(mutants)}): {mutant.name}", file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, mutants))
+    for place in places[1:]:
+        place.close()
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--sample", type=int, default=0, help="how many, drawn with --seed (default: all)")
+    parser.add_argument("--seed", type=int, default=25)
+    parser.add_argument("--files", default=".", help="regular expression; only sources whose path matches")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="heldout-mutants-") as name:
+        folder = Path(name)
+        first = Workplace(folder / "0")
+        mutants = chosen(first, options.files, options.sample, options.seed)
+        first.check(sorted({mutant.file for mutant in mutants}))
+        results = fates(folder, options.jobs, first, mutants)
+        first.close()
+    return verdict(results, options.sample)
+
+
+def verdict(results: dict[Mutant, str], sample: int) -> int:
+    count = Counter(results.values())
+    tried = count["killed"] + count["survived"]
+    known = explained()
+    unknown = sorted(mutant.name for mutant, fate in results.items() if fate == "survived" and mutant.name not in known)
+    method = f"{count['killed']} of {tried} " + ("mutants, a sample" if sample else "mutants, all there are")
+    report("mutants.killed_ratio", count["killed"] / tried, "ratio", f"{method}; {count['stillborn']} did not compile")
+    for name in unknown:
+        print(f"not explained in docs/mutants.md: {name}", file=sys.stderr)
+    return 1 if unknown or count["killed"] < LEAST * tried else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
