@@ -1,65 +1,105 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Base} from "./Base.t.sol";
+import {Signing} from "./Signing.sol";
 
 /// @notice What a whole job costs in transaction gas, intrinsic cost included, deposits excluded (P6.2).
 /// forge-config: default.isolate = true
-contract GasTest is Base {
+contract GasTest is Signing {
     string private constant GROUP = "Gas";
     uint256 private _total;
-    uint256 private _postAndAccept;
 
-    /// @dev A ratchet at what the road costs today; it only ever goes down. The aim of P6.2, 600,000, is not reached yet.
-    uint256 private constant PLAIN_CEILING = 804_000;
+    // Ratchets at what the roads cost today; they only ever go down. docs/gas.md says what is between them and P6.2.
+    uint256 private constant PLAIN_CEILING = 650_000;
+    uint256 private constant RELAYED_CEILING = 505_000;
+    uint256 private constant COOPERATIVE_CEILING = 158_000;
+
+    function setUp() public override {
+        super.setUp();
+        _plainJob(keccak256("first job, so that no ledger slot is fresh"), true);
+        _total = 0;
+    }
 
     /// @notice P6.2: three validators, one lane, everybody's own transactions, accounts that have been here before.
     function test_plainRoad_doesNotGetDearer() public {
-        _wholeJob(keccak256("first job, so that no ledger slot is fresh"));
-        _total = 0;
-        _wholeJob(SALT);
+        _plainJob(SALT, true);
         vm.snapshotValue(GROUP, "plain: total", _total);
         assertLe(_total, PLAIN_CEILING);
     }
 
-    /// @notice The same with bids gathered on signed terms: `open` in place of `post` and `accept` (P2.5).
-    function test_open_costsLessThanPostAndAccept() public {
-        _wholeJob(keccak256("first job, so that no ledger slot is fresh"));
-        JobTerms memory terms = _terms();
-        (Bid[] memory bids, bytes[] memory signatures) = _offers(market.hashTerms(terms), 1, PRICE);
-        vm.prank(requester);
-        market.open(terms, bids, signatures);
-        assertLt(vm.snapshotGasLastCall(GROUP, "open instead of post and accept"), _postAndAccept);
+    /// @notice The same with bids gathered on chain: `post` and `accept` in place of `open` (P2.5).
+    function test_plainRoad_withPostAndAccept() public {
+        _plainJob(SALT, false);
+        vm.snapshotValue(GROUP, "plain: total with post and accept", _total);
     }
 
-    function _wholeJob(bytes32 salt) private {
+    /// @notice P6.2: commits and reveals in two batches, and a waiver with the second one.
+    function test_relayedRoad_doesNotGetDearer() public {
         JobTerms memory terms = _terms();
-        terms.salt = salt;
-        bytes32 vote = _vote(900_000);
-        bytes32 id = _post(terms);
-        _record("plain: post");
+        bytes32 id = _opened(terms);
+        _record("relayed: open");
+        _submit(id, 0, WORD);
+        _record("relayed: submit");
+        _roll(3);
+        (bytes32[] memory hashes, bytes[] memory signatures) = _commits(id);
+        market.commitAll(id, hashes, signatures);
+        _record("relayed: commitAll");
+        Opening[] memory openings = _openings(id);
+        bytes[] memory waivers = _waivers(id, VOTE);
+        market.conclude(terms, openings, waivers);
+        _record("relayed: conclude");
+        vm.snapshotValue(GROUP, "relayed: total", _total);
+        assertLe(_total, RELAYED_CEILING);
+    }
+
+    /// @notice P6.2: one transaction for a job that was never posted.
+    function test_cooperativeRoad_doesNotGetDearer() public {
+        JobTerms memory terms = _terms();
+        (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(_remember(terms), 80e18);
+        market.agree(terms, lanes, type(uint64).max, signatures);
+        _record("cooperative: total");
+        assertLe(_total, COOPERATIVE_CEILING);
+    }
+
+    function _opened(JobTerms memory terms) private returns (bytes32 id) {
+        id = _remember(terms);
         (Bid[] memory bids, bytes[] memory signatures) = _offers(id, 1, PRICE);
         vm.prank(requester);
-        market.accept(terms, bids, signatures);
-        _record("plain: accept");
-        _postAndAccept = _total;
+        market.open(terms, bids, signatures);
+    }
+
+    function _plainJob(bytes32 salt, bool opens) private {
+        JobTerms memory terms = _terms();
+        terms.salt = salt;
+        bytes32 id;
+        if (opens) {
+            id = _opened(terms);
+            _record("plain: open");
+        } else {
+            id = _post(terms);
+            _record("plain: post");
+            (Bid[] memory bids, bytes[] memory signatures) = _offers(id, 1, PRICE);
+            vm.prank(requester);
+            market.accept(terms, bids, signatures);
+            _record("plain: accept");
+        }
         _submit(id, 0, WORD);
         _record("plain: submit");
-        _commitReveal(id, vote);
+        _commitReveal(id);
         _settle(terms);
         _record("plain: settle");
     }
 
-    function _commitReveal(bytes32 id, bytes32 vote) private {
+    function _commitReveal(bytes32 id) private {
         _roll(3);
         (, uint32[] memory seats) = market.committee(id);
         for (uint256 place; place < 3; ++place) {
-            bytes32 hash = _commitment(id, 1, seats[place], vote);
+            bytes32 hash = _commitment(id, 1, seats[place], VOTE);
             _commitHash(id, 1, place, market.getSeat(seats[place]).hot, hash);
             _record(string.concat("plain: commit ", vm.toString(place)));
         }
         for (uint256 place; place < 3; ++place) {
-            _reveal(id, place, vote);
+            _reveal(id, place, VOTE);
             _record(string.concat("plain: reveal ", vm.toString(place)));
         }
     }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Base} from "./Base.t.sol";
+import {Messages} from "../src/libraries/Messages.sol";
+
+/// @notice A market whose requester and seats can sign what others post (P6.1).
+abstract contract Signing is Base {
+    bytes32 internal constant VOTE = bytes32(uint256(900_000));
+    uint256 private _requesterKey;
+
+    function setUp() public virtual override {
+        super.setUp();
+        (requester, _requesterKey) = makeAddrAndKey("signing requester");
+        _fund(requester, 100_000e18);
+        _signingSeats();
+    }
+
+    /// @dev Every seat's hot key becomes one that can sign.
+    function _signingSeats() private {
+        for (uint32 seat; seat < 24; ++seat) {
+            (address hot,) = _hotKey(seat);
+            vm.prank(market.getSeat(seat).cold);
+            market.rotate(seat, hot, 0);
+        }
+    }
+
+    function _hotKey(uint32 seat) internal returns (address hot, uint256 key) {
+        return makeAddrAndKey(string.concat("hot ", vm.toString(seat)));
+    }
+
+    function _commits(bytes32 id) internal returns (bytes32[] memory hashes, bytes[] memory signatures) {
+        (, uint32[] memory seats) = market.committee(id);
+        (hashes, signatures) = (new bytes32[](seats.length), new bytes[](seats.length));
+        for (uint256 place; place < seats.length; ++place) {
+            hashes[place] = _commitment(id, 1, seats[place], VOTE);
+            (, uint256 key) = _hotKey(seats[place]);
+            signatures[place] = _signed(key, Messages.scoreCommit(id, 1, seats[place], hashes[place]));
+        }
+    }
+
+    function _commitBatch(bytes32 id) internal {
+        (bytes32[] memory hashes, bytes[] memory signatures) = _commits(id);
+        vm.prank(stranger);
+        market.commitAll(id, hashes, signatures);
+    }
+
+    function _openings(bytes32 id) internal view returns (Opening[] memory openings) {
+        openings = new Opening[](market.getRound(id, 1).size);
+        for (uint8 place; place < openings.length; ++place) {
+            openings[place] = Opening(place, VOTE, _evidence(VOTE), SALT);
+        }
+    }
+
+    function _waivers(bytes32 id, bytes32 result) internal view returns (bytes[] memory signatures) {
+        signatures = new bytes[](2);
+        bytes32 waiver = Messages.waiver(id, 1, result);
+        (signatures[0], signatures[1]) = (_signed(_requesterKey, waiver), _signed(providerKeys[0], waiver));
+    }
+
+    function _agreed(bytes32 id, uint256 payout)
+        internal
+        returns (AgreedLane[] memory lanes, bytes[] memory signatures)
+    {
+        lanes = new AgreedLane[](1);
+        lanes[0] = AgreedLane(providers[0], WORD, 900_000, payout);
+        signatures = _signOutcome(id, lanes);
+    }
+
+    function _signOutcome(bytes32 id, AgreedLane[] memory lanes) internal returns (bytes[] memory signatures) {
+        signatures = new bytes[](2);
+        bytes32 outcome = new Outcomes().hash(id, type(uint64).max, lanes);
+        (signatures[0], signatures[1]) = (_signed(_requesterKey, outcome), _signed(providerKeys[0], outcome));
+    }
+
+    function _signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("Heldout"),
+                keccak256("1"),
+                block.chainid,
+                address(market)
+            )
+        );
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked("\x19\x01", domain, structHash)));
+        return abi.encodePacked(r, s, v);
+    }
+}
+
+/// @notice Messages.outcome, which reads calldata.
+contract Outcomes is Base {
+    function hash(bytes32 job, uint64 validUntil, AgreedLane[] calldata lanes) external pure returns (bytes32) {
+        return Messages.outcome(job, validUntil, lanes);
+    }
+}
