@@ -434,7 +434,7 @@ def _lane_settled(job: JobState, event: ChainEvent) -> JobState:
 
 def _settled(job: JobState, event: ChainEvent) -> JobState:
     outcome = Outcome(event.args["outcome"])
-    return replace(job, state=State.SETTLED, outcome=outcome, deadline=event.timestamp, pending=frozenset())
+    return replace(job, state=State.SETTLED, outcome=outcome, pending=frozenset())
 
 
 _CHANGES = {

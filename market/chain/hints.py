@@ -34,6 +34,7 @@ HINTS = {
     "SeedGone": "the seed block is too old; `pin` draws a new one, once",
     "AlreadyDrawn": "the committee of this round stands",
     "AlreadyCommitted": "this seat has committed; reveal that vote",
+    "NotAll": "a batch or a set of signatures is whole or nothing",
     "WrongReveal": "vote, evidence or salt are not those of the commit",
     "NotCommitted": "this seat did not commit, so it has nothing to reveal",
     "AlreadyRevealed": "this vote was revealed before, perhaps by somebody else: that is fine",
