@@ -11,7 +11,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,21 @@ class DockerRunner:
 
     async def facts(self) -> EngineFacts:
         return await asyncio.to_thread(lambda: self._engine.facts)
+
+    @contextmanager
+    def derived_images(self) -> Iterator[Callable[[str, Sequence[str]], str]]:
+        """A maker of images from other images, for attacks by image; what it made is removed at the end."""
+        made: list[str] = []
+
+        def derive(image: str, changes: Sequence[str]) -> str:
+            made.append(self._engine.derive(image, changes))
+            return made[-1]
+
+        try:
+            yield derive
+        finally:
+            for image in made:
+                self._engine.remove_image(image)
 
     async def check(self) -> None:
         await asyncio.to_thread(self._engine.ping)

@@ -48,16 +48,28 @@ _KEEPER_BYTES = 32 << 20
 class Dialect:
     """Where engines that speak one API differ. Podman reads the seccomp list from a path, and knows neither owner nor
     number of inodes of a tmpfs: there the memory limit alone ends a flood of empty files. Its log followers are cut off
-    when a container ends, and its health checks need systemd."""
+    when a container ends, its health checks need systemd, a bare name in the environment would bring the service's own
+    value in, removing an image takes nameless parents along, and on cgroup v1 it leaves /sys/fs/cgroup writable."""
 
     seccomp_by_path: bool = False
     tmpfs_has_inodes: bool = True
     follows_to_the_end: bool = True
+    bare_name_unsets: bool = True
+    prunes_parents: bool = False
+    masked: tuple[str, ...] = ()
     healthcheck: Mapping[str, Any] = field(default_factory=lambda: {"test": ["NONE"]})
 
 
 DOCKER = Dialect()
-PODMAN = Dialect(seccomp_by_path=True, tmpfs_has_inodes=False, follows_to_the_end=False, healthcheck={})
+PODMAN = Dialect(
+    seccomp_by_path=True,
+    tmpfs_has_inodes=False,
+    follows_to_the_end=False,
+    healthcheck={},
+    bare_name_unsets=False,
+    prunes_parents=True,
+    masked=("/sys/fs/cgroup",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ def container_options(spec: RunSpec, setting: Setting) -> dict[str, Any]:
         "entrypoint": [spec.command[0]],
         "command": list(spec.command[1:]),
         "working_dir": "/scratch",
-        "environment": _environment(spec, grant, setting.image["Config"].get("Env") or ()),
+        "environment": _environment(spec, setting, setting.image["Config"].get("Env") or ()),
         "healthcheck": dict(setting.dialect.healthcheck),
         "stop_signal": "SIGTERM",
         "log_config": LogConfig(type="json-file", config={"max-size": _LOG_ON_DISK, "max-file": "2"}),
@@ -115,7 +127,7 @@ def _walls(dialect: Dialect, uid: int) -> dict[str, Any]:
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true", f"seccomp={seccomp}"],
+        "security_opt": ["no-new-privileges:true", f"seccomp={seccomp}", *(f"mask={path}" for path in dialect.masked)],
         "ipc_mode": "private",
         "cgroupns": "private",
         "oom_score_adj": 900,
@@ -216,11 +228,12 @@ def let_job_read(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def _environment(spec: RunSpec, grant: Grant, image_env: Iterable[str]) -> list[str]:
+def _environment(spec: RunSpec, setting: Setting, image_env: Iterable[str]) -> list[str]:
     """Ours and PATH. A bare name removes what the image set: LD_PRELOAD, PYTHONSTARTUP, whatever it was."""
-    ours = spec.variables(inputs="/in", out="/out", scratch="/scratch", tmp="/tmp") | dict(grant.environment)
-    dropped = {entry.split("=", 1)[0] for entry in image_env} - {"PATH"} - ours.keys()
-    return [f"{name}={value}" for name, value in ours.items()] + sorted(dropped)
+    ours = spec.variables(inputs="/in", out="/out", scratch="/scratch", tmp="/tmp") | dict(setting.grant.environment)
+    dropped = sorted({entry.split("=", 1)[0] for entry in image_env} - {"PATH"} - ours.keys())
+    emptied = dropped if setting.dialect.bare_name_unsets else [f"{name}=" for name in dropped]
+    return [f"{name}={value}" for name, value in ours.items()] + emptied
 
 
 def _ulimit(name: str, value: int) -> Ulimit:
