@@ -23,6 +23,7 @@ from heldout.kernels.errors import BadData, BadGraph, ChildFailed, OutOfRange
 from heldout.kernels.graph import Graph, operations
 from heldout.kernels.loader import load
 from heldout.kernels.logarithms import Integers
+from heldout.kernels.memory import MOST_PER_ROW, per_row
 from heldout.kernels.metrics import METRICS, Metric, score_ppm
 from heldout.market.errors import BadWeights
 from heldout.market.weights import Entry, TensorSpec, check, parse
@@ -88,7 +89,7 @@ def read_tensors(data: bytes) -> dict[str, Array]:
 
 def _batches(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
     """Batches whose buffers stay in a cache. Their size cannot change a bit."""
-    size = max(1, min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest))
+    size = max(1, min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest, MOST_PER_ROW // per_row(graph)))
     for begin in range(0, rows, size):
         yield begin, min(begin + size, rows)
 
