@@ -99,7 +99,7 @@ def _peopled(numbers: Numbers) -> Dealt:
 
 
 def _compared(adversary: Adversary, profits: Profits, honest: Profits) -> Outcome:
-    mine = [role.value for role in adversary.roles]
+    mine = sorted(adversary.roles)  # a set's own order differs from run to run, and so would the sum's last bit
     lost = {name: 0.0 if name in mine else honest[name] - profits[name] for name in profits}
     if Role.SEATS not in adversary.roles:  # then all seats are honest
         lost["honest"] += honest["seats"] - profits["seats"]

@@ -229,7 +229,8 @@ class Town:
         for place in hidden:
             if rng.random() < silent:
                 continue
-            vote = self.ballots[job.id, job.round, place] if rng.random() < 0.97 else bytes(32)
+            known = self.ballots.get((job.id, job.round, place), WORD)  # `meddle` commits to what nobody can open
+            vote = known if rng.random() < 0.97 else bytes(32)
             self.duel(STRANGER, "reveal", job.id, place, vote, EVIDENCE, SALT)
 
     def _challenge(self, rng: Random, job: JobState) -> None:

@@ -5,6 +5,8 @@ in revm, and by heldout.simulation.rules over the fold of market/lifecycle.py, w
 split.py. After every call P1.4 holds on both sides; at the end of a history every job has reached a final state (P1.1).
 """
 
+from collections import Counter
+from dataclasses import dataclass, field
 from random import Random
 
 import pytest
@@ -72,11 +74,21 @@ def test_rules_and_bytecode_agree_on_whatever_hypothesis_tries() -> None:
     run_state_machine_as_test(Histories, settings=checks)
 
 
-def agree(seeds: range) -> tuple[set[Outcome], set[int], set[str]]:
-    """Histories that these seeds stand for; the outcomes, last rounds and errors that came up."""
-    outcomes: set[Outcome] = set()
-    rounds: set[int] = set()
-    refusals: set[str] = set()
+@dataclass
+class Agreed:
+    """What came up in some histories, and how often."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    rounds: Counter[int] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    without_keys: int = 0
+    """Lanes whose provider submitted NO_KEYS."""
+
+
+def agree(seeds: range) -> Agreed:
+    """Plays the histories that these seeds stand for. Raises AssertionError, with the seed, at a difference."""
+    agreed = Agreed()
     for seed in seeds:
         rng = Random(seed)
         town = Town(rng)
@@ -84,19 +96,27 @@ def agree(seeds: range) -> tuple[set[Outcome], set[int], set[str]]:
             town.play(rng, STEPS)
         except AssertionError as difference:
             raise AssertionError(f"seed {seed}: {difference}") from difference
-        outcomes |= {job.outcome for job in town.rules.jobs.values()}
-        rounds |= {job.round for job in town.rules.jobs.values()}
-        refusals |= set(town.duel.refusals)
-    return outcomes, rounds, refusals
+        jobs = town.rules.jobs.values()
+        agreed.outcomes.update(job.outcome for job in jobs)
+        agreed.rounds.update(job.round for job in jobs)
+        agreed.events.update(town.duel.seen)
+        agreed.refusals.update(town.duel.refusals)
+        agreed.without_keys += sum(len(job.no_keys) for job in jobs)
+    return agreed
 
 
 def test_rules_and_bytecode_agree_on_jobs_that_end_in_every_way() -> None:
-    outcomes, rounds, refusals = agree(range(24))
-    assert outcomes == set(Outcome) - {Outcome.NONE, Outcome.AGREED}
-    assert rounds == {0, 1, 2, 3}
-    assert len(refusals) > 30, "and on most errors"
+    agreed = agree(range(24))
+    assert set(agreed.outcomes) == set(Outcome) - {Outcome.NONE, Outcome.AGREED}
+    assert set(agreed.rounds) == {0, 1, 2, 3}
+    assert agreed.without_keys
+    assert len(agreed.refusals) > 30, "and on most errors"
+    rare = {"Reseeded", "Appealed", "Answered", "Unanswered", "Slashed", "Artifact", "Exiting", "Unstaked"}
+    assert rare <= set(agreed.events)
 
 
 @pytest.mark.deep
 def test_rules_and_bytecode_agree_on_thousands_of_jobs() -> None:
-    agree(range(1_000, 1_220))
+    agreed = agree(range(1_000, 1_220))
+    assert agreed.outcomes.total() > 1_500
+    assert min(agreed.outcomes.values()) > 20, "every way to end, often"
