@@ -5,9 +5,12 @@ in revm, and by heldout.simulation.rules over the fold of market/lifecycle.py, w
 split.py. After every call P1.4 holds on both sides; at the end of a history every job has reached a final state (P1.1).
 """
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,8 +18,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from heldout.market.lifecycle import Outcome
+from heldout.market.money import ONE_TOKEN, Wei
+from heldout.simulation.adversaries import Adversary
+from heldout.simulation.bytecode import Bytecode
+from heldout.simulation.play import Play
+from heldout.simulation.rules import Market
+from heldout.simulation.rules.terms import fifth_up
+from heldout.simulation.scene import CHAIN_ID, LIMITS, MINIMUM_FEE, Numbers, Stage, settle_people, terms_of, tokens
 from tests.players import Town
 
+ROOT = Path(__file__).resolve().parents[2]
 RANDOMS = st.randoms(use_true_random=False)
 STEPS = 120
 
@@ -113,6 +124,36 @@ def test_rules_and_bytecode_agree_on_jobs_that_end_in_every_way() -> None:
     assert len(agreed.refusals) > 30, "and on most errors"
     rare = {"Reseeded", "Appealed", "Answered", "Unanswered", "Slashed", "Artifact", "Exiting", "Unstaked"}
     assert rare <= set(agreed.events)
+
+
+def test_the_bytecode_pays_the_payouts_of_the_shared_vectors() -> None:
+    """P3.3: every curve of tests/vectors/payout.json as a whole job, settled by the bytecode and by the rules."""
+    cases = json.loads((ROOT / "tests/vectors/payout.json").read_text())["cases"]
+    numbers = Numbers(stake=2**80 / ONE_TOKEN, fee=1, seats=24, share=0.0)
+    bytecode = Bytecode(tokens(numbers.stake), MINIMUM_FEE, LIMITS)
+    rules = Market(tokens(numbers.stake), MINIMUM_FEE, LIMITS, chain_id=CHAIN_ID, address=bytecode.address)
+    rules.hash_of = bytecode.block_hash
+    for stage in (bytecode, rules):
+        settle_people(stage, numbers.seats, 0)
+    for serial, case in enumerate(cases, 1):
+        for stage in (bytecode, rules):
+            assert played_payout(stage, numbers, serial, case) == int(case["payout"]), case
+
+
+def played_payout(stage: Stage, numbers: Numbers, serial: int, case: dict[str, Any]) -> int:
+    """What the provider of a job on this curve was paid for this score."""
+    curve = {name: case[name] for name in ("floor", "target", "floorPay")}
+    bid = Wei(int(case["bid"]))
+    least = Wei(max(fifth_up(bid), 3 * tokens(numbers.fee)))
+    terms = replace(terms_of(numbers, serial), **curve, priceCap=bid, bond=least, collateral=least)
+    return Play(stage, Scoring(case["score"]), numbers, lambda seat: False, terms).settled().lanes[0].payout
+
+
+class Scoring(Adversary):
+    """Honest people and a model with just this score."""
+
+    def __init__(self, score: int) -> None:
+        self.model = score
 
 
 @pytest.mark.deep
