@@ -88,9 +88,15 @@ def run(request: ScoreRequest, *, timeout_s: float) -> ScoreResult:
     return ScoreResult.from_json(_communicate(command(), request.to_json().encode(), timeout_s))
 
 
-def self_test(*, timeout_s: float = 60) -> int:
-    """Runs the known-answer vectors in a child (P9.4). Returns their number, raises SelfTestFailed."""
-    return int(json.loads(_communicate(command("--self-test"), b"", timeout_s))["vectors"])
+def self_test(device: str = "numpy", *, timeout_s: float = 60) -> int:
+    """Runs the known-answer vectors in a child (P9.4). Returns their number, raises SelfTestFailed or NoDevice."""
+    return int(json.loads(_communicate(command("--self-test", device), b"", timeout_s))["vectors"])
+
+
+def survey(*, timeout_s: float = 120) -> list[dict[str, Any]]:
+    """The devices of this machine, tested in a child: `devices.survey.Seen` as objects."""
+    found: list[dict[str, Any]] = ask("--devices", timeout_s=timeout_s)
+    return found
 
 
 def ask(option: str, request: object = None, *, timeout_s: float) -> Any:

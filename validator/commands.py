@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from heldout.kernels.devices import NAMES
+
 
 def _live_at_home(parser: argparse.ArgumentParser) -> None:
     """Let --home default to $HELDOUT_HOME, else to this user's own place for a validator."""
@@ -71,6 +73,9 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--period", metavar="SECONDS", type=float, default=1.0, help="from one look at the chain to the next"
+    )
+    parser.add_argument(
+        "--device", choices=NAMES, default=NAMES[0], help="what scores: the bits are the same; see `doctor`"
     )
     parser.add_argument(
         "--alarm-command", metavar="WORDS", default="", help="run when a duty is at risk; JSON on stdin"

@@ -1,11 +1,10 @@
 """Which devices there are, by the names that settings and requests use."""
 
+from heldout.kernels.devices import NAMES
 from heldout.kernels.devices.interface import Device
 from heldout.kernels.devices.numpy import NumpyDevice
 from heldout.kernels.devices.workbench import Cpu, Workbench
 from heldout.kernels.errors import NoDevice
-
-NAMES = ("numpy", "cuda", "vulkan")
 
 
 def open_device(name: str) -> Device:

@@ -20,6 +20,7 @@ from heldout.kernels.devices.numpy import NumpyDevice
 from heldout.kernels.devices.vulkan import VulkanDevice
 from heldout.kernels.devices.workbench import Cpu, Workbench
 from heldout.kernels.errors import DeviceFailed, NoDevice
+from heldout.kernels.known_answers import known_answers, self_test
 from heldout.kernels.tables import ENTRIES, Table
 from heldout.kernels.windows import Window
 
@@ -49,6 +50,11 @@ def device(request: pytest.FixtureRequest) -> Device:
         if request.param in os.environ.get("HELDOUT_REQUIRE_DEVICES", "").split():
             pytest.fail(f"./run set this device up, but {problem.message}")
         pytest.skip(problem.message)
+
+
+def test_every_known_answer_is_reproduced(device: Device) -> None:
+    """P9.4: what a node asks of a device before it votes with it."""
+    assert self_test(device) == len(known_answers()) > 20
 
 
 SHAPES = {
