@@ -54,6 +54,7 @@ abstract contract Base is Test, IMarketBase {
         assembly ("memory-safe") {
             created := create(0, add(code, 0x20), mload(code))
         }
+        require(created != address(0), "no market"); // or an expected revert that did not come would be overlooked
         return IMarket(created);
     }
 
