@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.market.sandbox import MIB, WEIGHTS_NAME, Collected, Handle, RunReport, RunSpec
-from heldout.market.sandbox.accelerators import Accelerator, NoAccelerator
+from heldout.market.sandbox.accelerators import Accelerator, Grant, NoAccelerator
 from heldout.market.sandbox.disk import Disks, LoopDisks, may_mount
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.errors import AttemptLost, ImageRefused, SandboxRefused, SandboxUnavailable
@@ -129,7 +129,7 @@ class DockerRunner:
         with self._starting:  # two attempts must not choose the same place
             place = self._place(spec)
             out = self._disks.open(spec, place.uid)
-            grant = self._accelerator.grant(place.devices)
+            grant = self._accelerator.grant(place.devices) if place.devices else Grant()
             dialect = self._engine.dialect
             setting = Setting(self._engine.node, image, out, deadline, place, runtime, grant, dialect)
             return self._engine.run(self._profile(spec, setting))

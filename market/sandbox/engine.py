@@ -128,6 +128,11 @@ class Engine:
             raise ImageRefused(f"the image has {found['Size']} bytes, this node takes {MAX_IMAGE_BYTES}")
         return found
 
+    def images(self) -> list[dict[str, Any]]:
+        """The engine's description of every image it has, intermediate ones left out."""
+        with engine_errors():
+            return [found.attrs for found in self._client.images.list()]
+
     def load(self, archive: Path, image: str) -> None:
         check_archive(archive, image, MAX_IMAGE_BYTES)
         with engine_errors(), archive.open("rb") as file:

@@ -20,7 +20,7 @@ from typing import Any
 
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from heldout.market.sandbox import RunSpec
+from heldout.market.sandbox import STRICT, RunSpec
 from heldout.market.sandbox.accelerators import Grant
 from heldout.market.sandbox.limits import Limits
 from heldout.market.sandbox.meter import cpu_seconds
@@ -93,7 +93,7 @@ def node_label(state: Path) -> str:
 
 def container_options(spec: RunSpec, setting: Setting) -> dict[str, Any]:
     """Everything `containers.create` needs."""
-    grant = setting.grant
+    grant, strict = setting.grant, spec.tier == STRICT
     return {
         "image": setting.image["Id"],
         "name": f"heldout-{setting.node[:8]}-{spec.job}-{spec.attempt}",
@@ -109,8 +109,8 @@ def container_options(spec: RunSpec, setting: Setting) -> dict[str, Any]:
         "device_requests": [DeviceRequest(**request) for request in grant.requests],
         "group_add": [str(group) for group in grant.groups],
         **({"runtime": setting.runtime} if setting.runtime else {}),
-        **_walls(setting.dialect, setting.place.uid),
-        **_resources(spec.limits, setting),
+        **_walls(setting.dialect, setting.place.uid, strict),
+        **_resources(spec.limits, setting, strict),
         "mounts": [
             _bind("/in/task", str(spec.task_dir.resolve()), read_only=True),
             _bind("/in/data", str(spec.data_dir.resolve()), read_only=True),
@@ -119,9 +119,9 @@ def container_options(spec: RunSpec, setting: Setting) -> dict[str, Any]:
     }
 
 
-def _walls(dialect: Dialect, uid: int) -> dict[str, Any]:
+def _walls(dialect: Dialect, uid: int, strict: bool) -> dict[str, Any]:
     """What no container of ours is ever without."""
-    seccomp = str(_SECCOMP.resolve()) if dialect.seccomp_by_path else _SECCOMP.read_text()
+    seccomp = str(_SECCOMP.resolve()) if dialect.seccomp_by_path else _seccomp(strict)
     return {
         "user": f"{uid}:{uid}",
         "network_mode": "none",
@@ -134,12 +134,32 @@ def _walls(dialect: Dialect, uid: int) -> dict[str, Any]:
     }
 
 
-def _resources(limits: Limits, setting: Setting) -> dict[str, Any]:
+def _seccomp(strict: bool) -> str:
+    """The list as JSON. gVisor answers EPERM to what a list refuses, whatever errno the list names; libc takes only
+    ENOSYS as a reason to do without clone3, so there gVisor itself is left to answer, whose namespaces are its own."""
+    listed = _SECCOMP.read_text()
+    if not strict:
+        return listed
+    rules = json.loads(listed)
+    for rule in rules["syscalls"]:
+        if rule["names"] == ["clone3"]:
+            rule["action"] = "SCMP_ACT_ALLOW"
+            del rule["errnoRet"]
+    return json.dumps(rules)
+
+
+def tasks(limits: Limits, strict: bool) -> int:
+    """Tasks of the host that a job may have. gVisor's kernel is made of threads too, and needs some for each of a
+    job's: too few would kill an honest job."""
+    return 3 * limits.pids + 128 if strict else limits.pids
+
+
+def _resources(limits: Limits, setting: Setting, strict: bool) -> dict[str, Any]:
     uid = setting.place.uid
     # The owner counts: runc gives a tmpfs the mode of the image's folder below it, whatever is asked here.
     owned = f",nr_inodes={_TMP_FILES},uid={uid},gid={uid}" if setting.dialect.tmpfs_has_inodes else ""
     return {
-        "pids_limit": limits.pids,
+        "pids_limit": tasks(limits, strict),
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,
         "nano_cpus": int(limits.cpus * 1e9),
@@ -150,7 +170,7 @@ def _resources(limits: Limits, setting: Setting) -> dict[str, Any]:
         ),
         "ulimits": [
             _ulimit("nofile", _OPEN_FILES),
-            _ulimit("nproc", limits.pids),
+            _ulimit("nproc", tasks(limits, strict)),
             _ulimit("core", 0),
             _ulimit("fsize", max(limits.disk_bytes, limits.scratch_bytes)),
             _ulimit("cpu", cpu_seconds(limits)),
@@ -211,7 +231,7 @@ def keeper_options(node: str, spec: RunSpec, volume: str, uid: int, dialect: Dia
         "entrypoint": ["sleep", "infinity"],
         "healthcheck": dict(dialect.healthcheck),
         "labels": {LABEL_NODE: node, LABEL_KEEPER: spec.job},
-        **_walls(dialect, uid),
+        **_walls(dialect, uid, strict=False),
         "pids_limit": 4,
         "mem_limit": _KEEPER_BYTES,
         "memswap_limit": _KEEPER_BYTES,

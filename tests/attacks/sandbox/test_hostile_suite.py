@@ -18,6 +18,8 @@ from heldout.market.sandbox.hostile import PROGRAMS, Case, Outcome, held_layers,
 from heldout.market.sandbox.hostile.suite import Suite, Target, loopback_target
 from tests.attacks.sandbox.naive import listener, naive_options
 from tests.engines import podman_service, require, runner_of
+from tests.honest_jobs import HONEST, program
+from tests.sandbox_jobs import Bench
 
 pytestmark = [pytest.mark.attack, pytest.mark.docker]
 MANIFEST = load_manifest()
@@ -127,3 +129,25 @@ def test_the_suite_takes_less_than_two_minutes(job_image: str, tmp_path: Path) -
 
     assert asyncio.run(first()).held
     assert (time.monotonic() - started) * len(MANIFEST.attacks) < 120
+
+
+@pytest.mark.parametrize("tier", [STANDARD, pytest.param(STRICT, marks=pytest.mark.deep)])
+def test_ten_honest_jobs_raise_no_false_alarm(tier: str, job_image: str, tmp_path: Path) -> None:
+    """Issue 5: none is killed, none meets a limit, and the weights of all are taken."""
+    require("docker" if tier == STANDARD else "docker-strict")
+    bench = Bench(runner_of("docker", tmp_path / "state"), job_image, tmp_path / "work", tier=tier)
+
+    async def hindered() -> dict[str, str]:
+        found = {}
+        for number, (what, body) in enumerate(HONEST.items()):
+            handle = await bench.runner.start(bench.spec(program(body), job=f"honest-{number}"))
+            report = await bench.runner.wait(handle)
+            if not report.ok or report.excess:
+                lines = [line async for line in bench.runner.logs(handle)]
+                found[what] = f"{report.describe()}: {lines[-3:]}"
+            else:
+                await bench.runner.collect(handle)
+        await bench.clear()
+        return found
+
+    assert asyncio.run(hindered()) == {} and len(HONEST) == 10
