@@ -14,7 +14,7 @@ from heldout.kernels.devices.batches import Product, product
 from heldout.kernels.devices.interface import Array, Exact
 from heldout.kernels.devices.numpy import NumpyDevice
 from heldout.kernels.devices.workbench import Whole
-from heldout.kernels.errors import NoDevice
+from heldout.kernels.errors import DeviceFailed, NoDevice
 from heldout.kernels.tables import Table
 
 _TILE = 32
@@ -82,7 +82,18 @@ class VulkanDevice(NumpyDevice):
         """Runs a kernel of inputs (arrays, or what was uploaded) and a result; returns once `result` is written.
 
         Returns the seconds that `repeats` runs took, without the way of the data to the GPU and back.
+        Raises DeviceFailed.
         """
+        import wgpu
+
+        try:
+            return self._launch(entry, groups, inputs, result, repeats)
+        except (wgpu.GPUError, RuntimeError) as problem:
+            raise DeviceFailed(f"{self.name}: {problem}") from None
+
+    def _launch(
+        self, entry: str, groups: tuple[int, int, int], inputs: Sequence[Any], result: Exact, repeats: int
+    ) -> float:
         import wgpu
 
         usage = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC

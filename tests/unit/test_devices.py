@@ -209,6 +209,17 @@ def test_no_driver_is_no_device() -> None:
         CudaDevice("libcuda-that-is-not-there.so")
 
 
+def test_a_gpu_that_breaks_down_is_told_from_one_that_computes() -> None:
+    """P9.4: the lane is the CPU's then (validator/scoring.py)."""
+    try:
+        device = VulkanDevice()
+    except NoDevice as problem:
+        pytest.skip(problem.message)
+    device._gpu.destroy()
+    with pytest.raises(DeviceFailed, match="vulkan"):
+        device.multiply(np.ones((2, 3), np.float32), np.ones((3, 2), np.float32))
+
+
 def test_memory_of_a_gpu_is_given_back_even_when_it_runs_out(cuda_on_cpu: str) -> None:
     """A node scores for months: nothing may stay allocated."""
     library = ctypes.CDLL(cuda_on_cpu)
