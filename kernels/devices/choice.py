@@ -12,6 +12,8 @@ def open_device(name: str) -> Device:
     match name:
         case "numpy":
             return NumpyDevice()
+        case "torch":
+            return _torch()
         case "cuda":
             from heldout.kernels.devices.cuda import CudaDevice
 
@@ -21,6 +23,14 @@ def open_device(name: str) -> Device:
 
             return VulkanDevice()
     raise NoDevice(f"there is no device {name!r}, only {', '.join(NAMES)}")
+
+
+def _torch() -> Device:
+    try:
+        from heldout.kernels.devices.torch import TorchDevice
+    except ImportError:
+        raise NoDevice("torch is not installed") from None
+    return TorchDevice()
 
 
 def open_workbench(name: str) -> Workbench:
