@@ -33,7 +33,8 @@ def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Itera
     """A client and the database behind it."""
     engine = open_database(str(folder / "service.db"))
     indexed(engine, scenery)
-    settings = ServiceSettings(URL, {"127.0.0.1:8450"}, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0)
+    hosts = {"127.0.0.1:8450"}
+    settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0)
     app = create_app(network, Standing(scenery), engine, settings)  # type: ignore[arg-type]
     with TestClient(app, base_url=URL) as client:
         yield client, engine

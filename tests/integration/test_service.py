@@ -210,11 +210,15 @@ def test_the_command_line_reads_the_chain_alone_and_says_where_the_service_lies(
         for statement, old, new, what in lies:
             with engine.begin() as connection:
                 connection.execute(text(statement), {"old": old, "new": new, "job": job.id})
+            town.net.mine()  # answers are kept until the next block
+            town.until_indexed()
             code, told = command(town, "job", "show", job.id, "--trustless")
             with engine.begin() as connection:
                 connection.execute(text(statement), {"old": new, "new": old, "job": job.id})
             assert code == 5
             assert told["differences"] == [{"what": what, "chain": old, "service": new}]
+    town.net.mine()
+    town.until_indexed()
     assert command(town, "job", "list", "--trustless")[0] == 0
 
 
