@@ -34,8 +34,8 @@ def _torch() -> Device:
 
 
 def open_workbench(name: str) -> Workbench:
-    """The same machine, to be timed. Raises NoDevice for a software driver too: it would time the CPU again."""
-    device = open_device(name)
-    if getattr(device, "is_software", False):
+    """The same machine, to be timed. Raises NoDevice for what would time the CPU again: torch, a software driver."""
+    device = Cpu() if name == "numpy" else open_device(name)
+    if not isinstance(device, Workbench) or getattr(device, "is_software", False):
         raise NoDevice(f"{device.name} computes on the CPU")
-    return device if isinstance(device, Workbench) else Cpu()
+    return device

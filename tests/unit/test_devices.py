@@ -7,13 +7,14 @@ Vulkan's run on whatever driver is installed, which in CI is Mesa's software one
 import ctypes
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from heldout.kernels import capability
+from heldout.kernels.devices import NAMES
+from heldout.kernels.devices.choice import open_device
 from heldout.kernels.devices.cuda import CudaDevice
 from heldout.kernels.devices.interface import Device, Exact
 from heldout.kernels.devices.numpy import NumpyDevice
@@ -25,7 +26,6 @@ from heldout.kernels.tables import ENTRIES, Table
 from heldout.kernels.windows import Window
 
 TESTS = Path(__file__).parent.parent
-REAL: dict[str, Callable[[], Device]] = {"numpy": NumpyDevice, "cuda": CudaDevice, "vulkan": VulkanDevice}
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +40,12 @@ def cuda_on_cpu(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(library)
 
 
-@pytest.fixture(scope="session", params=[*REAL, "cuda on this CPU"])
+@pytest.fixture(scope="session", params=[*NAMES, "cuda on this CPU"])
 def device(request: pytest.FixtureRequest) -> Device:
-    if request.param not in REAL:
+    if request.param not in NAMES:
         return CudaDevice(request.getfixturevalue("cuda_on_cpu"))
     try:
-        return REAL[request.param]()
+        return open_device(request.param)
     except NoDevice as problem:
         if request.param in os.environ.get("HELDOUT_REQUIRE_DEVICES", "").split():
             pytest.fail(f"./run set this device up, but {problem.message}")
