@@ -243,6 +243,34 @@ contract ReceiptsTest is Base {
         }
     }
 
+    function test_demand_ofALaneThatNeverSubmitted_isRefused() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 id = _accept(terms);
+        _submit(id, 0, WORD);
+        skip(terms.workWindow);
+        market.close(id);
+        _pin(id);
+        address hot = _hotAt(id, 0);
+        vm.prank(hot);
+        vm.expectRevert(abi.encodeWithSelector(BadParty.selector, 1));
+        market.demand(id, 1, 0);
+    }
+
+    /// @notice P3.4: a seat that left before anybody settled leaves its fee to the requester.
+    function test_settle_feeOfASeatThatLeft_isTheRequesters() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _scored(terms, _vote(950_000));
+        uint256 r = market.free(requester);
+        uint32 seat = _seat(id, 0);
+        address cold = market.getSeat(seat).cold;
+        vm.prank(cold);
+        market.exit(seat);
+        skip(market.exitDelay());
+        market.unstake(seat);
+        market.settle(terms);
+        assertEq(market.free(requester), r + 100e18 - 90e18 - 10e18 + terms.bond + FEE);
+    }
+
     /* --------------------------------------------------------------------------- helpers */
 
     function _secondRound(bytes32 id, bytes32 vote) private {
