@@ -17,6 +17,8 @@ from heldout.kernels import SCORER, errors
 from heldout.kernels.errors import ChildFailed, KernelError, TimedOut
 
 BAD = "BAD"
+DIGITS = 8
+"""Hexadecimal digits that an account keeps of what a node made of a row."""
 _LONGEST_MESSAGE = 2000
 
 
@@ -39,6 +41,8 @@ class ScoreRequest:
     cpu_seconds: int = 0
     threads: int = 1
     device: str = "numpy"
+    account: bool = False
+    """Whether to tell what became of each row (`kernels/account.py`)."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -68,6 +72,7 @@ class ScoreResult:
     rows: int
     operations: int
     scorer: str = SCORER
+    account: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "evidence": self.evidence.hex()})

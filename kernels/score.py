@@ -61,7 +61,15 @@ def score(request: ScoreRequest) -> ScoreResult:
         return ScoreResult(None, BAD, problem.message, bytes(32), rows, cost)
     ppm = score_ppm(metric, predictions, np.concatenate(labels))
     scorer = SCORER if device.exact else device.name
-    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost, scorer)
+    told = _account(graph, model, [x for x, _ in shards], predictions) if request.account else None
+    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost, scorer, told)
+
+
+def _account(graph: Graph, model: Model, inputs: Sequence[NDArray[Any]], predictions: Integers) -> dict[str, Any]:
+    from heldout.kernels.account import account
+
+    batches = (x[begin:end] for x in inputs for begin, end in _batches(graph, len(x)))
+    return account(model, batches, predictions)
 
 
 def predict(

@@ -110,6 +110,10 @@ def replay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--round", type=int, default=0, metavar="R", help="1 to 3 (default: the last one that was revealed)"
     )
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="write what became of each row, node by node")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="show where another node's rows differ, and by which rule"
+    )
 
 
 def replay(args: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """A graph with weights, ready to run on a device."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,15 @@ class Model:
             for index, node in enumerate(self._nodes)
         ]
 
-    def __call__(self, rows: NDArray[Any]) -> Array:
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What is done to every row, in order."""
+        return self._nodes
+
+    def __call__(self, rows: NDArray[Any], listen: Callable[[Node, NDArray[Any]], None] | None = None) -> Array:
         """Outputs [n, outputs] of `rows` [n, *input shape]; each row's bits depend on that row alone.
+
+        `listen` is told what each node made of the rows.
 
         Raises OutOfRange if a value leaves the range of docs/score-v1.md, BadData if a row does.
         """
@@ -68,6 +75,8 @@ class Model:
         with np.errstate(all="ignore"):
             for node, step, released in zip(self._nodes, self._steps, self._released, strict=True):
                 tensors[node.output] = step(*(tensors[name] for name in node.inputs))
+                if listen is not None:
+                    listen(node, tensors[node.output])
                 for name in released:
                     if name != self._graph.output:
                         del tensors[name]
