@@ -53,7 +53,7 @@ def main() -> None:
 
 def bench_load(folder: Path) -> None:
     port, bare_port = free_port(), free_port()
-    with program(str(folder), str(port)) as crowded, program("--bare", str(bare_port)):
+    with program(str(folder), str(port)) as crowded, program("--bare", str(bare_port)) as empty:
         known = json.loads(crowded.stdout.readline())  # type: ignore[union-attr]
         url, bare = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bare_port}"
         await_answer(f"{url}/healthz")
@@ -66,14 +66,18 @@ def bench_load(folder: Path) -> None:
             for address in addresses:
                 httpx2.get(address, trust_env=False, timeout=60).raise_for_status()
         times: dict[str, list[float]] = {name: [] for name in groups}
+        spent = dict.fromkeys(groups, 0.0)
         for _ in range(TURNS):
             for name, addresses in groups.items():
+                pid = empty.pid if name == "bare" else crowded.pid
+                before = cpu_seconds(pid)
                 times[name] += asyncio.run(turn(addresses))
-        report_load(times, known)
+                spent[name] += cpu_seconds(pid) - before
+        report_load(times, spent, known)
         report("page.kb", first_page_bytes(url) / 1000, "kB", "front page, its style, script and icon, gzip level 5")
 
 
-def report_load(times: dict[str, list[float]], known: dict[str, float]) -> None:
+def report_load(times: dict[str, list[float]], spent: dict[str, float], known: dict[str, float]) -> None:
     method = (
         f"open loop, {RATE} requests/s, {TURNS} turns of {TURN_S:.0f} s each, 10,000 open jobs, 1,000 providers, "
         f"{os.cpu_count()} cores shared with the generator"
@@ -82,6 +86,7 @@ def report_load(times: dict[str, list[float]], known: dict[str, float]) -> None:
         ranked = sorted(times[name])
         report(f"{unit}.p99_ms", 1000 * ranked[len(ranked) * 99 // 100], "ms", method)
         report(f"{unit}.p50_ms", 1000 * statistics.median(ranked), "ms", method)
+        report(f"{unit}.cpu_ms", 1000 * spent[name] / len(ranked), "ms", "processor time of the server for one request")
     rate = known["events"] / known["seconds"]
     report("index.events_per_s", rate, "1/s", f"{known['events']} events folded into SQLite in one step, no chain")
 
@@ -114,6 +119,12 @@ async def turn(addresses: Sequence[str]) -> list[float]:
         count = int(TURN_S * RATE)
         mixed = itertools.islice(itertools.cycle(addresses), count)
         return await asyncio.gather(*(ask(number, address) for number, address in enumerate(mixed)))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def first_page_bytes(url: str) -> int:
