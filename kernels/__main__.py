@@ -60,8 +60,8 @@ def _answer(arguments: list[str]) -> str:
                 "usage: python -m heldout.kernels REQUEST.json | - | --self-test [DEVICE] | --devices | --capability"
             )
     _limit(request)
-    # NumPy reads these once, when it is first imported.
-    os.environ.update({name: str(request.threads) for name in _THREAD_VARIABLES})
+    # NumPy reads these once, when it is first imported. Threads share batches out, not products.
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     from heldout.kernels.score import score
 
     return score(request).to_json()

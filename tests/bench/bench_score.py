@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -58,7 +59,6 @@ def measure(name: str, threads: int) -> None:
     torch.manual_seed(1)
     network = NETWORKS[name]()
     data = trained(network)
-    torch.set_num_threads(threads)
     graph_file, weights = exported(network.module, data.rows)
     graph = load(graph_file)
     rows, labels = data.test_rows, data.test_labels
@@ -67,14 +67,18 @@ def measure(name: str, threads: int) -> None:
     timed = rows[: batch * 2]
     clock = time.process_time if threads == 1 else time.perf_counter
 
+    def exactly(model: Callable[[object], object]) -> object:
+        torch.set_num_threads(1)
+        batches = [timed[begin : begin + batch] for begin in range(0, len(timed), batch)]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(model, batches))
+
     def plain() -> object:
+        torch.set_num_threads(threads)
         with torch.inference_mode():
             return in_batches(lambda x: network.module(torch.from_numpy(x)).numpy(), timed, batch)
 
-    ends = {
-        device: ratio(lambda model=model: in_batches(model, timed, batch), plain, clock)
-        for device, model in models.items()
-    }
+    ends = {device: ratio(lambda model=model: exactly(model), plain, clock) for device, model in models.items()}
     kind = "CPU" if threads == 1 else "wall"
     method = f"lowest {kind} time of {ROUNDS} over torch fp32 eager's, in turn, {len(timed)} rows, {threads} thread(s)"
     suffix = "" if threads == 1 else f".threads{threads}"
@@ -200,7 +204,7 @@ def main(arguments: list[str]) -> None:
             if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnxscript") is None:
                 raise SystemExit("bench score: pip install torch==2.13.0 onnxscript==0.7.2")
             for name, threads in itertools.product(LIMITS, ("1", "2")):
-                variables = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+                variables = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
                 command = [sys.executable, "-m", "tests.bench.bench_score", "measure", name, threads]
                 subprocess.run(command, env={**os.environ, **variables}, check=True)
             with tempfile.TemporaryDirectory(prefix="heldout-bench-") as folder:
