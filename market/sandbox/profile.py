@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -204,7 +205,8 @@ def place_of(labels: Mapping[str, str]) -> Place:
 def volume_options(node: str, spec: RunSpec, uid: int) -> dict[str, Any]:
     """A memory-backed /out, as keyword arguments of `volumes.create`."""
     limits = spec.limits
-    room = f"size={limits.disk_bytes},nr_inodes={limits.disk_files}"
+    blocks = -(-limits.disk_bytes // os.sysconf("SC_PAGE_SIZE"))  # Podman takes `size` for a project quota
+    room = f"nr_blocks={blocks},nr_inodes={limits.disk_files}"
     return {
         "name": f"heldout-{node[:8]}-{spec.job}",
         "driver": "local",
@@ -235,7 +237,7 @@ def keeper_options(node: str, spec: RunSpec, volume: str, uid: int, dialect: Dia
         "pids_limit": 4,
         "mem_limit": _KEEPER_BYTES,
         "memswap_limit": _KEEPER_BYTES,
-        "ulimits": [_ulimit("nofile", 64), _ulimit("nproc", 4), _ulimit("core", 0)],
+        "ulimits": [_ulimit("nofile", 64), _ulimit("nproc", 64), _ulimit("core", 0)],
         "mounts": [_bind("/out", volume, read_only=False)],
     }
 
