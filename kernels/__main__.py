@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from heldout.kernels.child import ScoreRequest
@@ -13,6 +14,8 @@ from heldout.kernels.errors import ChildFailed, KernelError, OutOfMemory
 
 _PR_SET_PDEATHSIG = 1
 _LONGEST_FILE = 1 << 20
+_LONGEST_MESSAGE = 2000
+_ON_CPU = ("numpy", "float32")
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -27,17 +30,22 @@ def main(arguments: list[str]) -> int:
         report = OutOfMemory("the memory limit was too small to score this graph")
     except Exception as problem:  # the parent reads one JSON object, whatever happens here
         report = ChildFailed(f"{type(problem).__name__}: {problem}")
-    print(json.dumps({"code": report.code, "message": report.message}), file=sys.stderr)
+    print(json.dumps({"code": report.code, "message": report.message[:_LONGEST_MESSAGE]}), file=sys.stderr)
     return 1
 
 
 def _answer(arguments: list[str]) -> str:
     _die_with_parent()
     match arguments:
-        case ["--self-test"]:
+        case ["--self-test", *device]:
+            from heldout.kernels.devices.choice import open_device
             from heldout.kernels.known_answers import self_test
 
-            return json.dumps({"vectors": self_test()})
+            return json.dumps({"vectors": self_test(open_device(*device or ["numpy"]))})
+        case ["--devices"]:
+            from heldout.kernels.devices.survey import survey
+
+            return json.dumps([asdict(seen) for seen in survey()])
         case ["--capability" | "--check-capability" as question]:
             from heldout.kernels.capability_child import checked, measured
 
@@ -48,10 +56,12 @@ def _answer(arguments: list[str]) -> str:
         case [path]:
             request = ScoreRequest.from_json(Path(path).read_bytes())
         case _:
-            raise ChildFailed("usage: python -m heldout.kernels REQUEST.json | - | --self-test | --capability")
+            raise ChildFailed(
+                "usage: python -m heldout.kernels REQUEST.json | - | --self-test [DEVICE] | --devices | --capability"
+            )
     _limit(request)
-    # NumPy reads these once, when it is first imported.
-    os.environ.update({name: str(request.threads) for name in _THREAD_VARIABLES})
+    # NumPy reads these once, when it is first imported. Threads share batches out, not products.
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     from heldout.kernels.score import score
 
     return score(request).to_json()
@@ -61,7 +71,9 @@ def _limit(request: ScoreRequest) -> None:
     """Bounds this process before it opens what strangers wrote."""
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: _LONGEST_FILE}
     if request.memory_bytes:
-        limits[resource.RLIMIT_AS] = request.memory_bytes
+        # A GPU's driver reserves far more addresses than it ever uses: with one, memory that is written to counts.
+        kind = resource.RLIMIT_AS if request.device in _ON_CPU else resource.RLIMIT_DATA
+        limits[kind] = request.memory_bytes
     if request.cpu_seconds:
         limits[resource.RLIMIT_CPU] = request.cpu_seconds
     for kind, most in limits.items():

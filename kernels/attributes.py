@@ -6,6 +6,7 @@ import onnx
 
 from heldout.kernels import SCORER
 from heldout.kernels.errors import BadGraph, Unsupported
+from heldout.kernels.operators import MOST_CELLS
 from heldout.kernels.windows import Shape, Window
 
 WINDOW: dict[str, Any] = {"auto_pad": b"NOTSET", "dilations": (1, 1), "pads": (0, 0, 0, 0), "strides": (1, 1)}
@@ -28,6 +29,8 @@ def pool_window(node: onnx.NodeProto, attributes: dict[str, Any], size: Shape) -
     if attributes["ceil_mode"] or attributes.get("storage_order") or len(size) != 4:
         raise Unsupported(f"{called(node)} must run over one axis or two, with ceil_mode 0")
     shape = window(node, kernel, attributes, size)
+    if shape.cells > MOST_CELLS:
+        raise Unsupported(f"{called(node)} has a window of more than {MOST_CELLS} cells")
     if any(max(shape.begin[axis], shape.end[axis]) >= shape.kernel[axis] for axis in (0, 1)):
         raise BadGraph(f"{called(node)} has paddings as large as its window")
     if shape.dilations != (1, 1) and shape.padded:

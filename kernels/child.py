@@ -17,6 +17,8 @@ from heldout.kernels import SCORER, errors
 from heldout.kernels.errors import ChildFailed, KernelError, TimedOut
 
 BAD = "BAD"
+DIGITS = 8
+"""Hexadecimal digits that an account keeps of what a node made of a row."""
 _LONGEST_MESSAGE = 2000
 
 
@@ -39,6 +41,8 @@ class ScoreRequest:
     cpu_seconds: int = 0
     threads: int = 1
     device: str = "numpy"
+    account: bool = False
+    """Whether to tell what became of each row (`kernels/account.py`)."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -68,6 +72,7 @@ class ScoreResult:
     rows: int
     operations: int
     scorer: str = SCORER
+    account: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "evidence": self.evidence.hex()})
@@ -88,9 +93,15 @@ def run(request: ScoreRequest, *, timeout_s: float) -> ScoreResult:
     return ScoreResult.from_json(_communicate(command(), request.to_json().encode(), timeout_s))
 
 
-def self_test(*, timeout_s: float = 60) -> int:
-    """Runs the known-answer vectors in a child (P9.4). Returns their number, raises SelfTestFailed."""
-    return int(json.loads(_communicate(command("--self-test"), b"", timeout_s))["vectors"])
+def self_test(device: str = "numpy", *, timeout_s: float = 60) -> int:
+    """Runs the known-answer vectors in a child (P9.4). Returns their number, raises SelfTestFailed or NoDevice."""
+    return int(json.loads(_communicate(command("--self-test", device), b"", timeout_s))["vectors"])
+
+
+def survey(*, timeout_s: float = 120) -> list[dict[str, Any]]:
+    """The devices of this machine, tested in a child: `devices.survey.Seen` as objects."""
+    found: list[dict[str, Any]] = ask("--devices", timeout_s=timeout_s)
+    return found
 
 
 def ask(option: str, request: object = None, *, timeout_s: float) -> Any:

@@ -117,6 +117,7 @@ def _cast(node: onnx.NodeProto, inputs: list[Value]) -> Value:
 
 def _concat(node: onnx.NodeProto, inputs: list[Value]) -> Value:
     axis = read_attributes(node, axis=0)["axis"]
+    _check(node, [sum(value.size for value in inputs)])
     return np.concatenate(inputs, axis=axis)
 
 
@@ -133,6 +134,7 @@ def _expand(node: onnx.NodeProto, inputs: list[Value]) -> Value:
 
 def _gather(node: onnx.NodeProto, inputs: list[Value]) -> Value:
     axis = read_attributes(node, axis=0)["axis"]
+    _check(node, [inputs[0].size // max(inputs[0].shape[axis], 1) * inputs[1].size])
     return np.take(inputs[0], inputs[1], axis=axis)
 
 

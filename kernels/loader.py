@@ -20,6 +20,7 @@ from heldout.kernels.attributes import called, read_attributes
 from heldout.kernels.errors import BadGraph, Unsupported
 from heldout.kernels.folding import FOLDED, Value, fold, read_tensor
 from heldout.kernels.graph import Graph
+from heldout.kernels.memory import check_memory
 from heldout.kernels.operators import Widths
 from heldout.kernels.reading import COMPUTING, check_softmax_axis
 from heldout.kernels.reading_moves import MOVING
@@ -28,8 +29,6 @@ from heldout.kernels.wire import check_description
 
 MAX_GRAPH_BYTES = 1 << 26
 MAX_NODES = 4096
-MOST_FOLDED = 1 << 24
-"""Elements of all constants that are computed from constants."""
 LEAST_OPSET = 17
 SUPPORTED = " ".join(sorted(COMPUTING.keys() | MOVING.keys() | {"Constant", "Identity", "Shape", "Cast"}))
 
@@ -77,7 +76,6 @@ class _Loader:
     def __init__(self, graph: onnx.GraphProto, settings: Settings) -> None:
         self.graph = graph
         self.scope = Scope(settings)
-        self.folded = 0
         self.softmax = False
         if len(graph.output) != 1:
             raise BadGraph("the graph must have exactly one output")
@@ -95,7 +93,7 @@ class _Loader:
             raise BadGraph(f"the output must be computed, of shape [rows, outputs], not {['rows', *shape[1:]]}")
         prepared = tuple(node for node in scope.nodes if node.output in scope.static)
         nodes = tuple(node for node in scope.nodes if node.output not in scope.static)
-        return Graph(
+        graph = Graph(
             self.input,
             self.input_shape,
             self.tokens,
@@ -107,6 +105,8 @@ class _Loader:
             dict(scope.constants),
             self.softmax,
         )
+        check_memory(graph)
+        return graph
 
     def _read_initialiser(self, tensor: onnx.TensorProto) -> None:
         scope, name = self.scope, self.scope.declare(tensor.name, "an initialiser")
@@ -170,9 +170,7 @@ class _Loader:
             value = fold(node, [scope.values[scope.source(name)] for name in names])
         else:
             return False
-        self.folded += value.size
-        if self.folded > MOST_FOLDED:
-            raise BadGraph(f"the graph's constants have more than {MOST_FOLDED} values")
+        scope.spend(value.size)
         scope.values[node.output[0]] = value
         return True
 

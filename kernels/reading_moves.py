@@ -106,9 +106,10 @@ def _gather(scope: Scope, node: onnx.NodeProto) -> None:
         scope.add(node, Embedding(required(scope, node, 0), size[0], size[1]), node.input[1])
         return
     indices = scope.value(node, 1)
-    if indices.dtype.kind != "i" or not all(-size[axis] <= place < size[axis] for place in indices.ravel().tolist()):
+    scope.spend(indices.size)
+    if indices.dtype.kind != "i" or not ((-size[axis] <= indices) & (indices < size[axis])).all():
         raise BadGraph(f"{called(node)} takes places that are not in {list(size)}")
-    places = tuple(int(place) % size[axis] for place in indices.ravel())
+    places = tuple((indices % size[axis]).ravel().tolist())
     _move(scope, node, Take(axis, places, indices.shape), node.input[0])
 
 

@@ -22,6 +22,8 @@ from heldout.kernels.windows import Shape
 MAX_AXES = 8
 MAX_ELEMENTS = 1 << 28
 """Elements of a tensor of weights, or of what one row makes: 1 GiB of binary32."""
+MOST_FOLDED = 1 << 24
+"""Elements of all constants that are computed from constants, and places that Gather takes."""
 LARGEST_CONSTANT = 2.0**64
 """Float constants beyond it, infinities included, are read as it: a mask's minus infinity is -2**64."""
 
@@ -46,6 +48,13 @@ class Scope:
         """Computed tensors of whole numbers."""
         self.nodes: list[Node] = []
         self._aliases: dict[str, str] = {}
+        self._folded = 0
+
+    def spend(self, elements: int) -> None:
+        """Raises BadGraph once the file's constants together have too many."""
+        self._folded += elements
+        if self._folded > MOST_FOLDED:
+            raise BadGraph(f"the graph's constants have more than {MOST_FOLDED} values")
 
     # ---------------------------------------------------------------------------------------------------- names
 

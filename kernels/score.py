@@ -6,6 +6,7 @@ and what it computes with must be the same bytes at the same offsets.
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from heldout.kernels.errors import BadData, BadGraph, ChildFailed, OutOfRange
 from heldout.kernels.graph import Graph, operations
 from heldout.kernels.loader import load
 from heldout.kernels.logarithms import Integers
+from heldout.kernels.memory import MOST_PER_ROW, per_row
 from heldout.kernels.metrics import METRICS, Metric, score_ppm
 from heldout.market.errors import BadWeights
 from heldout.market.weights import Entry, TensorSpec, check, parse
@@ -55,24 +57,42 @@ def score(request: ScoreRequest) -> ScoreResult:
         model = Model(graph, _read_weights(request, graph), device)
         if not shards:
             return ScoreResult(None, None, None, bytes(32), rows, cost)
-        predictions = predict(graph, model, metric, [x for x, _ in shards], labels)
+        predictions = predict(graph, model, metric, [x for x, _ in shards], labels, request.threads)
     except (BadWeights, OutOfRange) as problem:
         return ScoreResult(None, BAD, problem.message, bytes(32), rows, cost)
     ppm = score_ppm(metric, predictions, np.concatenate(labels))
     scorer = SCORER if device.exact else device.name
-    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost, scorer)
+    told = _account(graph, model, [x for x, _ in shards], predictions) if request.account else None
+    return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost, scorer, told)
+
+
+def _account(graph: Graph, model: Model, inputs: Sequence[NDArray[Any]], predictions: Integers) -> dict[str, Any]:
+    from heldout.kernels.account import account
+
+    batches = (x[begin:end] for x in inputs for begin, end in _batches(graph, len(x)))
+    return account(model, batches, predictions)
 
 
 def predict(
-    graph: Graph, model: Model, metric: Metric, inputs: Sequence[NDArray[Any]], labels: Sequence[Integers]
+    graph: Graph,
+    model: Model,
+    metric: Metric,
+    inputs: Sequence[NDArray[Any]],
+    labels: Sequence[Integers],
+    threads: int = 1,
 ) -> Integers:
-    """The metric's integer for each row of all shards, in order."""
-    parts = [
-        metric.predict(model(x[begin:end]), y[begin:end])
+    """The metric's integer for each row of all shards, in order. Each thread computes batches of its own."""
+    batches = [
+        (x[begin:end], y[begin:end])
         for x, y in zip(inputs, labels, strict=True)
         for begin, end in _batches(graph, len(x))
     ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    if not batches:
+        return np.zeros(0, np.int64)
+    longest = max(len(y) for _, y in batches)
+    fitting = max(1, MOST_PER_ROW // (per_row(graph) * max(1, longest)))
+    with ThreadPoolExecutor(min(threads, fitting)) as pool:
+        return np.concatenate(list(pool.map(lambda batch: metric.predict(model(batch[0]), batch[1]), batches)))
 
 
 def evidence(metric: Metric, predictions: Integers) -> bytes:
@@ -88,7 +108,7 @@ def read_tensors(data: bytes) -> dict[str, Array]:
 
 def _batches(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
     """Batches whose buffers stay in a cache. Their size cannot change a bit."""
-    size = max(1, min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest))
+    size = max(1, min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest, MOST_PER_ROW // per_row(graph)))
     for begin in range(0, rows, size):
         yield begin, min(begin + size, rows)
 

@@ -11,6 +11,8 @@ from heldout.market.jsontext import canonical_json, read_json
 
 VERSION = 1
 MAX_FILES = 256
+STANDARD = "standard"
+TIERS = (STANDARD, "strict")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,6 +34,12 @@ class Resources:
     disk_bytes: int
     gpus: int
     seconds: int
+    tier: str = STANDARD
+    """Whose kernel the job talks to: the host's, or with `strict` one of its own."""
+
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        return (self.cpus, self.memory_bytes, self.disk_bytes, self.gpus, self.seconds)
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,11 @@ class Manifest:
     scorer: str
 
     def encode(self) -> bytes:
-        """Canonical JSON; its SHA-256 is the task hash and its artifact id."""
-        return canonical_json({"version": VERSION, **asdict(self)})
+        """Canonical JSON; its SHA-256 is the task hash and its artifact id. The standard tier is not written down."""
+        raw = asdict(self)
+        if self.resources.tier == STANDARD:
+            del raw["resources"]["tier"]
+        return canonical_json({"version": VERSION, **raw})
 
     @property
     def task_hash(self) -> bytes:
@@ -87,7 +98,8 @@ class Manifest:
             (any(not _natural(f.bytes) for f in files), "a size that is not a number"),
             (not self.image or any(not i.startswith("sha256:") for i in self.image.values()), "no image id"),
             (not self.command or any(not isinstance(w, str) or "\0" in w for w in self.command), "no command"),
-            (not all(_natural(value) for value in asdict(self.resources).values()), "a resource that is not a number"),
+            (not all(_natural(value) for value in self.resources.amounts), "a resource that is not a number"),
+            (self.resources.tier not in TIERS, "a tier that nobody knows"),
         ]
         for wrong, what in problems:
             if wrong:

@@ -20,7 +20,7 @@ from heldout.market.failpoint import failpoints
 from heldout.market.journal import Journal
 from heldout.market.mail import Mail
 from heldout.market.sandbox import open_runner
-from heldout.provider import config
+from heldout.provider import config, shown
 from heldout.provider.book import Book
 from heldout.provider.chores import Chores
 from heldout.provider.config import Config
@@ -29,6 +29,7 @@ from heldout.provider.hardware import probe
 from heldout.provider.materials import Materials
 from heldout.provider.node import ProviderNode, first_block
 from heldout.provider.record import Records
+from heldout.provider.sandboxing import offered_tiers
 from heldout.provider.senses import Senses
 from heldout.provider.tools import Tools
 from heldout.provider.training import Training
@@ -70,7 +71,10 @@ def running_node(
         outbox = Outbox(chain, keys.account, journal, alarm=alarm.ring)
         mail = Mail(network, chain, keys.account, outbox)
         stack.callback(mail.close)
-        training = Training(open_runner(settings.runner, home / "sandbox", chain_id=network.chain_id))
+        runner = open_runner(
+            settings.runner, home / "sandbox", chain_id=network.chain_id, accelerator=settings.accelerator
+        )
+        training = Training(runner)
         stack.callback(training.close)
         chores = Chores()
         stack.callback(chores.close)
@@ -89,6 +93,7 @@ def running_node(
             chores=chores,
             config=settings,
             senses=Senses(home),
+            tiers=lambda: offered_tiers(shown.load(home), training.facts(), devnet=network.is_devnet),
             platform=probe(home).platform,
             registry=registry,
             reach=failpoints(network, os.environ),

@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import chain
 
 from heldout.market.lifecycle import JobState, State
-from heldout.market.manifest import Manifest
+from heldout.market.manifest import STANDARD, Manifest
 from heldout.market.money import Wei, format_tokens
 from heldout.market.spans import format_span
 from heldout.market.terms import Address, Timestamp
@@ -29,6 +29,7 @@ class Rule(StrEnum):
     MEMORY = "memory"
     DISK = "disk"
     GPUS = "gpus"
+    TIER = "tier"
     TOO_LONG = "too_long"
     ABOVE_CAP = "above_cap"
     OWNER = "owner"
@@ -48,6 +49,8 @@ class Offer:
     """Per job-hour, of the `seconds` that the job reserves."""
     minimum: Wei
     """Per job, however short."""
+    strict: Wei | None = None
+    """As `price`, for jobs that ask for a kernel of their own; None: such jobs are not taken."""
     cpus: int = 1
     memory_bytes: int = 1 << 30
     disk_bytes: int = 1 << 30
@@ -73,6 +76,8 @@ class Means:
     """Why the owner wants no new work now."""
     sandbox: bool = True
     """Whether the runner works."""
+    tiers: frozenset[str] = frozenset()
+    """Whose every layer this node has seen hold (`heldout provider doctor`)."""
     image_here: bool = True
     data_here: bool = True
     """Whether the stores hold the list of leaves and every sealed shard."""
@@ -94,9 +99,10 @@ class Refusal:
     text: str
 
 
-def price_up(offer: Offer, seconds: int, royalty_bps: int) -> Wei:
+def price_up(offer: Offer, seconds: int, royalty_bps: int, tier: str = STANDARD) -> Wei:
     """The bid whose payout, after royalties to parents, covers the reserved time; rounded up."""
-    net = max(offer.minimum, -(-offer.price * seconds // HOUR))
+    hourly = offer.price if tier == STANDARD or offer.strict is None else offer.strict
+    net = max(offer.minimum, -(-hourly * seconds // HOUR))
     return Wei(-(-net * 10_000 // (10_000 - royalty_bps)))
 
 
@@ -110,7 +116,8 @@ def judge(job: JobState, task: Manifest | Refusal, offer: Offer, means: Means, n
 
 
 def _price(job: JobState, task: Manifest, offer: Offer) -> Wei:
-    return price_up(offer, task.resources.seconds, sum(parent.bps for parent in job.terms.parents))
+    royalties = sum(parent.bps for parent in job.terms.parents)
+    return price_up(offer, task.resources.seconds, royalties, task.resources.tier)
 
 
 def _against_any_bid(job: JobState, means: Means, now: Timestamp) -> Iterator[Refusal]:
@@ -135,6 +142,7 @@ def _against_this_bid(job: JobState, task: Manifest, offer: Offer, means: Means)
     ):
         if needed > given:
             yield Refusal(rule, f"needs {needed:,} {rule}, this node offers {given:,}")
+    yield from _against_this_tier(needs.tier, offer, means)
     if needs.seconds > terms.workWindow * SPARE_WORK:
         window = format_span(terms.workWindow)
         yield Refusal(Rule.TOO_LONG, f"{format_span(needs.seconds)} of training do not fit a window of {window}")
@@ -143,6 +151,14 @@ def _against_this_bid(job: JobState, task: Manifest, offer: Offer, means: Means)
         text = f"this node asks {format_tokens(price)}, the job pays at most {format_tokens(terms.priceCap)}"
         yield Refusal(Rule.ABOVE_CAP, text)
     yield from _for_the_moment(job, offer, means)
+
+
+def _against_this_tier(tier: str, offer: Offer, means: Means) -> Iterator[Refusal]:
+    """What was not seen to hold is not offered."""
+    if tier not in means.tiers:
+        yield Refusal(Rule.TIER, f"asks for the {tier} tier, which this node has not shown: `heldout provider doctor`")
+    elif tier != STANDARD and offer.strict is None:
+        yield Refusal(Rule.TIER, f"asks for the {tier} tier, and there is no [pay] {tier} in provider.toml")
 
 
 def _for_the_moment(job: JobState, offer: Offer, means: Means) -> Iterator[Refusal]:

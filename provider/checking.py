@@ -1,6 +1,7 @@
 """`heldout provider doctor`: is this machine fit to be bound by a contract?"""
 
 import argparse
+import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +13,17 @@ from heldout.market.console import emit, home_path, load_network, open_keys, tab
 from heldout.market.errors import HeldoutError
 from heldout.market.keys import KeyRing
 from heldout.market.money import format_tokens
+from heldout.market.sandbox import TIERS
+from heldout.market.sandbox.hostile import load_manifest
 from heldout.market.settings import Network
 from heldout.provider.assembly import read_config
 from heldout.provider.config import Config
 from heldout.provider.hardware import probe
 from heldout.provider.owner import Wish, objection, unmeasured
-from heldout.provider.probe import probe_sandbox
 from heldout.provider.proving import describe, prove, time_devices
+from heldout.provider.sandboxing import CANNOT_HIDE, attack, record
 from heldout.provider.senses import feel
+from heldout.provider.shown import FILE_NAME, Shown, keep
 
 CLOCK_SKEW_S = 120
 """Deadlines are block time, so a wrong clock costs nothing but sign-in; a worse one than this deserves a look."""
@@ -33,7 +37,9 @@ class Finding:
 
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-sandbox", action="store_true", help="leave out the hostile job")
+    parser.add_argument("--no-sandbox", action="store_true", help="leave out the attack on the own sandbox")
+    parser.add_argument("--tier", choices=TIERS, help="attack this tier only, and offer no other")
+    parser.add_argument("--publish", action="store_true", help="sign what the sandbox held, and put it in the stores")
     parser.add_argument("--no-timing", action="store_true", help="leave out what the machine's devices are timed at")
     parser.add_argument("--prove", type=Path, metavar="FILE", help="sign the timing into FILE and put it into a store")
     parser.add_argument(
@@ -66,7 +72,7 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     for condition in unmeasured(settings.when, feel()):
         yield Finding("when", False, f"[when] {condition} on this machine")
     if not args.no_sandbox:
-        yield from _examine_sandbox(network, home, settings)
+        yield from _examine_sandbox(args, network, home, settings)
 
 
 def _examine_speed() -> Iterator[Finding]:
@@ -125,23 +131,51 @@ def _stores(network: Network) -> tuple[bool, str]:
     return True, ", ".join(network.stores)
 
 
-def _examine_sandbox(network: Network, home: Path, settings: Config) -> Iterator[Finding]:
+def _examine_sandbox(args: argparse.Namespace, network: Network, home: Path, settings: Config) -> Iterator[Finding]:
+    """The hostile suite in every tier; what was seen to hold is written down, and the node offers no more."""
     from heldout.market.sandbox import open_runner
+    from heldout.market.sandbox.escapes import AS_OF, notices
 
     machine = probe(home).platform
     image = network.images.get(machine, "")
     try:
-        runner = open_runner(settings.runner, home / "doctor", chain_id=network.chain_id)
-        if not runner.isolates:
+        runner = open_runner(
+            settings.runner, home / "doctor", chain_id=network.chain_id, accelerator=settings.accelerator
+        )
+        facts = asyncio.run(runner.facts())
+        if facts is None:
             yield Finding("sandbox", True, "process runner: isolates nothing, for a devnet only")
             return
+        yield Finding("engine", True, facts.describe())
+        yield from (Finding(f"{tier} tier", True, f"not offered: {why}") for tier, why in facts.missing.items())
+        known = [notice.describe() for notice in notices(facts.versions) if notice.open]
+        yield from (Finding(f"known escapes, {AS_OF}", True, words) for words in known)
         if not image:
-            yield Finding("sandbox", True, f"not probed: the network file names no image for {machine}")
+            yield Finding("sandbox", True, f"not attacked: the network file names no image for {machine}")
             return
-        for attempt, blocked in probe_sandbox(runner, image, home / "doctor").items():
-            yield Finding(f"sandbox: {attempt}", blocked, "blocked" if blocked else "REACHED by a job")
+        verdicts = []
+        tiers = [tier for tier in facts.runtimes if args.tier in (None, tier)]
+        for verdict in attack(runner, image, home / "doctor", tiers):
+            verdicts.append(verdict)
+            yield from (Finding(f"{verdict.tier}: {layer}", ok, text) for layer, ok, text in verdict.lines())
+        yield Finding("cannot be hidden", True, CANNOT_HIDE)
+        yield _publish(args, network, home, record(verdicts, facts))
     except HeldoutError as problem:
         yield Finding("sandbox", False, f"{problem.message}: {problem.hint}")
+
+
+def _publish(args: argparse.Namespace, network: Network, home: Path, shown: Shown) -> Finding:
+    """Keep what was seen for the node; with --publish, signed and in the stores, for everybody."""
+    where = home / FILE_NAME
+    if args.publish:
+        from heldout.market.artifacts import Stores
+
+        keys = open_keys(args)
+        shown = shown.signed_by(keys.account)
+        artifact = Stores.of(network.stores, keys.account).put(shown.encode())
+    keep(home, shown)
+    tiers = ", ".join(sorted(shown.offered(load_manifest().tiers))) or "no tier"
+    return Finding("offered", True, f"{tiers}: see {where}" + (f"; artifact {artifact}" if args.publish else ""))
 
 
 def _tried(check: str, look: Callable[[], tuple[bool, str]]) -> Finding:

@@ -13,10 +13,10 @@ from heldout.provider.bidding import Offer
 from heldout.provider.owner import When, parse_hours
 
 FILE_NAME = "provider.toml"
-RUNNERS = ("docker", "process")
+RUNNERS = ("docker", "podman", "process")
 _KEYS = {
-    "pay": {"price", "minimum"},
-    "offer": {"cpus", "memory", "disk", "gpus", "jobs"},
+    "pay": {"price", "minimum", "strict"},
+    "offer": {"cpus", "memory", "disk", "gpus", "jobs", "accelerator"},
     "run": {"runner", "metrics", "gas_reserve"},
     "alarm": {"command", "webhook"},
     "when": {"hours", "idle_minutes", "on_battery", "hottest"},
@@ -29,6 +29,7 @@ _TEMPLATE = """\
 [pay]
 {price}
 minimum = "{minimum}"   # tokens: never bid less for a whole job
+# strict = "…"          # as price, for jobs that want a kernel of their own (gVisor); left out: not offered
 
 [offer]
 cpus = {cpus}
@@ -36,6 +37,7 @@ memory = "{memory}"
 disk = "{disk}"
 gpus = {gpus}
 jobs = 1                # at the same time
+accelerator = ""        # what the gpus are: "cuda", "vulkan", or a plug-in's name
 
 [run]
 runner = "{runner}"     # "process" isolates nothing and runs on a devnet only
@@ -62,6 +64,8 @@ class Config:
     gas_reserve: Wei
     """Of the chain's own coin."""
     runner: str = "docker"
+    accelerator: str = ""
+    """A plug-in of the group `heldout.accelerators`; empty: none."""
     metrics: str = "127.0.0.1:0"
     alarm_command: tuple[str, ...] = ()
     alarm_webhook: str = ""
@@ -85,7 +89,7 @@ def parse(text: str) -> Config:
         raise BadInput("no price is set: a node that works for nothing is a mistake", hint=hint, code="price_unset")
     runner = _text(run, "runner", "docker")
     if runner not in RUNNERS:
-        raise _bad(f'[run] runner = "{runner}": use "docker", or "process" on a devnet')
+        raise _bad(f'[run] runner = "{runner}": use "docker" or "podman", or "process" on a devnet')
     command = alarm.get("command", [])
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise _bad('[alarm] command must be a list of words, such as ["notify-send", "heldout"]')
@@ -93,6 +97,7 @@ def parse(text: str) -> Config:
         offer=Offer(
             price=_positive(pay, "price"),
             minimum=parse_tokens(_text(pay, "minimum", "0")),
+            strict=_positive(pay, "strict") if "strict" in pay else None,
             cpus=_count(offer, "cpus", 1, least=1),
             memory_bytes=_size(offer, "memory", "1 GiB"),
             disk_bytes=_size(offer, "disk", "1 GiB"),
@@ -100,6 +105,7 @@ def parse(text: str) -> Config:
             jobs=_count(offer, "jobs", 1, least=1),
         ),
         runner=runner,
+        accelerator=_text(offer, "accelerator", ""),
         metrics=_text(run, "metrics", "127.0.0.1:0"),
         gas_reserve=parse_tokens(_text(run, "gas_reserve", "0.01")),
         alarm_command=tuple(command),

@@ -139,8 +139,10 @@ class Making:
                 memory_bytes=needs.memory_bytes,
                 disk_bytes=needs.disk_bytes,
                 seconds=needs.seconds,
+                gpus=needs.gpus,
             ),
             env={"HELDOUT_SEED": str(seed), "HELDOUT_THREADS": str(needs.cpus)},
+            tier=needs.tier,
         )
 
     def watch(self, view: View, mine: Record) -> Record:
@@ -152,7 +154,7 @@ class Making:
             if report is None:
                 return mine
             if not report.ok:
-                return self._failed(mine, f"exit code {report.exit_code}, killed by {report.killed_by or 'nobody'}")
+                return self._failed(mine, report.describe())
             self._tools.reach("train.ended")
             collected = self._tools.training.collect(job, view.job.terms.weightsBytes)
             weights = collected.path.read_bytes()

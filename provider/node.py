@@ -67,6 +67,7 @@ class ProviderNode:
         self._jobs = Isolation(alarm, clock=ticks)
         self._head: Block | None = None
         self._sandbox = False
+        self._tiers: frozenset[str] = frozenset()
         self._adopted = False
         self._checked = self._swept = float("-inf")
         self._noted = 0
@@ -157,6 +158,7 @@ class ProviderNode:
             busy=len(others),
             objection=objection(tools.config.when, tools.senses.wish, tools.senses.conditions),
             sandbox=self._sandbox,
+            tiers=self._tiers,
             image_here=bool(image) and self._sandbox and tools.training.has_image(image),
             data_here=isinstance(task, Manifest) and tools.materials.data_here(view.job.terms),
         )
@@ -208,6 +210,7 @@ class ProviderNode:
                 self._swept = now
             if now - self._checked >= CHECK_SANDBOX_S:
                 training.check()
+                self._tiers = self._tools.tiers()
                 self._checked = now
         except SandboxProblem as problem:
             self._sandbox, self._checked = False, float("-inf")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.kernels import child
+from heldout.kernels.devices import NAMES
 from heldout.kernels.errors import KernelError
 from heldout.market.artifacts import Stores, parse_id
 from heldout.market.capability import MAX_BYTES, Capability, Device, capability_seed, devices_of
@@ -16,7 +17,6 @@ from heldout.market.console import emit, load_network, table
 from heldout.market.errors import HeldoutError
 from heldout.market.keys import KeyRing
 
-DEVICES = ("numpy", "cuda", "vulkan")
 TIMEOUT_S = 300.0
 
 
@@ -24,7 +24,7 @@ def time_devices(seed: bytes, products: Path | None = None) -> tuple[Device, ...
     """Every device of this machine, at work for some seconds each. Raises HeldoutError."""
     if products:
         products.mkdir(parents=True, exist_ok=True)
-    request = {"seed": seed.hex(), "devices": DEVICES, "products": _folder(products)}
+    request = {"seed": seed.hex(), "devices": NAMES, "products": _folder(products)}
     return devices_of(_ask("--capability", request))
 
 

@@ -38,6 +38,8 @@ class Tools:
     chores: Chores
     config: Config
     senses: Senses
+    tiers: Callable[[], frozenset[str]]
+    """What the sandbox was seen to hold. Raises SandboxProblem."""
     platform: str
     """This machine's, as in a manifest's `image`."""
     registry: CollectorRegistry

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from heldout.market.errors import SandboxProblem
-from heldout.market.sandbox import Collected, Handle, Runner, RunReport, RunSpec, SandboxUnavailable
+from heldout.market.sandbox import Collected, EngineFacts, Handle, Runner, RunReport, RunSpec, SandboxUnavailable
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 300.0
@@ -49,6 +49,9 @@ class Training:
 
     def check(self) -> None:
         self._call(self._runner.check())
+
+    def facts(self) -> EngineFacts | None:
+        return self._call(self._runner.facts())
 
     def has_image(self, image: str) -> bool:
         return self._call(self._runner.has_image(image))

@@ -189,6 +189,7 @@ def _spec(folder: Path, posting: Posting, attempt: int) -> RunSpec:
             cpus=needs.cpus, memory_bytes=needs.memory_bytes, disk_bytes=needs.disk_bytes, seconds=needs.seconds
         ),
         env={"HELDOUT_SEED": _SEED, "HELDOUT_THREADS": str(needs.cpus)},
+        tier=needs.tier,
     )
 
 

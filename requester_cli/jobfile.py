@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heldout.market.errors import BadInput, BadJobFile
-from heldout.market.manifest import Resources
+from heldout.market.manifest import STANDARD, TIERS, Resources
 from heldout.market.money import MILLION, Ppm, Wei
 from heldout.market.terms import LOWER_IS_BETTER, METRICS, Parent
 from heldout.requester_cli.jobfields import REQUIRED, Field, Kind, read_value
@@ -57,6 +57,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Field]]] = {
         "disk": Field(Kind.BYTES, "what the job may write", 1 << 30),
         "gpus": Field(Kind.COUNT, "graphics cards it needs", 0, least=0, greatest=16),
         "seconds": Field(Kind.SPAN, "wall clock after which the sandbox is stopped", 600),
+        "tier": Field(Kind.CHOICE, "strict: a kernel of the job's own, slower and dearer", STANDARD, choices=TIERS),
     },
     "deadlines": {
         "bids": Field(Kind.SPAN, "from post to accept", 600),
@@ -199,6 +200,7 @@ def _build(path: Path, text: str, sections: Mapping[str, dict[str, Any]]) -> Job
             disk_bytes=resources["disk"],
             gpus=resources["gpus"],
             seconds=resources["seconds"],
+            tier=resources["tier"],
         ),
         deadlines=Deadlines(**sections["deadlines"]),
     )

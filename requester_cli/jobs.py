@@ -2,16 +2,23 @@
 
 import argparse
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from heldout.market.console import confirm, emit, home_path, say, table
-from heldout.market.errors import BadInput, KeyProblem
+from heldout.market.errors import BadInput, KeyProblem, OutcomeNegative
 from heldout.market.money import format_tokens
 from heldout.requester_cli.session import chosen_job, job_argument, reading, signing
+
+if TYPE_CHECKING:
+    from heldout.market.lifecycle import JobState
+    from heldout.requester_cli.client import Client
+    from heldout.requester_cli.comparing import Compared
 
 
 def list_jobs_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mine", action="store_true", help="only jobs you posted")
     parser.add_argument("--state", metavar="STATE", help="open, running, committing, revealing, scored or settled")
+    _trustless_argument(parser)
 
 
 def list_jobs(args: argparse.Namespace) -> int:
@@ -22,6 +29,7 @@ def list_jobs(args: argparse.Namespace) -> int:
 
     with reading(args) as client:
         found = client.jobs()
+        compared = _compared(args, client) if args.trustless else None
     if args.mine:
         me = KeyRing.address_of(home_path(args)).lower()
         found = [job for job in found if job.terms.requester.lower() == me]
@@ -30,7 +38,7 @@ def list_jobs(args: argparse.Namespace) -> int:
     if args.json:
         for job in found:
             emit(args, summary_json(job))
-        return 0
+        return _tell(args, compared)
     rows = [
         (
             job.id,
@@ -42,11 +50,12 @@ def list_jobs(args: argparse.Namespace) -> int:
         for job in found
     ]
     emit(args, None, *table(("job", "state", "metric", "price", "until"), rows))
-    return 0
+    return _tell(args, compared)
 
 
 def show_arguments(parser: argparse.ArgumentParser) -> None:
     job_argument(parser)
+    _trustless_argument(parser)
 
 
 def show(args: argparse.Namespace) -> int:
@@ -59,9 +68,47 @@ def show(args: argparse.Namespace) -> int:
         offers = client.offers(job) if job.state is State.OPEN else ()
         runs = client.runs(job)
         now = client.chain.head().timestamp
+        compared = _compared(args, client, job) if args.trustless else None
     shown = as_json(job) | {"bids": [offer_json(offer) for offer in offers], "runs": [asdict(run) for run in runs]}
     emit(args, shown, *lines(job, now), *run_lines(runs), *offer_lines(offers))
-    return 0
+    return _tell(args, compared)
+
+
+def _trustless_argument(parser: argparse.ArgumentParser) -> None:
+    says = "ask the market service too, and say where it differs from the chain (exit code 5)"
+    parser.add_argument("--trustless", action="store_true", help=says)
+
+
+def _compared(args: argparse.Namespace, client: "Client", job: "JobState | None" = None) -> "Compared | None":
+    """What is shown comes from the chain alone; this is what the service makes of it. None if there is none to ask."""
+    from heldout.market.carrier import ServiceProblem
+    from heldout.market.index_client import IndexClient
+    from heldout.requester_cli.comparing import compare_job, compare_jobs
+
+    if client.network.service is None:
+        say("the network file names no market service: nothing to compare")
+        return None
+    try:
+        with IndexClient(client.network.service) as market:
+            return compare_job(client.chain, market, job) if job else compare_jobs(client.chain, market)
+    except ServiceProblem as problem:
+        say(f"nothing to compare: {problem.message}")
+        return None
+
+
+def _tell(args: argparse.Namespace, compared: "Compared | None") -> int:
+    """Raises OutcomeNegative if the service differs."""
+    if compared is None:
+        return 0
+    behind = f", {compared.behind} block(s) behind the chain" if compared.behind else ""
+    if not compared.differences:
+        say(f"the service says the same in all of {compared.things} things, as of block {compared.block}{behind}")
+        return 0
+    rows = [(d.what, d.chain or "nothing", d.service or "nothing") for d in compared.differences]
+    told = {"differences": [d._asdict() for d in compared.differences], "block": compared.block}
+    emit(args, told, "", *table(("the service differs in", "chain", "service"), rows))
+    hint = "believe the chain; tell whoever runs the service, who can rebuild it with --rebuild"
+    raise OutcomeNegative(f"the service differs from the chain{behind}", hint=hint, code="service_differs")
 
 
 def accept_arguments(parser: argparse.ArgumentParser) -> None:

@@ -60,6 +60,7 @@ COMMANDS: Final = {
     "withdraw": Command("move free balance back to your address, or to another", f"{_HERE}.wallet:withdraw"),
     "key": Command("key rings", KEY),
     "chat": Command("ask about a job, an error or Heldout; or describe a job and get a job.toml", f"{_HERE}.chat:chat"),
+    "image": Command("images that jobs run in", "heldout.market.sandbox.image.cli:main", "provider"),
     "provider": Command("train for others", "heldout.provider.cli:main", "provider"),
     "validator": Command("score for others", "heldout.validator.cli:main", "validator"),
     "market": Command(

@@ -232,6 +232,17 @@ class UnwatchedBuyer(BuyerOfScores):
         return replace(numbers, vigilant=False)
 
 
+class Voider(BuyerOfScores):
+    name = "bribed silence"
+    tries = "garbage, and seats that keep their votes wherever that leaves no majority, until no round decides"
+
+    def vote(self, truth: int, bench: Bench, which: int) -> int | None:
+        return truth
+
+    def reveals(self, bench: Bench) -> bool:
+        return bench.size - bench.mine >= majority_of(bench.size)
+
+
 class BuyerOfFailure(Adversary):
     name = "majority buyer, requester"
     tries = "seats that call a good model bad, and take it home"
@@ -276,6 +287,7 @@ ALL: tuple[Adversary, ...] = (
     Wash(),
     BuyerOfScores(),
     UnwatchedBuyer(),
+    Voider(),
     BuyerOfFailure(),
     SlashHunter(),
 )

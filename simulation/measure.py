@@ -21,6 +21,7 @@ from heldout.simulation.scene import (
     Role,
     Stage,
     settle_people,
+    terms_of,
     tokens,
 )
 
@@ -83,9 +84,10 @@ def _dealt(adversary: Adversary, numbers: Numbers, deal: Deal) -> Profits:
 
 
 def _dealt_play(adversary: Adversary, numbers: Numbers, deal: Deal) -> Play:
-    stage = _peopled(adversary.numbers(numbers)).copy()
+    wanted = adversary.numbers(numbers)
+    stage = _peopled(wanted).copy()
     stage.deal, stage.served = deal, 0
-    play = Play(stage, adversary, numbers, lambda seat: seat < POOL)
+    play = Play(stage, adversary, wanted, lambda seat: seat < POOL, terms_of(wanted, 1))
     play.run()
     return play
 
@@ -99,7 +101,7 @@ def _peopled(numbers: Numbers) -> Dealt:
 
 
 def _compared(adversary: Adversary, profits: Profits, honest: Profits) -> Outcome:
-    mine = [role.value for role in adversary.roles]
+    mine = sorted(adversary.roles)  # a set's own order differs from run to run, and so would the sum's last bit
     lost = {name: 0.0 if name in mine else honest[name] - profits[name] for name in profits}
     if Role.SEATS not in adversary.roles:  # then all seats are honest
         lost["honest"] += honest["seats"] - profits["seats"]
@@ -151,7 +153,9 @@ def on_bytecode(adversary: Adversary, numbers: Numbers, jobs: int) -> tuple[list
 def _played(stage: Stage, adversary: Adversary, numbers: Numbers, jobs: int) -> list[Play]:
     mine = round(numbers.share * numbers.seats)
     settle_people(stage, numbers.seats - mine, mine)
-    plays = [Play(stage, adversary, numbers, lambda seat: seat < mine, serial) for serial in range(1, jobs + 1)]
+    wanted = adversary.numbers(numbers)
+    terms = (terms_of(wanted, serial) for serial in range(1, jobs + 1))
+    plays = [Play(stage, adversary, wanted, lambda seat: seat < mine, each) for each in terms]
     for play in plays:
         play.run()
     return plays

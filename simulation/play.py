@@ -21,7 +21,6 @@ from heldout.simulation.scene import (
     Role,
     Stage,
     signed_bid,
-    terms_of,
 )
 
 WORD, EVIDENCE, SALT = b"\x01" * 32, bytes(32), b"\x02" * 32
@@ -37,17 +36,15 @@ NAMES = (*_ACCOUNTS, "slashed")
 
 @dataclass
 class Play:
-    """`is_mine(seat)`: whether a seat is the adversary's."""
+    """`numbers` and `terms` are as the adversary wants them; `is_mine(seat)`: whether a seat is the adversary's."""
 
     stage: Stage
     adversary: Adversary
     numbers: Numbers
     is_mine: Callable[[int], bool]
-    serial: int = 1
+    terms: JobTerms
 
     def __post_init__(self) -> None:
-        self.numbers = self.adversary.numbers(self.numbers)
-        self.terms: JobTerms = terms_of(self.numbers, self.serial)
         self.id: JobId = job_id(self.terms, CHAIN_ID, self.stage.address)
         self.votes: dict[tuple[int, int], bytes] = {}
         self.scored = {ADVERSARY: 0, HONEST: 0}
@@ -59,6 +56,14 @@ class Play:
 
     def run(self) -> Profits:
         before = {name: self.stage.wealth(account) for name, account in _ACCOUNTS.items()}
+        self.settled()
+        after = {name: self.stage.wealth(account) for name, account in _ACCOUNTS.items()}
+        self.profits = self._less_work({name: (after[name] - before[name]) / ONE_TOKEN for name in _ACCOUNTS})
+        self.profits["slashed"] = sum(row.amount for row in self.job.money if self._is_honest_stake(row)) / ONE_TOKEN
+        return self.profits
+
+    def settled(self) -> JobState:
+        """The job, when all is over."""
         bid, signature = signed_bid(self.terms, self.stage.address)
         self.stage.call(REQUESTER, "open", self.terms, [bid], [signature])
         steps = {
@@ -69,10 +74,7 @@ class Play:
         }
         while not self.job.final:
             steps[self.job.state]()
-        after = {name: self.stage.wealth(account) for name, account in _ACCOUNTS.items()}
-        self.profits = self._less_work({name: (after[name] - before[name]) / ONE_TOKEN for name in _ACCOUNTS})
-        self.profits["slashed"] = sum(row.amount for row in self.job.money if self._is_honest_stake(row)) / ONE_TOKEN
-        return self.profits
+        return self.job
 
     def _is_honest_stake(self, row: Movement) -> bool:
         return row.purpose is None and not self.is_mine(int(row.account.removeprefix("seat ")))

@@ -40,8 +40,8 @@ class Table:
 
 
 def amount(tokens: float) -> str:
-    """Tokens to a hundredth; minus zero is zero."""
-    return f"{round(tokens, 2) + 0.0:,.2f}"
+    """Tokens to a hundredth; a half is what the decimal number says, not the last bit of a sum; minus zero is zero."""
+    return f"{round(round(tokens, 6), 2) + 0.0:,.2f}"
 
 
 def percent(share: float, places: int = 0) -> str:
@@ -65,6 +65,19 @@ def majorities() -> Table:
         chances = (f"{100 * majority_chance(size, share):.4f} %" for share in SHARES)
         rows.append((f"n = {n}, round {round_}: {size} seats", *chances))
     return Table("majorities", ("committee", *(percent(share) for share in SHARES)), tuple(rows))
+
+
+def steering() -> Table:
+    """P10: the same for who may discard a block hash that it does not like: a majority in one of so many tries."""
+    tries = (1, 2, 4, 16, 64)
+    rows = []
+    for round_, size in ((1, 3), (2, 7), (3, 15)):
+        for share in SHARES[1:]:
+            chance = majority_chance(size, share)
+            steered = (percent(1 - (1 - chance) ** count, 2) for count in tries)
+            rows.append((f"n = 3, round {round_}", percent(share), *steered))
+    heads = (f"{count} hash" if count == 1 else f"{count} hashes" for count in tries)
+    return Table("steering", ("committee", "share of seats", *heads), tuple(rows))
 
 
 def buyers() -> Table:
@@ -111,9 +124,7 @@ def slashes() -> Table:
         noise = measured(Noisy(), replace(numbers, share=0.05))
         slash = BASE.stake / divisor
         name = f"S/{divisor} = {slash / BASE.value:g} V"
-        rows.append(
-            (name, *(_damage(hunter) for hunter in hunters), amount(buyer), amount(noise.makes - noise.instead))
-        )
+        rows.append((name, *(_damage(hunter) for hunter in hunters), amount(buyer), amount(noise.makes)))
     hunter = "slashed per token spent"
     head = ("slash", f"{hunter}, 20 %", f"{hunter}, 33 %", "buyer makes, appealed, 20 %", "noise makes, 5 %")
     return Table("slashes", head, tuple(rows))
@@ -171,6 +182,7 @@ def fines() -> Table:
 TABLES: dict[str, Callable[[], Table]] = {
     "adversaries": adversaries,
     "majorities": majorities,
+    "steering": steering,
     "buyers": buyers,
     "hunters": hunters,
     "slashes": slashes,

@@ -1,5 +1,6 @@
 """The same calls for the rules in Python and for the deployed bytecode, compared after every one of them."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,8 +31,10 @@ class Duel:
     rules: Market = field(init=False)
     bytecode: Bytecode = field(init=False)
     accounts: set[Address] = field(default_factory=set)
-    refusals: dict[str, int] = field(default_factory=dict)
+    refusals: Counter[str] = field(default_factory=Counter)
     """How often each error was agreed on."""
+    seen: Counter[str] = field(default_factory=Counter)
+    """How often each event was."""
 
     def __post_init__(self) -> None:
         self.bytecode = Bytecode(STAKE, MINIMUM_FEE, LIMITS)
@@ -55,9 +58,10 @@ class Duel:
         if isinstance(theirs, Reverted) or isinstance(ours, Reverted):
             assert _shown(ours) == _shown(theirs), f"{function}{args}"
             assert isinstance(ours, Reverted)
-            self.refusals[ours.name] = self.refusals.get(ours.name, 0) + 1
+            self.refusals[ours.name] += 1
             return ours.name
         assert ours == theirs, f"{function}{args}"
+        self.seen.update(name for name, _ in ours)
         self._compare(ours)
         return None
 

@@ -158,8 +158,11 @@ class Town:
         if not jobs:
             return self.begin(rng)
         job = rng.choice(jobs)
-        if job.pending and rng.random() < 0.5:  # who is silent stays silent
+        silence = rng.random() if job.pending else 1.0
+        if silence < 0.35:  # who is silent stays silent
             self.duel.pass_time(max(job.deadline - self.rules.now, 0), 1)
+        elif silence < 0.7:
+            return self._answer(rng, job)
         if self.rules.now >= job.deadline:
             return self.move_on(rng, job)
         acts = {
@@ -195,7 +198,9 @@ class Town:
         for lane in sorted(job.all_lanes - job.submitted):
             if some and rng.random() < 0.5:
                 continue
-            word = NO_KEYS if rng.random() < 0.15 else rng.choice([WORD, WORD, WORD, bytes(32)])
+            answered = REQUESTER in job.demanded - job.pending
+            lost = rng.random() < (0.5 if answered else 0.1)
+            word = NO_KEYS if lost else rng.choice([WORD, WORD, WORD, bytes(32)])
             self.duel(job.lanes[lane].provider, "submit", job.id, lane, word)
 
     def _commit(self, rng: Random, job: JobState) -> None:
@@ -229,7 +234,8 @@ class Town:
         for place in hidden:
             if rng.random() < silent:
                 continue
-            vote = self.ballots[job.id, job.round, place] if rng.random() < 0.97 else bytes(32)
+            known = self.ballots.get((job.id, job.round, place), WORD)  # `meddle` commits to what nobody can open
+            vote = known if rng.random() < 0.97 else bytes(32)
             others = beside(job.rounds[-1].commits.items(), place)
             self.duel(STRANGER, "reveal", job.id, place, vote, EVIDENCE, SALT, *others)
 
@@ -300,9 +306,10 @@ class Town:
 
     def answer(self, rng: Random) -> None:
         asked = [job for job in self.live() if job.pending]
-        if not asked:
-            return
-        job = rng.choice(asked)
+        if asked:
+            self._answer(rng, rng.choice(asked))
+
+    def _answer(self, rng: Random, job: JobState) -> None:
         party = rng.choice(sorted(job.pending)) if rng.random() < 0.9 else rng.randrange(10)
         is_lane = party < len(job.lanes)
         sender = job.lanes[party].provider if is_lane else job.terms.requester
@@ -341,10 +348,21 @@ class Town:
             amount = rng.choice([0, 1, self.rules.free.get(owner, 0), 10**30])
             self.duel(owner, "withdraw", rng.choice([owner, STRANGER, NOBODY]), amount)
             self.duel(owner, "deposit", 20_000 * ONE_TOKEN)
-        else:
-            if act == "leave" and stored and stored.exiting_at and not self.live():
-                self.duel.pass_time(max(stored.withdrawable_at - self.rules.now, 0))
+        elif act == "unstake":
             self.duel(STRANGER, "unstake", seat)
+        else:
+            self._leave(rng)
+
+    def _leave(self, rng: Random) -> None:
+        """Weeks later: jobs were forgotten, and seats that wanted to leave do, before their last jobs are settled."""
+        leaving = [index for index, seat in self.rules.seats.items() if seat.exiting_at]
+        for index in leaving[: rng.choice([1, 3])]:
+            if rng.random() < 0.8:
+                self.duel.pass_time(max(self.rules.seats[index].withdrawable_at - self.rules.now, 0))
+            self.duel(STRANGER, "unstake", index)
+        if leaving and rng.random() < 0.5:
+            owner = rng.choice(OWNERS)
+            self.duel(owner, "stake", 2, hot_of(owner), WORD)
 
     def meddle(self, rng: Random) -> None:
         """Any call by anybody about any job, or about one that does not exist."""

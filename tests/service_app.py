@@ -1,9 +1,13 @@
-"""The market service over ASGI, with an index of the small market and no chain behind it."""
+"""The market service over ASGI or over HTTP, with an index of some scenery and no chain behind it."""
 
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
+import uvicorn
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
@@ -29,8 +33,30 @@ def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Itera
     """A client and the database behind it."""
     engine = open_database(str(folder / "service.db"))
     indexed(engine, scenery)
-    settings = ServiceSettings(URL, {"127.0.0.1:8450"}, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0)
+    hosts = {"127.0.0.1:8450"}
+    settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0)
     app = create_app(network, Standing(scenery), engine, settings)  # type: ignore[arg-type]
     with TestClient(app, base_url=URL) as client:
         yield client, engine
+    engine.dispose()
+
+
+@contextmanager
+def listening(folder: Path, scenery: Scenery, *, rate: float = 10_000) -> Iterator[str]:
+    """The same on a free port of loopback, in a thread: its address."""
+    engine = open_database(str(folder / "service.db"))
+    indexed(engine, scenery)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        host = f"127.0.0.1:{bound.getsockname()[1]}"
+        url = f"http://{host}"
+        settings = ServiceSettings(url, {host}, rate, bytes(32), time.time, time.monotonic)
+        app = create_app(NETWORK, Standing(scenery), engine, settings)  # type: ignore[arg-type]
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+        thread = Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield url
+        server.should_exit = True
+        thread.join()
     engine.dispose()

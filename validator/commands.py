@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from heldout.kernels.devices import NAMES
+
 
 def _live_at_home(parser: argparse.ArgumentParser) -> None:
     """Let --home default to $HELDOUT_HOME, else to this user's own place for a validator."""
@@ -73,6 +75,9 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         "--period", metavar="SECONDS", type=float, default=1.0, help="from one look at the chain to the next"
     )
     parser.add_argument(
+        "--device", choices=NAMES, default=NAMES[0], help="what scores: the bits are the same; see `doctor`"
+    )
+    parser.add_argument(
         "--alarm-command", metavar="WORDS", default="", help="run when a duty is at risk; JSON on stdin"
     )
     parser.add_argument("--alarm-webhook", metavar="URL", default="", help="gets the same JSON by POST")
@@ -104,6 +109,10 @@ def replay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help="id of a job whose votes are revealed")
     parser.add_argument(
         "--round", type=int, default=0, metavar="R", help="1 to 3 (default: the last one that was revealed)"
+    )
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="write what became of each row, node by node")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="show where another node's rows differ, and by which rule"
     )
 
 

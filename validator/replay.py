@@ -1,6 +1,7 @@
 """`heldout validator replay JOB`: measure a job again and hold every revealed vote against what this machine finds."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,7 @@ from heldout.market.terms import JobId, read_job_id
 from heldout.validator.duties import Sight
 from heldout.validator.letters import Letters
 from heldout.validator.measuring import measure
+from heldout.validator.rows import ROW_HEADINGS, Recorder, compare_rows, read_accounts
 from heldout.validator.run import tools
 from heldout.validator.voting import Comparison, Undelivered, compare
 from heldout.validator.watch import Watch
@@ -33,12 +35,19 @@ def replay(args: argparse.Namespace) -> int:
     round_ = args.round or max(i for i, each in enumerate(state.rounds, 1) if each.votes)
     if not 1 <= round_ <= len(state.rounds) or not state.rounds[round_ - 1].votes:
         raise HeldoutError(f"nobody revealed a vote in round {round_}", code="not_revealed")
+    theirs = read_accounts(args.against) if args.against else None
     say(f"measuring {len(state.lanes)} lanes of {job} again")
-    mine = _measure(chain, keys, state, head)
+    recorder = Recorder() if args.rows or theirs is not None else None
+    mine = _measure(chain, keys, state, head, recorder)
     votes, seats = state.rounds[round_ - 1].votes, state.rounds[round_ - 1].seats
     compared = compare(votes, lambda place: seats[place], mine)
     rows = [(c.place, c.seat, c.lane, describe_score(c.theirs), describe_score(c.mine), c.meaning) for c in compared]
     emit(args, _record(job, round_, compared), *table(("PLACE", "SEAT", "LANE", "VOTED", "HERE", "WHICH MEANS"), rows))
+    if recorder is not None and args.rows:
+        recorder.save(args.rows)
+    if recorder is not None and theirs is not None:
+        differing = compare_rows(recorder.accounts, theirs)
+        say(*(table(ROW_HEADINGS, differing) if differing else ("no row differs",)))
     return 0 if all(c.same for c in compared) else 5
 
 
@@ -54,7 +63,7 @@ def _revealed(chain: Chain, job: JobId, head: Block) -> JobState:
     return state
 
 
-def _measure(chain: Chain, keys: KeyRing, state: JobState, head: Block) -> tuple[int, ...]:
+def _measure(chain: Chain, keys: KeyRing, state: JobState, head: Block, recorder: Recorder | None) -> tuple[int, ...]:
     """This machine's values, lane by lane. A scratch journal: the node's own may be in use."""
     with TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
         view = chain.job(state.id, at=head)
@@ -64,7 +73,10 @@ def _measure(chain: Chain, keys: KeyRing, state: JobState, head: Block) -> tuple
         letters.collect()
         for letter in known.to_me:
             letters.keep(letter)
-        findings = measure(known.case, letters.of(state.id), (), tools(chain.network, keys, Path(folder) / "scratch"))
+        used = tools(chain.network, keys, Path(folder) / "scratch")
+        if recorder is not None:
+            used = replace(used, score=recorder.listening(used.score))
+        findings = measure(known.case, letters.of(state.id), (), used)
     for lane, finding in enumerate(findings):
         if isinstance(finding, Undelivered):
             say(f"lane {lane}: {finding.reason}", style="yellow")

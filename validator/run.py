@@ -14,7 +14,6 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from heldout.kernels import child
 from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import KernelError
 from heldout.market.alarm import Alarm, Channel, command_channel, webhook_channel
@@ -55,13 +54,15 @@ class Options:
     period_s: float
     alarm_command: tuple[str, ...] = ()
     alarm_webhook: str = ""
+    device: str = scoring.CPU
 
 
 def run(args: argparse.Namespace) -> int:
     """Commit, reveal and settle for all seats of this node's hot key, until stopped."""
     start_logging(args)
     network, keys, home = load_network(args), open_keys(args), home_path(args)
-    options = Options(args.metrics, args.period, tuple(shlex.split(args.alarm_command)), args.alarm_webhook)
+    alarm_command = tuple(shlex.split(args.alarm_command))
+    options = Options(args.metrics, args.period, alarm_command, args.alarm_webhook, args.device)
     stop = threading.Event()
     with stopping_on_signals(stop), assembled(network, keys, home, options, stop) as (loop, _):
         loop.run()
@@ -84,19 +85,19 @@ def assembled(
         outbox = Outbox(chain, keys.account, journal, policy=FeePolicy(reserve_gas=RESERVE_GAS), alarm=alarm.ring)
         mail = Mail(network, chain, keys.account, outbox)
         stack.callback(mail.close)
-        capable = knows_the_answers(alarm)
+        device = proven_device(options.device, alarm)
         parts = Parts(
             chain=chain,
             outbox=outbox,
             watch=Watch(chain, journal, keys.address),
             ballots=Ballots(journal, keys.vote_secret),
-            bench=Bench(partial(measure, tools=tools(network, keys, scratch)), alarm),
+            bench=Bench(partial(measure, tools=tools(network, keys, scratch, device or scoring.CPU)), alarm),
             letters=Letters(journal, keys.address, mail.fetch),
             forward=partial(_hand_on, chain, keys, mail),
             alarm=alarm,
-            show=Board(home, capable, registry).show,
+            show=Board(home, bool(device), registry).show,
             reach=failpoints(network, os.environ),
-            capable=capable,
+            capable=bool(device),
         )
         pace = Pace(options.period_s)
         loop = Loop(ValidatorNode(parts, keys.address), chain.head, alarm, registry=registry, pace=pace, stop=stop)
@@ -128,30 +129,27 @@ def emptied(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def tools(network: Network, keys: KeyRing, scratch: Path) -> Tools:
+def tools(network: Network, keys: KeyRing, scratch: Path, device: str = scoring.CPU) -> Tools:
     """What measuring needs: this node's wrapping key, the network's stores, and the scoring process."""
-    return Tools(Reader(keys.address, keys.wrap_private), _getter(Stores.of(network.stores)), _score, scratch)
+
+    def score(request: ScoreRequest, timeout_s: float) -> ScoreResult:
+        return scoring.score(request, timeout_s=timeout_s, memory_bytes=SCORER_MEMORY, device=device)
+
+    return Tools(Reader(keys.address, keys.wrap_private), _getter(Stores.of(network.stores)), score, scratch)
 
 
 def _getter(stores: Stores) -> Get:
     return lambda digest, limit: stores.get(artifact_id(digest), limit)
 
 
-def _score(request: ScoreRequest, timeout_s: float) -> ScoreResult:
-    return scoring.score(request, timeout_s=timeout_s, memory_bytes=SCORER_MEMORY)
-
-
-def knows_the_answers(alarm: Alarm) -> bool:
-    """Whether this machine reproduces the known answers; it does not vote if it does not (P9.4)."""
+def proven_device(wanted: str, alarm: Alarm) -> str:
+    """The device that reproduces the known answers; none, and so no vote, if not even the CPU does (P9.4)."""
     try:
-        vectors = child.self_test()
+        return scoring.proven_device(wanted, lambda told: alarm.ring("device_failed", told))
     except KernelError as problem:
-        alarm.ring(
-            "self_test_failed", f"this machine does not score as all others do, and will not vote: {problem.message}"
-        )
-        return False
-    log.info("%d known answers reproduced", vectors)
-    return True
+        told = f"this machine does not score as all others do, and will not vote: {problem.message}"
+        alarm.ring("self_test_failed", told)
+        return ""
 
 
 def _channels(options: Options) -> list[Channel]:

@@ -60,6 +60,7 @@ abstract contract Base is Test, IMarketBase {
         assembly ("memory-safe") {
             created := create(0, add(code, 0x20), mload(code))
         }
+        require(created != address(0), "no market"); // or an expected revert that did not come would be overlooked
         return IMarket(created);
     }
 
@@ -228,6 +229,12 @@ abstract contract Base is Test, IMarketBase {
     function _reveal(bytes32 id, uint256 place, bytes32 vote) internal {
         (bytes32 before, bytes32[] memory later) = _beside(id, place);
         market.reveal(id, place, vote, _evidence(vote), SALT, before, later);
+    }
+
+    /// @dev The call that opens a commit.
+    function _revealOf(bytes32 id, uint256 place, bytes32 vote) internal view returns (bytes memory) {
+        (bytes32 before, bytes32[] memory later) = _beside(id, place);
+        return abi.encodeCall(market.reveal, (id, place, vote, _evidence(vote), SALT, before, later));
     }
 
     function _revealAll(bytes32 id, bytes32 vote) internal {

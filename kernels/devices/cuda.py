@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from importlib.resources import files
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ class _Driver:
 
     def __init__(self, library: str | None) -> None:
         self._library = _load(library)
+        self._turn = Lock()
         gpu, name = c_int(), ctypes.create_string_buffer(128)
         self._context, self._module = c_void_p(), c_void_p()
         try:
@@ -110,7 +112,7 @@ class _Driver:
 
         Returns the seconds that `repeats` runs took, without the way of the data to the GPU and back.
         """
-        with self._current(), ExitStack() as stack:
+        with self._turn, self._current(), ExitStack() as stack:
             sent = [stack.enter_context(self._memory(array.nbytes)) for array in (*inputs, result)]
             for place, array in zip(sent, inputs, strict=False):
                 self._call("cuMemcpyHtoD_v2", place, c_void_p(array.ctypes.data), c_size_t(array.nbytes))

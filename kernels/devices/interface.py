@@ -1,9 +1,9 @@
-"""What a device must provide: five operations on arrays, each with one right answer (P9.3).
+"""What a device must provide: seven operations on arrays, each with one right answer (P9.3).
 
 The engine (`heldout.kernels.engine`) turns a graph into calls of these and does everything else itself. Arrays are
 NumPy's, C-contiguous or views, and stay the caller's: a device reads them and returns new ones. `numpy.NumpyDevice` is
 the reference; other devices inherit from it and replace what they do faster. Only `multiply` is worth a new machine:
-`convolve` is a `multiply` with windows, the other three are a pass or two over memory each.
+`convolve` is a `multiply` with windows, the others are a few passes over memory each.
 
 A device is right if `known_answers.self_test(device)` says so, and may not score otherwise (P9.4).
 """
@@ -20,6 +20,7 @@ Array = NDArray[np.float32]
 """binary32 tensor, rows first: what steps hand to each other."""
 Exact = NDArray[Any]
 """Grid values: binary32 for sums of 24 bits, binary64 for sums of 53."""
+Wide = NDArray[np.float64]
 
 
 class Device(Protocol):
@@ -59,4 +60,12 @@ class Device(Protocol):
     def look_up(self, table: Table, x: Array) -> Array:
         """`table.entries[r + table.offset]` for each value: r is value * `table.scale`, rounded to nearest, ties to
         even, and brought within -offset and 65535 - offset."""
+        ...
+
+    def moments(self, x: Array, bits: int) -> tuple[Wide, Wide]:
+        """Of each row of `x` [m, k], rounded to `bits`: the exact sum, and the exact sum of squares, [m, 1]."""
+        ...
+
+    def softmax(self, table: Table, x: Array) -> Array:
+        """Of each row of `x` [m, k]: entries for its peak less itself, divided by their exact sum in binary32."""
         ...

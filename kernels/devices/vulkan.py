@@ -6,6 +6,7 @@ Products in binary32 and tables run there; products in binary64, which few GPUs 
 import time
 from collections.abc import Sequence
 from importlib.resources import files
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from heldout.kernels.devices.batches import Product, product
 from heldout.kernels.devices.interface import Array, Exact
 from heldout.kernels.devices.numpy import NumpyDevice
 from heldout.kernels.devices.workbench import Whole
-from heldout.kernels.errors import NoDevice
+from heldout.kernels.errors import DeviceFailed, NoDevice
 from heldout.kernels.tables import Table
 
 _TILE = 32
@@ -28,6 +29,7 @@ class VulkanDevice(NumpyDevice):
 
     def __init__(self) -> None:
         self._gpu, self.name, self.is_software, self._largest = _open()
+        self._turn = Lock()
         self._pipelines: dict[str, Any] = {}
         self._tables: dict[str, Any] = {}
 
@@ -45,8 +47,9 @@ class VulkanDevice(NumpyDevice):
         """See `interface.Device`."""
         if not x.size or x.nbytes > self._largest:
             return super().look_up(table, x)
-        if table.name not in self._tables:
-            self._tables[table.name] = self._upload(table.entries)
+        with self._turn:
+            if table.name not in self._tables:
+                self._tables[table.name] = self._upload(table.entries)
         across, down = _lines(x.size)
         grid = np.array([(table.scale, table.offset, x.size, across * _LINE)], "<f4,<f4,<u4,<u4")
         inputs = [np.ascontiguousarray(x), self._tables[table.name], grid]
@@ -82,7 +85,19 @@ class VulkanDevice(NumpyDevice):
         """Runs a kernel of inputs (arrays, or what was uploaded) and a result; returns once `result` is written.
 
         Returns the seconds that `repeats` runs took, without the way of the data to the GPU and back.
+        Raises DeviceFailed.
         """
+        import wgpu
+
+        try:
+            with self._turn:  # wgpu is not made for several threads
+                return self._launch(entry, groups, inputs, result, repeats)
+        except (wgpu.GPUError, RuntimeError) as problem:
+            raise DeviceFailed(f"{self.name}: {problem}") from None
+
+    def _launch(
+        self, entry: str, groups: tuple[int, int, int], inputs: Sequence[Any], result: Exact, repeats: int
+    ) -> float:
         import wgpu
 
         usage = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC

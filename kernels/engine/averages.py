@@ -5,7 +5,7 @@ import numpy as np
 from heldout.kernels.devices.interface import Array, Device
 from heldout.kernels.devices.numpy import pad, taps
 from heldout.kernels.engine.grid import Wide, check_range
-from heldout.kernels.engine.sums import Static, Step
+from heldout.kernels.engine.sums import Check, Static, Step
 from heldout.kernels.errors import OutOfRange
 from heldout.kernels.logarithms import log_softmax
 from heldout.kernels.operators import (
@@ -70,7 +70,7 @@ def mean(operator: Mean, device: Device) -> Step:
     return step
 
 
-def batch_normalization(operator: BatchNormalization, static: Static) -> Step:
+def batch_normalization(operator: BatchNormalization, static: Static, check: Check) -> Step:
     scale, bias, average, variance = (
         static[name].astype(np.float64) for name in (operator.scale, operator.bias, operator.mean, operator.variance)
     )
@@ -78,51 +78,50 @@ def batch_normalization(operator: BatchNormalization, static: Static) -> Step:
         raise OutOfRange("a variance is not positive")
     factor = scale / np.sqrt(variance + operator.epsilon)
     shift = bias - average * factor
-    factors, shifts = check_range(factor.astype(np.float32)), check_range(shift.astype(np.float32))
+    factors, shifts = (
+        check_range(factor.astype(np.float32)),
+        check_range(shift.astype(np.float32)),
+    )
 
     def step(x: Array) -> Array:
         shape = (operator.channels, *(1 for _ in x.shape[3:]))
         y = x * factors.reshape(shape)
         y += shifts.reshape(shape)
-        return check_range(y)
+        return check(y)
 
     return step
 
 
-def layer_normalization(operator: LayerNormalization, static: Static, device: Device) -> Step:
+def layer_normalization(operator: LayerNormalization, static: Static, device: Device, check: Check) -> Step:
     scale = static[operator.scale].ravel()
     bias = static[operator.bias].ravel() if operator.bias else None
 
     def step(x: Array) -> Array:
         vectors = x.reshape(-1, operator.size)
-        means, inverses = _moments(device.round(vectors, NORM_BITS, 24)[0].astype(np.float64), operator.epsilon)
+        sums, squares = device.moments(vectors, NORM_BITS)
+        means, inverses = _spread(sums, squares, operator)
         y = vectors - means
         y *= inverses
         y *= scale
         if bias is not None:
             y += bias
-        return check_range(y).reshape(x.shape)
+        return check(y).reshape(x.shape)
 
     return step
 
 
-def _moments(vectors: Wide, epsilon: float) -> tuple[Array, Array]:
-    """Mean and 1 / √(variance + epsilon) of each vector, [m, 1]: both sums exact, the rest rounded as written."""
-    size = vectors.shape[1]
-    sums = vectors.sum(axis=1, keepdims=True)
-    squares = np.einsum("ij,ij->i", vectors, vectors)[:, None]
+def _spread(sums: Wide, squares: Wide, operator: LayerNormalization) -> tuple[Array, Array]:
+    """Mean and 1 / √(variance + epsilon) of each vector, [m, 1], each operation rounded as written."""
+    size = operator.size
     variances = (squares * size - sums * sums) / (size * size)
-    variances += epsilon
+    variances += operator.epsilon
     if not (variances > 0).all():
         raise OutOfRange("a vector to be normalized has no variance, and epsilon is 0")
     return (sums / size).astype(np.float32), (1 / np.sqrt(variances)).astype(np.float32)
 
 
 def softmax(operator: Softmax, device: Device) -> Step:
-    def plain(x: Array) -> Array:
-        vectors = x.reshape(-1, x.shape[-1])
-        odds = device.look_up(table("exp"), vectors.max(axis=1, keepdims=True) - vectors)
-        odds /= odds.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-        return odds.reshape(x.shape)
-
-    return log_softmax if operator.log else plain
+    if operator.log:
+        return log_softmax
+    entries = table("exp")
+    return lambda x: device.softmax(entries, x.reshape(-1, x.shape[-1])).reshape(x.shape)

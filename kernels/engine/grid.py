@@ -29,6 +29,11 @@ def check_range(x: Array) -> Array:
     return x
 
 
+def unchecked(x: Array) -> Array:
+    """`x` itself, whose range is checked where it goes."""
+    return x
+
+
 def narrow(values: Exact) -> Array:
     """binary32 again: one more rounding to nearest even if the sums were binary64."""
     return values.astype(np.float32, copy=False)
@@ -53,7 +58,14 @@ class ExactWeights:
     Raises OutOfRange.
     """
 
-    def __init__(self, rows: Array, bias: Array | None, widths: Widths, spans: Sequence[slice], device: Device) -> None:
+    def __init__(
+        self,
+        rows: Array,
+        bias: Array | None,
+        widths: Widths,
+        spans: Sequence[slice],
+        device: Device,
+    ) -> None:
         self._widths = widths
         self._device = device
         budget = widths.total - widths.activation

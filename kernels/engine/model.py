@@ -1,6 +1,6 @@
 """A graph with weights, ready to run on a device."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from heldout.kernels.devices.interface import Array, Device
 from heldout.kernels.engine import averages, moves, pointwise, recurrent, sums
-from heldout.kernels.engine.grid import check_range
+from heldout.kernels.engine.fusing import fused
+from heldout.kernels.engine.grid import check_range, unchecked
 from heldout.kernels.graph import Graph, Node
 from heldout.kernels.operators import (
     Arithmetic,
@@ -27,6 +28,9 @@ from heldout.kernels.operators import (
     Softmax,
 )
 
+_ROUNDING = (Linear, MatMul, Convolution, AveragePool, Mean, LayerNormalization)
+"""What rounds its inputs to grids, and so checks their range: what goes there need not be checked before."""
+
 
 class Model:
     """Rounds weights once and for all. Raises OutOfRange if they cannot be."""
@@ -35,27 +39,44 @@ class Model:
         self._graph = graph
         self._device = device
         self._static: dict[str, NDArray[Any]] = {**graph.constants, **weights}
+        self._rounded: set[str] = set()
         with np.errstate(all="ignore"):
             for node in graph.prepared:
                 inputs = [self._static[name][None] for name in node.inputs]
                 self._static[node.output] = self._build(node)(*inputs)[0]
-            self._steps = [self._build(node) for node in graph.nodes]
+            self._nodes = fused(graph, self._static)
+            self._rounded |= {
+                name for node in self._nodes if isinstance(node.operator, _ROUNDING) for name in node.inputs
+            }
+            self._steps = [self._build(node) for node in self._nodes]
         self._fixed = {name: value[None] for name, value in self._static.items()}
-        last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+        last_use = {name: index for index, node in enumerate(self._nodes) for name in node.inputs}
         self._released = [
             [name for name in {*node.inputs, node.output} if last_use.get(name, index) == index]
-            for index, node in enumerate(graph.nodes)
+            for index, node in enumerate(self._nodes)
         ]
 
-    def __call__(self, rows: NDArray[Any]) -> Array:
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What is done to every row, in order."""
+        return self._nodes
+
+    def __call__(self, rows: NDArray[Any], listen: Callable[[Node, NDArray[Any]], None] | None = None) -> Array:
         """Outputs [n, outputs] of `rows` [n, *input shape]; each row's bits depend on that row alone.
+
+        `listen` is told what each node made of the rows.
 
         Raises OutOfRange if a value leaves the range of docs/score-v1.md, BadData if a row does.
         """
-        tensors: dict[str, NDArray[Any]] = {**self._fixed, self._graph.input: rows[:, None]}
+        tensors: dict[str, NDArray[Any]] = {
+            **self._fixed,
+            self._graph.input: rows[:, None],
+        }
         with np.errstate(all="ignore"):
-            for node, step, released in zip(self._graph.nodes, self._steps, self._released, strict=True):
+            for node, step, released in zip(self._nodes, self._steps, self._released, strict=True):
                 tensors[node.output] = step(*(tensors[name] for name in node.inputs))
+                if listen is not None:
+                    listen(node, tensors[node.output])
                 for name in released:
                     if name != self._graph.output:
                         del tensors[name]
@@ -63,11 +84,12 @@ class Model:
 
     def _build(self, node: Node) -> sums.Step:
         operator, static, device = node.operator, self._static, self._device
+        check = unchecked if node.output in self._rounded else check_range
         match operator:
             case Linear():
                 return sums.linear(operator, static, device)
             case MatMul():
-                return sums.product(operator, device)
+                return sums.product(device, check)
             case Convolution():
                 return sums.convolution(operator, static, device)
             case MaxPool():
@@ -77,15 +99,15 @@ class Model:
             case Mean():
                 return averages.mean(operator, device)
             case BatchNormalization():
-                return averages.batch_normalization(operator, static)
+                return averages.batch_normalization(operator, static, check)
             case LayerNormalization():
-                return averages.layer_normalization(operator, static, device)
+                return averages.layer_normalization(operator, static, device, check)
             case Softmax():
                 return averages.softmax(operator, device)
             case Pointwise():
                 return pointwise.pointwise(operator, device)
             case Arithmetic():
-                return pointwise.arithmetic(operator)
+                return pointwise.arithmetic(operator, check)
             case Select():
                 return pointwise.select(operator, self._graph.constants)
             case Embedding():

@@ -22,7 +22,8 @@ def move(operator: Move) -> Step:
             return lambda *parts: np.concatenate(_alike(parts), axis=axis + 1)
         case Expand(shape=shape):
             return lambda x: np.broadcast_to(
-                aligned(x, 1 + max(len(shape), x.ndim - 1)), (len(x), *operator.output(x.shape[1:]))
+                aligned(x, 1 + max(len(shape), x.ndim - 1)),
+                (len(x), *operator.output(x.shape[1:])),
             )
 
 

@@ -7,13 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heldout.kernels.devices.interface import Array, Device
+from heldout.kernels.devices.numpy import row_blocks
 from heldout.kernels.engine.grid import check_range
-from heldout.kernels.engine.sums import Static, Step, aligned
+from heldout.kernels.engine.sums import Check, Static, Step, aligned
 from heldout.kernels.errors import BadData
 from heldout.kernels.operators import Arithmetic, Embedding, Pointwise, Select
 from heldout.kernels.tables import table
 
-_ARITHMETIC = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide}
+_ARITHMETIC = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+}
 
 
 def pointwise(operator: Pointwise, device: Device) -> Step:
@@ -29,18 +35,31 @@ def pointwise(operator: Pointwise, device: Device) -> Step:
             return lambda x: check_range(np.sqrt(x))
         case "gelu" | "gelu_tanh":
             shares = table(operator.function)
-            return lambda x: x * device.look_up(shares, x)
+            return _in_blocks(lambda x: x * device.look_up(shares, x))
         case _:
             entries = table(operator.function)
-            return lambda x: device.look_up(entries, x)
+            return _in_blocks(lambda x: device.look_up(entries, x))
 
 
-def arithmetic(operator: Arithmetic) -> Step:
+def _in_blocks(function: Step) -> Step:
+    """The same, a block after the other, so that all its passes find their values in the cache."""
+
+    def step(x: Array) -> Array:
+        flat = x.reshape(-1)
+        result = np.empty_like(flat)
+        for block in row_blocks(len(flat), 1):
+            result[block] = function(flat[block])
+        return result.reshape(x.shape)
+
+    return step
+
+
+def arithmetic(operator: Arithmetic, check: Check) -> Step:
     function = _ARITHMETIC[operator.function]
 
     def step(left: Array, right: Array) -> Array:
         rank = max(left.ndim, right.ndim)
-        return check_range(function(aligned(left, rank), aligned(right, rank)))
+        return check(function(aligned(left, rank), aligned(right, rank)))
 
     return step
 

@@ -22,7 +22,10 @@ def recurrent(operator: Recurrent, static: Static, device: Device) -> Step:
         empty = np.zeros((1, len(cells), batch, operator.hidden), np.float32)
         for direction, cell in enumerate(cells):
             hidden, memory = (
-                np.broadcast_to(check_range(given.get(name, empty))[:, direction], (n, batch, operator.hidden))
+                np.broadcast_to(
+                    check_range(given.get(name, empty))[:, direction],
+                    (n, batch, operator.hidden),
+                )
                 for name in ("h", "c")
             )
             places = range(length)[::-1] if operator.reverse[direction] else range(length)
@@ -40,7 +43,12 @@ class _Cell:
         rows = operator.gates * operator.hidden
         bias = static[operator.bias][direction] if operator.bias else np.zeros(2 * rows, np.float32)
         self._input = Matrix(static[operator.weight][direction], bias[:rows], operator.widths, device)
-        self._hidden = Matrix(static[operator.recurrence][direction], bias[rows:], operator.hidden_widths, device)
+        self._hidden = Matrix(
+            static[operator.recurrence][direction],
+            bias[rows:],
+            operator.hidden_widths,
+            device,
+        )
         self._device = device
         self._next = {"LSTM": self._lstm, "GRU": self._gru}[operator.kind]
 

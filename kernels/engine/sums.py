@@ -5,11 +5,20 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from heldout.kernels.devices.interface import Array, Device, Exact
-from heldout.kernels.engine.grid import ExactWeights, check_range, joined, narrow
+from heldout.kernels.engine.grid import ExactWeights, joined, narrow
 from heldout.kernels.errors import OutOfRange
-from heldout.kernels.operators import PRODUCT_SPAN, SPAN, Convolution, Linear, MatMul, Widths, product_bits, spans
+from heldout.kernels.operators import (
+    PRODUCT_SPAN,
+    SPAN,
+    Convolution,
+    Linear,
+    Widths,
+    product_bits,
+    spans,
+)
 
 Step = Callable[..., Array]
+Check = Callable[[Array], Array]
 Static = Mapping[str, Array]
 """Tensors without rows, in ONNX's shape."""
 
@@ -53,7 +62,12 @@ def convolution(operator: Convolution, static: Static, device: Device) -> Step:
         planes = x.reshape(-1, *x.shape[-3:])
         rounded = exact.round(planes.reshape(len(planes), -1)).reshape(planes.shape)
         parts = [
-            device.convolve(_channels(rounded, operator.groups, place), part, operator.window, operator.groups)
+            device.convolve(
+                _channels(rounded, operator.groups, place),
+                part,
+                operator.window,
+                operator.groups,
+            )
             for place, part in zip(places, filters, strict=True)
         ]
         result = exact.finish(parts, added)
@@ -70,7 +84,9 @@ def _channels(x: Exact, groups: int, place: slice) -> Exact:
     return x.reshape(n, groups, -1, height, width)[:, :, place].reshape(n, -1, height, width)
 
 
-def product(_: MatMul, device: Device) -> Step:
+def product(device: Device, check: Check) -> Step:
+    """MatMul of two computed tensors."""
+
     def step(left: Array, right: Array) -> Array:
         rank = max(left.ndim, right.ndim)
         rows, columns = aligned(left, rank), aligned(right, rank).swapaxes(-1, -2)
@@ -79,7 +95,7 @@ def product(_: MatMul, device: Device) -> Step:
         parts = [
             device.multiply(a[..., span], b[..., span].swapaxes(-1, -2)) for span in spans(a.shape[-1], PRODUCT_SPAN)
         ]
-        return check_range(narrow(joined(parts)))
+        return check(narrow(joined(parts)))
 
     return step
 

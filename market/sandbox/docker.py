@@ -11,12 +11,13 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from heldout.market.sandbox import MIB, WEIGHTS_NAME, Collected, Handle, RunReport, RunSpec
-from heldout.market.sandbox.accelerators import Accelerator, NoAccelerator
+from heldout.market.sandbox.accelerators import Accelerator, Grant, NoAccelerator
 from heldout.market.sandbox.disk import Disks, LoopDisks, may_mount
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.errors import AttemptLost, ImageRefused, SandboxRefused, SandboxUnavailable
@@ -81,6 +82,21 @@ class DockerRunner:
     async def facts(self) -> EngineFacts:
         return await asyncio.to_thread(lambda: self._engine.facts)
 
+    @contextmanager
+    def derived_images(self) -> Iterator[Callable[[str, Sequence[str]], str]]:
+        """A maker of images from other images, for attacks by image; what it made is removed at the end."""
+        made: list[str] = []
+
+        def derive(image: str, changes: Sequence[str]) -> str:
+            made.append(self._engine.derive(image, changes))
+            return made[-1]
+
+        try:
+            yield derive
+        finally:
+            for image in made:
+                self._engine.remove_image(image)
+
     async def check(self) -> None:
         await asyncio.to_thread(self._engine.ping)
 
@@ -113,7 +129,7 @@ class DockerRunner:
         with self._starting:  # two attempts must not choose the same place
             place = self._place(spec)
             out = self._disks.open(spec, place.uid)
-            grant = self._accelerator.grant(place.devices)
+            grant = self._accelerator.grant(place.devices) if place.devices else Grant()
             dialect = self._engine.dialect
             setting = Setting(self._engine.node, image, out, deadline, place, runtime, grant, dialect)
             return self._engine.run(self._profile(spec, setting))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +128,11 @@ class Engine:
             raise ImageRefused(f"the image has {found['Size']} bytes, this node takes {MAX_IMAGE_BYTES}")
         return found
 
+    def images(self) -> list[dict[str, Any]]:
+        """The engine's description of every image it has, intermediate ones left out."""
+        with engine_errors():
+            return [found.attrs for found in self._client.images.list()]
+
     def load(self, archive: Path, image: str) -> None:
         check_archive(archive, image, MAX_IMAGE_BYTES)
         with engine_errors(), archive.open("rb") as file:
@@ -158,6 +163,22 @@ class Engine:
             found: list[Any] = self._client.containers.list(all=every, ignore_removed=True, filters={"label": labels})
         return found
 
+    def derive(self, image: str, changes: Sequence[str]) -> str:
+        """An image made from another by Dockerfile instructions that need no build; its id."""
+        with engine_errors():
+            if self.dialect.prunes_parents:
+                self._client.images.get(image).tag("heldout/kept", image.removeprefix("sha256:")[:12])
+            container = self._client.containers.create(image, command=["true"], network_mode="none")
+            try:
+                made: str = container.commit(changes=list(changes)).id
+            finally:
+                container.remove(force=True)
+        return made
+
+    def remove_image(self, image: str) -> None:
+        with engine_errors():
+            self._client.images.remove(image, force=True, noprune=True)
+
     def volume(self, job: str) -> Any | None:
         """A job's volume."""
         return next(iter(self._volumes(f"{LABEL_VOLUME}={job}")), None)
@@ -183,8 +204,8 @@ class Engine:
         with engine_errors():
             try:
                 chunks: Iterator[bytes] = container.get_archive(path)[0]
-            except docker.errors.NotFound:
-                raise OutputRefused(f"the job left no {path}", hint="see its log") from None
+            except docker.errors.APIError as error:  # absent, or links without end
+                raise OutputRefused(f"no {path} can be had: {error.explanation}", hint="see the job's log") from None
         return chunks
 
     def find(self, ref: str) -> Any:

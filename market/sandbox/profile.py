@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from heldout.market.sandbox import RunSpec
+from heldout.market.sandbox import STRICT, RunSpec
 from heldout.market.sandbox.accelerators import Grant
 from heldout.market.sandbox.limits import Limits
 from heldout.market.sandbox.meter import cpu_seconds
@@ -48,16 +49,28 @@ _KEEPER_BYTES = 32 << 20
 class Dialect:
     """Where engines that speak one API differ. Podman reads the seccomp list from a path, and knows neither owner nor
     number of inodes of a tmpfs: there the memory limit alone ends a flood of empty files. Its log followers are cut off
-    when a container ends, and its health checks need systemd."""
+    when a container ends, its health checks need systemd, a bare name in the environment would bring the service's own
+    value in, removing an image takes nameless parents along, and on cgroup v1 it leaves /sys/fs/cgroup writable."""
 
     seccomp_by_path: bool = False
     tmpfs_has_inodes: bool = True
     follows_to_the_end: bool = True
+    bare_name_unsets: bool = True
+    prunes_parents: bool = False
+    masked: tuple[str, ...] = ()
     healthcheck: Mapping[str, Any] = field(default_factory=lambda: {"test": ["NONE"]})
 
 
 DOCKER = Dialect()
-PODMAN = Dialect(seccomp_by_path=True, tmpfs_has_inodes=False, follows_to_the_end=False, healthcheck={})
+PODMAN = Dialect(
+    seccomp_by_path=True,
+    tmpfs_has_inodes=False,
+    follows_to_the_end=False,
+    healthcheck={},
+    bare_name_unsets=False,
+    prunes_parents=True,
+    masked=("/sys/fs/cgroup",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +94,14 @@ def node_label(state: Path) -> str:
 
 def container_options(spec: RunSpec, setting: Setting) -> dict[str, Any]:
     """Everything `containers.create` needs."""
-    grant = setting.grant
+    grant, strict = setting.grant, spec.tier == STRICT
     return {
         "image": setting.image["Id"],
         "name": f"heldout-{setting.node[:8]}-{spec.job}-{spec.attempt}",
         "entrypoint": [spec.command[0]],
         "command": list(spec.command[1:]),
         "working_dir": "/scratch",
-        "environment": _environment(spec, grant, setting.image["Config"].get("Env") or ()),
+        "environment": _environment(spec, setting, setting.image["Config"].get("Env") or ()),
         "healthcheck": dict(setting.dialect.healthcheck),
         "stop_signal": "SIGTERM",
         "log_config": LogConfig(type="json-file", config={"max-size": _LOG_ON_DISK, "max-file": "2"}),
@@ -97,8 +110,8 @@ def container_options(spec: RunSpec, setting: Setting) -> dict[str, Any]:
         "device_requests": [DeviceRequest(**request) for request in grant.requests],
         "group_add": [str(group) for group in grant.groups],
         **({"runtime": setting.runtime} if setting.runtime else {}),
-        **_walls(setting.dialect, setting.place.uid),
-        **_resources(spec.limits, setting),
+        **_walls(setting.dialect, setting.place.uid, strict),
+        **_resources(spec.limits, setting, strict),
         "mounts": [
             _bind("/in/task", str(spec.task_dir.resolve()), read_only=True),
             _bind("/in/data", str(spec.data_dir.resolve()), read_only=True),
@@ -107,27 +120,47 @@ def container_options(spec: RunSpec, setting: Setting) -> dict[str, Any]:
     }
 
 
-def _walls(dialect: Dialect, uid: int) -> dict[str, Any]:
+def _walls(dialect: Dialect, uid: int, strict: bool) -> dict[str, Any]:
     """What no container of ours is ever without."""
-    seccomp = str(_SECCOMP.resolve()) if dialect.seccomp_by_path else _SECCOMP.read_text()
+    seccomp = str(_SECCOMP.resolve()) if dialect.seccomp_by_path else _seccomp(strict)
     return {
         "user": f"{uid}:{uid}",
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true", f"seccomp={seccomp}"],
+        "security_opt": ["no-new-privileges:true", f"seccomp={seccomp}", *(f"mask={path}" for path in dialect.masked)],
         "ipc_mode": "private",
         "cgroupns": "private",
         "oom_score_adj": 900,
     }
 
 
-def _resources(limits: Limits, setting: Setting) -> dict[str, Any]:
+def _seccomp(strict: bool) -> str:
+    """The list as JSON. gVisor answers EPERM to what a list refuses, whatever errno the list names; libc takes only
+    ENOSYS as a reason to do without clone3, so there gVisor itself is left to answer, whose namespaces are its own."""
+    listed = _SECCOMP.read_text()
+    if not strict:
+        return listed
+    rules = json.loads(listed)
+    for rule in rules["syscalls"]:
+        if rule["names"] == ["clone3"]:
+            rule["action"] = "SCMP_ACT_ALLOW"
+            del rule["errnoRet"]
+    return json.dumps(rules)
+
+
+def tasks(limits: Limits, strict: bool) -> int:
+    """Tasks of the host that a job may have. gVisor's kernel is made of threads too, and needs some for each of a
+    job's: too few would kill an honest job."""
+    return 3 * limits.pids + 128 if strict else limits.pids
+
+
+def _resources(limits: Limits, setting: Setting, strict: bool) -> dict[str, Any]:
     uid = setting.place.uid
     # The owner counts: runc gives a tmpfs the mode of the image's folder below it, whatever is asked here.
     owned = f",nr_inodes={_TMP_FILES},uid={uid},gid={uid}" if setting.dialect.tmpfs_has_inodes else ""
     return {
-        "pids_limit": limits.pids,
+        "pids_limit": tasks(limits, strict),
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,
         "nano_cpus": int(limits.cpus * 1e9),
@@ -138,7 +171,7 @@ def _resources(limits: Limits, setting: Setting) -> dict[str, Any]:
         ),
         "ulimits": [
             _ulimit("nofile", _OPEN_FILES),
-            _ulimit("nproc", limits.pids),
+            _ulimit("nproc", tasks(limits, strict)),
             _ulimit("core", 0),
             _ulimit("fsize", max(limits.disk_bytes, limits.scratch_bytes)),
             _ulimit("cpu", cpu_seconds(limits)),
@@ -172,7 +205,8 @@ def place_of(labels: Mapping[str, str]) -> Place:
 def volume_options(node: str, spec: RunSpec, uid: int) -> dict[str, Any]:
     """A memory-backed /out, as keyword arguments of `volumes.create`."""
     limits = spec.limits
-    room = f"size={limits.disk_bytes},nr_inodes={limits.disk_files}"
+    blocks = -(-limits.disk_bytes // os.sysconf("SC_PAGE_SIZE"))  # Podman takes `size` for a project quota
+    room = f"nr_blocks={blocks},nr_inodes={limits.disk_files}"
     return {
         "name": f"heldout-{node[:8]}-{spec.job}",
         "driver": "local",
@@ -199,11 +233,11 @@ def keeper_options(node: str, spec: RunSpec, volume: str, uid: int, dialect: Dia
         "entrypoint": ["sleep", "infinity"],
         "healthcheck": dict(dialect.healthcheck),
         "labels": {LABEL_NODE: node, LABEL_KEEPER: spec.job},
-        **_walls(dialect, uid),
+        **_walls(dialect, uid, strict=False),
         "pids_limit": 4,
         "mem_limit": _KEEPER_BYTES,
         "memswap_limit": _KEEPER_BYTES,
-        "ulimits": [_ulimit("nofile", 64), _ulimit("nproc", 4), _ulimit("core", 0)],
+        "ulimits": [_ulimit("nofile", 64), _ulimit("nproc", 64), _ulimit("core", 0)],
         "mounts": [_bind("/out", volume, read_only=False)],
     }
 
@@ -216,11 +250,12 @@ def let_job_read(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def _environment(spec: RunSpec, grant: Grant, image_env: Iterable[str]) -> list[str]:
+def _environment(spec: RunSpec, setting: Setting, image_env: Iterable[str]) -> list[str]:
     """Ours and PATH. A bare name removes what the image set: LD_PRELOAD, PYTHONSTARTUP, whatever it was."""
-    ours = spec.variables(inputs="/in", out="/out", scratch="/scratch", tmp="/tmp") | dict(grant.environment)
-    dropped = {entry.split("=", 1)[0] for entry in image_env} - {"PATH"} - ours.keys()
-    return [f"{name}={value}" for name, value in ours.items()] + sorted(dropped)
+    ours = spec.variables(inputs="/in", out="/out", scratch="/scratch", tmp="/tmp") | dict(setting.grant.environment)
+    dropped = sorted({entry.split("=", 1)[0] for entry in image_env} - {"PATH"} - ours.keys())
+    emptied = dropped if setting.dialect.bare_name_unsets else [f"{name}=" for name in dropped]
+    return [f"{name}={value}" for name, value in ours.items()] + emptied
 
 
 def _ulimit(name: str, value: int) -> Ulimit:

@@ -13,7 +13,7 @@ import requests.exceptions
 
 from heldout.market.sandbox.logs import LineCutter
 
-_TICK_S = 0.1
+_TICK_S = (0.01, 0.1)  # shortest and longest pause between two looks for new lines
 
 
 class LogPump:
@@ -50,7 +50,7 @@ class LogPump:
 
     async def lines(self) -> AsyncIterator[str]:
         """From the first line kept, until the job ends."""
-        told = 0
+        told, pause = 0, _TICK_S[0]
         while True:
             over = self._done.is_set()
             ready = self._lines[told:]
@@ -59,7 +59,8 @@ class LogPump:
             told += len(ready)
             if over:
                 return
-            await asyncio.sleep(_TICK_S)
+            pause = _TICK_S[0] if ready else min(2 * pause, _TICK_S[1])
+            await asyncio.sleep(pause)
 
     def hash(self, timeout_s: float) -> bytes:
         """SHA-256 over the lines kept, once the stream has ended, or as far as it came in `timeout_s`."""

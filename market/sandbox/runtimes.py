@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-STANDARD = "standard"
+from heldout.market.manifest import STANDARD, TIERS
+
+__all__ = ["STANDARD", "STRICT", "TIERS", "EngineFacts", "engine_facts"]
+
 STRICT = "strict"
-TIERS = (STANDARD, STRICT)
 
 
 @dataclass(frozen=True, slots=True)

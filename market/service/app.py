@@ -22,6 +22,7 @@ from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
 from heldout.market.service.indexer import Follower, Index
+from heldout.market.service.kept import SECONDS, Generation, Kept
 from heldout.market.service.letters import MOST_BYTES, Letters
 from heldout.market.service.manifests import Fetcher, Manifests
 from heldout.market.service.pages import failures
@@ -60,6 +61,8 @@ class ServiceSettings:
     ticks: Callable[[], float]
     origins: Collection[str] = ()
     """Of pages elsewhere that may use the API, never with cookies."""
+    keep_s: float = SECONDS
+    """Seconds for which an answer may be given again while nothing changes."""
 
 
 def create_app(network: Network, chain: Chain, engine: Engine, settings: ServiceSettings) -> FastAPI:
@@ -68,8 +71,11 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     reading, manifests = Reading(engine), Manifests(engine)
     feed, block_time = Feed(reading, network.confirmations), BlockTime(settings.clock, settings.ticks)
 
+    generation = Generation()
+
     def on_block() -> None:
         block_time.ask(chain)
+        generation.next()
         feed.tell()
 
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
@@ -103,6 +109,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     requests = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
     app.add_middleware(Tagged)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(Kept, generation=generation, ticks=settings.ticks, seconds=settings.keep_s)
     limit = 2 * MOST_BYTES + _ENVELOPE
     app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=limit, origins=settings.origins)
     problems.install(app)

@@ -32,7 +32,10 @@ def podman(job_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield address
 
 
-@pytest.fixture(params=["process", *(pytest.param(kind, marks=pytest.mark.docker) for kind in ENGINES)])
+MARKS = {kind: [pytest.mark.docker] if kind == "docker" else [pytest.mark.docker, pytest.mark.deep] for kind in ENGINES}
+
+
+@pytest.fixture(params=["process", *(pytest.param(kind, marks=marks) for kind, marks in MARKS.items())])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A way to run jobs, with nothing of it left behind."""
     kind, image, address = request.param, "sha256:" + "0" * 64, ""

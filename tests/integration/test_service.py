@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 from eth_account import Account
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from heldout.devnet.devnet import Devnet
 from heldout.market.carrier import Carrier
@@ -184,6 +184,42 @@ def test_an_idle_service_is_small(town: Town) -> None:
         x for x in town.client.get("/metrics").text.splitlines() if x.startswith("process_resident_memory_bytes ")
     ]
     assert float(line.split()[1]) < 110e6
+
+
+# ------------------------------------------------------------------------------------------------------- trustless
+
+
+def command(town: Town, *words: str) -> tuple[int, dict[str, Any]]:
+    """Exit code, and the last JSON object on stdout."""
+    line = [sys.executable, "-m", "heldout", *words, "--network", str(town.net.network_file), "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_command_line_reads_the_chain_alone_and_says_where_the_service_lies(town: Town, job: ScriptedJob) -> None:
+    """Threat 54: an altered price, and an outcome that nobody measured."""
+    play(job)
+    town.until_indexed()
+    code, shown = command(town, "job", "show", job.id, "--trustless")
+    assert (code, shown["id"]) == (0, job.id)
+    lies = (
+        ("UPDATE lanes SET price = :new WHERE price = :old AND job = :job", str(PRICE), "1", "lanes.0.price"),
+        ("UPDATE jobs SET outcome = :new WHERE outcome = :old AND id = :job", "measured", "agreed", "outcome"),
+    )
+    with opened(str(town.database)) as engine:
+        for statement, old, new, what in lies:
+            with engine.begin() as connection:
+                connection.execute(text(statement), {"old": old, "new": new, "job": job.id})
+            town.net.mine()  # answers are kept until the next block
+            town.until_indexed()
+            code, told = command(town, "job", "show", job.id, "--trustless")
+            with engine.begin() as connection:
+                connection.execute(text(statement), {"old": new, "new": old, "job": job.id})
+            assert code == 5
+            assert told["differences"] == [{"what": what, "chain": old, "service": new}]
+    town.net.mine()
+    town.until_indexed()
+    assert command(town, "job", "list", "--trustless")[0] == 0
 
 
 # --------------------------------------------------------------------------------------------------------- letters

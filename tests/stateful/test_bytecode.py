@@ -5,7 +5,12 @@ in revm, and by heldout.simulation.rules over the fold of market/lifecycle.py, w
 split.py. After every call P1.4 holds on both sides; at the end of a history every job has reached a final state (P1.1).
 """
 
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,8 +18,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from heldout.market.lifecycle import Outcome
+from heldout.market.money import ONE_TOKEN, Wei
+from heldout.simulation.adversaries import Adversary
+from heldout.simulation.bytecode import Bytecode
+from heldout.simulation.play import Play
+from heldout.simulation.rules import Market
+from heldout.simulation.rules.terms import fifth_up
+from heldout.simulation.scene import CHAIN_ID, LIMITS, MINIMUM_FEE, Numbers, Stage, settle_people, terms_of, tokens
 from tests.players import Town
 
+ROOT = Path(__file__).resolve().parents[2]
 RANDOMS = st.randoms(use_true_random=False)
 STEPS = 120
 
@@ -72,11 +85,21 @@ def test_rules_and_bytecode_agree_on_whatever_hypothesis_tries() -> None:
     run_state_machine_as_test(Histories, settings=checks)
 
 
-def agree(seeds: range) -> tuple[set[Outcome], set[int], set[str]]:
-    """Histories that these seeds stand for; the outcomes, last rounds and errors that came up."""
-    outcomes: set[Outcome] = set()
-    rounds: set[int] = set()
-    refusals: set[str] = set()
+@dataclass
+class Agreed:
+    """What came up in some histories, and how often."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    rounds: Counter[int] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    without_keys: int = 0
+    """Lanes whose provider submitted NO_KEYS."""
+
+
+def agree(seeds: range) -> Agreed:
+    """Plays the histories that these seeds stand for. Raises AssertionError, with the seed, at a difference."""
+    agreed = Agreed()
     for seed in seeds:
         rng = Random(seed)
         town = Town(rng)
@@ -84,19 +107,57 @@ def agree(seeds: range) -> tuple[set[Outcome], set[int], set[str]]:
             town.play(rng, STEPS)
         except AssertionError as difference:
             raise AssertionError(f"seed {seed}: {difference}") from difference
-        outcomes |= {job.outcome for job in town.rules.jobs.values()}
-        rounds |= {job.round for job in town.rules.jobs.values()}
-        refusals |= set(town.duel.refusals)
-    return outcomes, rounds, refusals
+        jobs = town.rules.jobs.values()
+        agreed.outcomes.update(job.outcome for job in jobs)
+        agreed.rounds.update(job.round for job in jobs)
+        agreed.events.update(town.duel.seen)
+        agreed.refusals.update(town.duel.refusals)
+        agreed.without_keys += sum(len(job.no_keys) for job in jobs)
+    return agreed
 
 
 def test_rules_and_bytecode_agree_on_jobs_that_end_in_every_way() -> None:
-    outcomes, rounds, refusals = agree(range(24))
-    assert outcomes == set(Outcome) - {Outcome.NONE, Outcome.AGREED}
-    assert rounds == {0, 1, 2, 3}
-    assert len(refusals) > 30, "and on most errors"
+    agreed = agree(range(24))
+    assert set(agreed.outcomes) == set(Outcome) - {Outcome.NONE, Outcome.AGREED}
+    assert set(agreed.rounds) == {0, 1, 2, 3}
+    assert agreed.without_keys
+    assert len(agreed.refusals) > 30, "and on most errors"
+    rare = {"Reseeded", "Appealed", "Answered", "Unanswered", "Slashed", "Artifact", "Exiting", "Unstaked"}
+    assert rare <= set(agreed.events)
+
+
+def test_the_bytecode_pays_the_payouts_of_the_shared_vectors() -> None:
+    """P3.3: every curve of tests/vectors/payout.json as a whole job, settled by the bytecode and by the rules."""
+    cases = json.loads((ROOT / "tests/vectors/payout.json").read_text())["cases"]
+    numbers = Numbers(stake=2**80 / ONE_TOKEN, fee=1, seats=24, share=0.0)
+    bytecode = Bytecode(tokens(numbers.stake), MINIMUM_FEE, LIMITS)
+    rules = Market(tokens(numbers.stake), MINIMUM_FEE, LIMITS, chain_id=CHAIN_ID, address=bytecode.address)
+    rules.hash_of = bytecode.block_hash
+    for stage in (bytecode, rules):
+        settle_people(stage, numbers.seats, 0)
+    for serial, case in enumerate(cases, 1):
+        for stage in (bytecode, rules):
+            assert played_payout(stage, numbers, serial, case) == int(case["payout"]), case
+
+
+def played_payout(stage: Stage, numbers: Numbers, serial: int, case: dict[str, Any]) -> int:
+    """What the provider of a job on this curve was paid for this score."""
+    curve = {name: case[name] for name in ("floor", "target", "floorPay")}
+    bid = Wei(int(case["bid"]))
+    least = Wei(max(fifth_up(bid), 3 * tokens(numbers.fee)))
+    terms = replace(terms_of(numbers, serial), **curve, priceCap=bid, bond=least, collateral=least)
+    return Play(stage, Scoring(case["score"]), numbers, lambda seat: False, terms).settled().lanes[0].payout
+
+
+class Scoring(Adversary):
+    """Honest people and a model with just this score."""
+
+    def __init__(self, score: int) -> None:
+        self.model = score
 
 
 @pytest.mark.deep
 def test_rules_and_bytecode_agree_on_thousands_of_jobs() -> None:
-    agree(range(1_000, 1_220))
+    agreed = agree(range(1_000, 1_500))
+    assert agreed.outcomes.total() > 4_000
+    assert min(agreed.outcomes.values()) > 100, "every way to end, often"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heldout.market.lifecycle import JobState, State, fold
-from heldout.market.manifest import Manifest, Resources, TaskFile
+from heldout.market.manifest import STANDARD, TIERS, Manifest, Resources, TaskFile
 from heldout.market.money import ONE_TOKEN, Wei, royalty_down
 from heldout.market.terms import BasisPoints, Timestamp
 from heldout.provider.bidding import Means, Offer, Quote, Refusal, Rule, judge, outcome_of_bid, price_up
@@ -18,6 +18,7 @@ from heldout.provider.bidding import Means, Offer, Quote, Refusal, Rule, judge, 
 ME = PROVIDERS[0]
 DEADLINE = Timestamp(2_000_000_000)
 GIB = 1 << 30
+STRICT = TIERS[1]
 
 
 def manifest(**resources: int) -> Manifest:
@@ -50,6 +51,7 @@ MEANS = Means(
     gas=Wei(ONE_TOKEN),
     gas_reserve=Wei(ONE_TOKEN // 100),
     busy=0,
+    tiers=frozenset(TIERS),
 )
 BEFORE = Timestamp(DEADLINE - 30)
 
@@ -141,3 +143,34 @@ def test_a_lost_bid_is_told_with_what_won() -> None:
     (accepted,) = fold(log.events).values()
     assert outcome_of_bid(accepted, Wei(5 * ONE_TOKEN)) == "lost at 5.0000: won by 1.0000, 2.0000"
     assert "requester's choice" in outcome_of_bid(accepted, Wei(ONE_TOKEN))
+
+
+def asking_strict() -> Manifest:
+    return replace(manifest(), resources=replace(manifest().resources, tier=STRICT))
+
+
+def test_a_strict_job_is_priced_apart() -> None:
+    """Issue 5 item 3."""
+    offer = replace(OFFER, strict=Wei(3 * OFFER.price))
+    assert price_up(offer, 3600, 0, STRICT) == 3 * price_up(offer, 3600, 0)
+    dear = replace(job(), terms=replace(job().terms, priceCap=Wei(10**30)))
+    assert judge(dear, asking_strict(), offer, MEANS, BEFORE) == Quote(Wei(3 * ONE_TOKEN), DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("offer", "means"),
+    [
+        (replace(OFFER, strict=OFFER.price), replace(MEANS, tiers=frozenset({STANDARD}))),
+        (OFFER, MEANS),
+    ],
+    ids=["not shown", "no price"],
+)
+def test_a_tier_that_was_not_shown_or_has_no_price_is_not_bid_for(offer: Offer, means: Means) -> None:
+    """Issue 5 item 2: a node refuses jobs that ask for a layer it has not shown."""
+    refusal = judge(job(), asking_strict(), offer, means, BEFORE)
+    assert isinstance(refusal, Refusal) and refusal.rule is Rule.TIER
+
+
+def test_a_node_that_has_shown_nothing_bids_for_nothing() -> None:
+    refusal = judge(job(), manifest(), OFFER, replace(MEANS, tiers=frozenset()), BEFORE)
+    assert isinstance(refusal, Refusal) and refusal.rule is Rule.TIER and "doctor" in refusal.text

@@ -7,24 +7,26 @@ Vulkan's run on whatever driver is installed, which in CI is Mesa's software one
 import ctypes
 import os
 import subprocess
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from heldout.kernels import capability
+from heldout.kernels.devices import NAMES
+from heldout.kernels.devices.choice import open_device
 from heldout.kernels.devices.cuda import CudaDevice
 from heldout.kernels.devices.interface import Device, Exact
 from heldout.kernels.devices.numpy import NumpyDevice
 from heldout.kernels.devices.vulkan import VulkanDevice
 from heldout.kernels.devices.workbench import Cpu, Workbench
 from heldout.kernels.errors import DeviceFailed, NoDevice
+from heldout.kernels.known_answers import known_answers, self_test
 from heldout.kernels.tables import ENTRIES, Table
 from heldout.kernels.windows import Window
 
 TESTS = Path(__file__).parent.parent
-REAL: dict[str, Callable[[], Device]] = {"numpy": NumpyDevice, "cuda": CudaDevice, "vulkan": VulkanDevice}
 
 
 @pytest.fixture(scope="session")
@@ -39,16 +41,21 @@ def cuda_on_cpu(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(library)
 
 
-@pytest.fixture(scope="session", params=[*REAL, "cuda on this CPU"])
+@pytest.fixture(scope="session", params=[*NAMES, "cuda on this CPU"])
 def device(request: pytest.FixtureRequest) -> Device:
-    if request.param not in REAL:
+    if request.param not in NAMES:
         return CudaDevice(request.getfixturevalue("cuda_on_cpu"))
     try:
-        return REAL[request.param]()
+        return open_device(request.param)
     except NoDevice as problem:
         if request.param in os.environ.get("HELDOUT_REQUIRE_DEVICES", "").split():
             pytest.fail(f"./run set this device up, but {problem.message}")
         pytest.skip(problem.message)
+
+
+def test_every_known_answer_is_reproduced(device: Device) -> None:
+    """P9.4: what a node asks of a device before it votes with it."""
+    assert self_test(device) == len(known_answers()) > 20
 
 
 SHAPES = {
@@ -96,7 +103,7 @@ def test_sums_at_the_bound_are_exact(device: Device) -> None:
 def test_views_are_read_as_what_they_show(device: Device) -> None:
     whole = np.arange(2 * 6 * 8, dtype=np.float32).reshape(2, 6, 8)
     for left, right in (
-        (whole[:, ::2, 1::3], whole[:, :3, ::-1]),
+        (whole[:, ::2, 1::3], whole[:, 3:, ::2]),
         (whole[0].T, whole[0]),
         (whole.T[:5, :, 0], whole[0, :, ::2]),
     ):
@@ -111,6 +118,21 @@ def test_what_a_device_read_stays_as_it_was_and_what_it_made_can_be_written(devi
     assert left.sum() == 12 and right.sum() == 20 and made.sum() == 75
     again = device.multiply(left, right)
     assert again.sum() == 60 and made.sum() == 75
+
+
+def test_threads_share_a_device(device: Device) -> None:
+    """As batches of rows do (kernels/score.py)."""
+    random = np.random.default_rng(3)
+    tasks = [(_whole(random, (size, 40)), _whole(random, (40, 33))) for size in range(1, 41)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda task: (device.multiply(*task), device.look_up(TABLE, task[0])), tasks))
+    for (left, right), (product, read) in zip(tasks, found, strict=True):
+        assert np.array_equal(product, np.matmul(left, right))
+        assert np.array_equal(read, NumpyDevice().look_up(TABLE, left))
+
+
+def _whole(random: np.random.Generator, shape: tuple[int, int]) -> Exact:
+    return random.integers(-99, 99, shape).astype(np.float32)
 
 
 WINDOWS = {
@@ -201,6 +223,17 @@ def test_a_driver_without_a_gpu_is_no_device(cuda_on_cpu: str, monkeypatch: pyte
 def test_no_driver_is_no_device() -> None:
     with pytest.raises(NoDevice, match="driver"):
         CudaDevice("libcuda-that-is-not-there.so")
+
+
+def test_a_gpu_that_breaks_down_is_told_from_one_that_computes() -> None:
+    """P9.4: the lane is the CPU's then (validator/scoring.py)."""
+    try:
+        device = VulkanDevice()
+    except NoDevice as problem:
+        pytest.skip(problem.message)
+    device._gpu.destroy()
+    with pytest.raises(DeviceFailed, match="vulkan"):
+        device.multiply(np.ones((2, 3), np.float32), np.ones((3, 2), np.float32))
 
 
 def test_memory_of_a_gpu_is_given_back_even_when_it_runs_out(cuda_on_cpu: str) -> None:

@@ -234,7 +234,7 @@ def test_a_step_that_fails_changes_nothing_and_the_next_goes_on(
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("heldout.market.service.indexer._fold_job", full)
+        patch.setattr("heldout.market.service.indexer._fold_jobs", full)
         with pytest.raises(OSError, match="disk full"):
             index.step()
     assert hash_of(engine) == before

@@ -203,9 +203,9 @@ def test_an_unsupported_operator_is_named_across_the_process(request_: ScoreRequ
 def test_memory_is_bounded(request_: ScoreRequest) -> None:
     """P9.1: a graph whose buffers do not fit ends the child, not the node."""
     nodes = [node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]
-    Path(request_.graph).write_bytes(onnx_file(nodes, (3, 16, 16), {"w": (1 << 20, 3, 1, 1)}))
-    Path(request_.weights).write_bytes(tensors_file({"w": np.ones((1 << 20, 3, 1, 1), np.float32)}))
-    request = replace(request_, operation_cap=10**12, weights_bytes=1 << 24)
+    Path(request_.graph).write_bytes(onnx_file(nodes, (3, 16, 16), {"w": (1 << 16, 3, 1, 1)}))
+    Path(request_.weights).write_bytes(tensors_file({"w": np.ones((1 << 16, 3, 1, 1), np.float32)}))
+    request = replace(request_, operation_cap=10**12, weights_bytes=1 << 24, memory_bytes=1 << 28)
     with pytest.raises(errors.OutOfMemory):
         child.run(request, timeout_s=60)
 

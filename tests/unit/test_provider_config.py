@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from heldout.market.errors import BadInput
@@ -14,7 +16,7 @@ def test_what_init_writes_is_what_run_reads() -> None:
     offer = Offer(Wei(14 * ONE_TOKEN // 10), Wei(ONE_TOKEN // 2))
     text = config.render(offer, cpus=4, memory_bytes=8 << 30, disk_bytes=100 << 30, gpus=1, runner="docker")
     read = config.parse(text)
-    assert read.offer == Offer(offer.price, offer.minimum, 4, 8 << 30, 100 << 30, 1, 1)
+    assert read.offer == replace(offer, cpus=4, memory_bytes=8 << 30, disk_bytes=100 << 30, gpus=1)
     assert read.runner == "docker"
     assert read.metrics == "127.0.0.1:0"
     assert read.alarm_command == () and read.alarm_webhook == ""
@@ -45,7 +47,7 @@ def test_a_file_rendered_without_an_offer_refuses_to_be_used() -> None:
         ("[pay]\nprice = 1.4", "in quotes"),
         ("[pay]\nprice = '1.4'\n[offer]\ncpus = 0", "cpus must be a whole number"),
         ("[pay]\nprice = '1.4'\n[offer]\nmemory = '4 gigs'", "memory"),
-        ("[pay]\nprice = '1.4'\n[run]\nrunner = 'podman'", "runner"),
+        ("[pay]\nprice = '1.4'\n[run]\nrunner = 'chroot'", "runner"),
         ("[pay]\nprice = '1.4'\n[alarm]\ncommand = 'sh -c boo'", "list of words"),
         ("[pay", "provider.toml"),
     ],

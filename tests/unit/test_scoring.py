@@ -9,8 +9,9 @@ from score_graphs import node, onnx_file, tensors_file
 
 from heldout.kernels import child
 from heldout.kernels.child import ScoreRequest
-from heldout.kernels.errors import KernelError, TimedOut
-from heldout.validator.scoring import score
+from heldout.kernels.devices import NAMES
+from heldout.kernels.errors import KernelError, SelfTestFailed, TimedOut
+from heldout.validator.scoring import proven_device, score
 
 MEMORY = 1 << 30
 
@@ -53,6 +54,41 @@ def test_processor_time_is_bounded_even_if_nobody_watches(tmp_path: Path, monkey
     with pytest.raises(KernelError) as failed:
         score(request(tmp_path, 2000, 2000), timeout_s=1, memory_bytes=MEMORY)
     assert not isinstance(failed.value, TimedOut)
+
+
+@pytest.mark.parametrize("device", NAMES)
+def test_a_device_does_not_change_a_vote_and_the_cpu_stands_in_for_one_that_is_not_there(
+    tmp_path: Path, device: str
+) -> None:
+    """P9.3: evidence and score are the CPU's."""
+    asked = request(tmp_path, 10, 20)
+    assert score(asked, timeout_s=120, memory_bytes=4 * MEMORY, device=device) == child.run(asked, timeout_s=60)
+
+
+def test_what_is_wanted_is_used_only_if_it_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P9.4."""
+    sound = {"cuda", "numpy"}
+
+    def self_test(device: str) -> int:
+        if device not in sound:
+            raise SelfTestFailed(f"{device} is wrong")
+        return 1
+
+    told: list[str] = []
+    monkeypatch.setattr(child, "self_test", self_test)
+    assert [proven_device(name, told.append) for name in ("numpy", "cuda", "vulkan")] == ["numpy", "cuda", "numpy"]
+    assert told == ["vulkan is not used, the CPU scores: vulkan is wrong"]
+    sound.clear()
+    with pytest.raises(SelfTestFailed, match="numpy"):
+        proven_device("vulkan", told.append)
+
+
+def test_devices_are_surveyed_in_a_process_of_their_own() -> None:
+    """What `validator doctor` shows."""
+    seen = {each["device"]: each for each in child.survey()}
+    assert tuple(seen) == NAMES
+    assert seen["numpy"]["proven"] and "known answers" in seen["numpy"]["told"]
+    assert all(each["told"] and each["present"] >= each["proven"] for each in seen.values())
 
 
 def _children() -> list[str]:

@@ -5,14 +5,14 @@ import pytest
 from heldout.market.money import ONE_TOKEN
 from heldout.simulation import chart
 from heldout.simulation.__main__ import CHART, SMALL, check_profits
-from heldout.simulation.adversaries import ALL, Adversary, NoShow
+from heldout.simulation.adversaries import ALL, Adversary, Garbage, NoShow, Silent, Voider
 from heldout.simulation.chances import majority_chance, mean_over_deals, seats_drawn
 from heldout.simulation.measure import measured, on_bytecode
 from heldout.simulation.page import PAGE, filled, marked
 from heldout.simulation.scene import Numbers
 from heldout.simulation.tables import BASE, TABLES
 
-QUICK = ("majorities", "hunters", "bonds", "fines")
+QUICK = ("majorities", "steering", "hunters", "bonds", "fines")
 """Tables that take a second or two."""
 STATED = {
     3: ("0.73", "2.8", "10.4", "25.5"),
@@ -79,6 +79,14 @@ def test_a_promise_broken_costs_what_the_terms_say() -> None:
     outcome = measured(NoShow(), BASE)
     assert outcome.makes == -BASE.collateral * BASE.value
     assert outcome.requester == pytest.approx(BASE.worth - 93.75 - 3 - 20)
+
+
+@pytest.mark.parametrize("adversary", (Silent(), Voider()), ids=lambda adversary: adversary.name)
+def test_who_keeps_a_vote_back_makes_less_than_who_reveals(adversary: Adversary) -> None:
+    """Threat 12, P3: a committed vote that is not revealed costs 8f, and no round that it voids is worth that."""
+    silent = measured(adversary, BASE)
+    revealing = measured(Garbage(), BASE) if isinstance(adversary, Voider) else measured(Adversary(), BASE)
+    assert silent.makes < revealing.makes
 
 
 def test_a_job_of_honest_people_pays_the_curve_and_the_fees() -> None:

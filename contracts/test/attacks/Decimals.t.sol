@@ -12,6 +12,8 @@ contract DecimalsTest is TurningMarket {
     }
 
     /// @notice P1.4: without decimals a unit is a whole token; every division still gives its dust to the requester.
+    /// forge-config: default.fuzz.runs = 128
+    /// forge-config: ci.fuzz.runs = 1000
     function testFuzz_noDecimals_everyUnitIsSomewhere(uint32 score, uint8 price) public {
         JobTerms memory terms = _terms();
         (terms.priceCap, terms.fee, terms.bond, terms.collateral) = (255, 1, 51, 51);

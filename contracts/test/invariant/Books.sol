@@ -59,6 +59,7 @@ abstract contract Books is Base {
     }
 
     function _bookPaid(bytes32 id, Purpose purpose, uint256 amount) private {
+        if (amount == 0) broken = "a receipt for nothing";
         wentOut[id] += amount;
         ++payments[purpose];
         if (purpose == Purpose.Burned) burned += amount;
@@ -67,6 +68,7 @@ abstract contract Books is Base {
 
     function _bookSlashed(bytes32 id, uint32 seat, bytes memory data) private {
         (, uint256 amount) = abi.decode(data, (uint8, uint256));
+        if (amount == 0) broken = "a fine of nothing";
         cameIn[id] += amount;
         if (amount > staked[seat]) broken = "slashed more than was locked";
         else staked[seat] -= amount;

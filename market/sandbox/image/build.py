@@ -1,5 +1,7 @@
-"""Make the job image, or find it made: `python -m heldout.market.sandbox.image.build [--with torch] [--base IMAGE]`.
+"""Make one of the shipped job images, or find it made: `heldout image build --shipped python|torch-cpu|torch-cuda`.
 
+    flavour   what is installed besides requirements.txt; torch's wheels for CPU and for CUDA have one name and come
+              from two indexes, so an image is asked what it got, and one that got the other is refused
     base      the image named by --base or $HELDOUT_JOB_BASE; else python:3.11-slim-bookworm if a registry answers;
               else debootstrap from this machine's own suite and mirror
     wheels    fetched by pip before the build, for the base's Python
@@ -21,9 +23,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-from heldout.market.sandbox.errors import SandboxUnavailable
+from heldout.market.sandbox.errors import ImageRefused, SandboxUnavailable
 from heldout.market.sandbox.image.apt import AptSource, own_source
 
 HERE = Path(__file__).resolve().parent
@@ -31,19 +33,27 @@ PUBLISHED_BASE = "python:3.11-slim-bookworm"
 LABEL = "heldout.image.inputs"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 PULL_TIMEOUT_S = 300
+FLAVOURS: Final = {"python": (), "torch-cpu": ("torch==2.13.0",), "torch-cuda": ("torch==2.13.0",)}
+"""What ships, for x64 and ARM alike: each is built on a machine of its own kind."""
+_HAS_CUDA = "import torch; print(torch.version.cuda or '')"
 
 
-def build(extra: Sequence[str] = (), base: str = "", output: Path | None = None) -> dict[str, str]:
-    """The job image with `extra` packages besides requirements.txt. Returns {architecture: image id}.
+def build(
+    extra: Sequence[str] = (), base: str = "", output: Path | None = None, *, flavour: str = "python", index: str = ""
+) -> dict[str, str]:
+    """A shipped image with `extra` packages besides its own; pip asks `index` besides its own index.
 
-    Raises SandboxUnavailable if no engine answers or no base can be had.
+    Returns {architecture: image id}. Raises SandboxUnavailable if no engine answers or no base can be had, ImageRefused
+    if what the index gave is not of that flavour.
     """
     _require_engine()
-    requirements = (HERE / "requirements.txt").read_text() + "".join(f"{name}\n" for name in extra)
-    inputs = _digest((HERE / "Dockerfile").read_text(), requirements, base, _release())
+    wanted = (*FLAVOURS[flavour], *extra)
+    requirements = (HERE / "requirements.txt").read_text() + "".join(f"{name}\n" for name in wanted)
+    inputs = _digest((HERE / "Dockerfile").read_text(), requirements, base, _release(), *([flavour] if index else []))
     image = _find(inputs)
     if not image:
-        image = _build(base or _base(), requirements, inputs)
+        image = _build(base or _base(), requirements, inputs, index)
+    _check_flavour(image, flavour)
     images = {_docker("image", "inspect", "--format", "{{.Architecture}}", image): image}
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +61,31 @@ def build(extra: Sequence[str] = (), base: str = "", output: Path | None = None)
     return images
 
 
-def _build(base: str, requirements: str, inputs: str) -> str:
+def build_folder(folder: Path, base: str = "") -> str:
+    """The image that a folder's Dockerfile makes without network access; its id.
+
+    `ARG BASE_IMAGE` in it is `base`, or this machine's own base where no registry answers. Raises SandboxUnavailable,
+    ImageRefused if there is no Dockerfile.
+    """
+    _require_engine()
+    dockerfile = folder / "Dockerfile"
+    if not dockerfile.is_file():
+        raise ImageRefused(f"there is no {dockerfile}", hint="see docs/sandbox.md for one to start from")
+    wants_base = "ARG BASE_IMAGE" in dockerfile.read_text()
+    argument = ["--build-arg", f"BASE_IMAGE={base or _base()}"] if wants_base else []
+    return _docker("build", "--quiet", "--network", "none", *argument, str(folder)).splitlines()[-1]
+
+
+def _check_flavour(image: str, flavour: str) -> None:
+    if not flavour.startswith("torch"):
+        return
+    cuda = _docker("run", "--rm", "--network", "none", image, "python3", "-c", _HAS_CUDA)
+    if bool(cuda) is not (flavour == "torch-cuda"):
+        got = f"torch for CUDA {cuda}" if cuda else "torch for the CPU"
+        raise ImageRefused(f"the index gave {got}", hint="name the index of the other wheels with --index")
+
+
+def _build(base: str, requirements: str, inputs: str, index: str) -> str:
     version = _docker(
         "run", "--rm", "--network", "none", base, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"
     )
@@ -64,6 +98,7 @@ def _build(base: str, requirements: str, inputs: str) -> str:
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
             *("--only-binary=:all:", "--python-version", version, "--dest", str(context / "wheels")),
             *("--requirement", str(context / "requirements.txt")),
+            *(("--extra-index-url", index) if index else ()),
         )
         _say("building the job image, without network")
         _docker(

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from heldout.market.messages import CODES, describe_score
@@ -71,6 +72,7 @@ def hexed(value: bytes) -> str:
     return "0x" + value.hex()
 
 
+@lru_cache(4096)
 def bars(value: str) -> str:
     """A hash's own little skyline, as the path of an SVG: two hashes that differ look different at a glance."""
     digits = re.sub("[^0-9a-f]", "", value.rpartition(":")[2].removeprefix("0x").lower()).ljust(20, "0")

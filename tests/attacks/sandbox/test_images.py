@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from heldout.market.sandbox import ImageRefused
+from heldout.market.sandbox.archive import check_archive
 from tests.sandbox_jobs import Bench
 
 pytestmark = [pytest.mark.attack, pytest.mark.docker]
@@ -119,3 +122,53 @@ def test_an_archive_of_anything_else_never_reaches_the_engine(bench: Bench, tmp_
         tar.addfile(info, io.BytesIO(manifest))
     with pytest.raises(ImageRefused):
         asyncio.run(bench.runner.load_image(archive, "sha256:" + "a" * 64))
+
+
+def test_a_layer_that_unpacks_to_more_than_the_limit_is_refused_before_the_engine_sees_it(tmp_path: Path) -> None:
+    """Threat row 86: a bomb of four kilobytes that becomes four megabytes."""
+    archive, image = tmp_path / "image.tar", "sha256:" + "a" * 64
+    members = {
+        "manifest.json": json.dumps([{"Config": "a" * 64 + ".json", "Layers": ["layer.tar"]}]).encode(),
+        "layer.tar": gzip.compress(bytes(4 << 20)),
+    }
+    with tarfile.open(archive, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    check_archive(archive, image, 8 << 20)
+    with pytest.raises(ImageRefused, match="unpacks to more"):
+        check_archive(archive, image, 2 << 20)
+
+
+DOCKERFILE = """
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+RUN python3 -c "print('built without network')"
+{more}
+"""
+
+
+def heldout(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "heldout", "image", *words, "--json"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_an_image_is_built_listed_and_verified_by_the_command_line(job_image: str, tmp_path: Path) -> None:
+    """Issue 5 item 7."""
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE.replace("{more}", "ENV NOTE=mine"))
+    made = json.loads(heldout("build", str(tmp_path), "--base", job_image, "--archive", str(tmp_path / "x.tar")).stdout)
+    try:
+        listed = json.loads(heldout("list").stdout)
+        assert [each["refused"] for each in listed if each["image"] == made["image"]] == [""]
+        verified = json.loads(heldout("verify", made["image"], "--archive", str(tmp_path / "x.tar")).stdout)
+        assert verified["says"].startswith("python 3.")
+    finally:
+        subprocess.run(["docker", "image", "rm", "--force", made["image"]], capture_output=True, check=False)
+
+
+def test_an_image_that_no_provider_would_run_is_refused_when_it_is_built(job_image: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE.replace("{more}", "VOLUME /stash"))
+    done = heldout("build", str(tmp_path), "--base", job_image)
+    assert done.returncode == 11 and "VOLUME" in json.loads(done.stderr.splitlines()[-1])["message"]
+    assert heldout("verify", "heldout/job:latest").returncode == 11

@@ -1,0 +1,115 @@
+"""Networks for the scoring bench: trained for a moment on scikit-learn's digits, exported as anybody would."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional
+
+
+@dataclass
+class Network:
+    """A module, the shape its rows take, and how many of them it reads at once."""
+
+    module: nn.Module
+    shape: tuple[int, ...]
+    batch: int
+
+
+@dataclass
+class Data:
+    rows: np.ndarray
+    labels: np.ndarray
+    test_rows: np.ndarray
+    test_labels: np.ndarray
+
+
+class Block(nn.Module):
+    """Attention that sees no later position, and two linear layers with GELU."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.three, self.one = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, length, width = x.shape
+        parts = self.three(self.first(x)).view(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        seen = functional.scaled_dot_product_attention(*parts.unbind(0), is_causal=True)
+        x = x + self.one(seen.transpose(1, 2).reshape(n, length, width))
+        return x + self.down(functional.gelu(self.up(self.second(x))))
+
+
+class Transformer(nn.Module):
+    """4 layers of width 256 over 64 positions, one for each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(1, 256)
+        self.positions = nn.Parameter(torch.randn(64, 256) * 0.1)
+        self.blocks = nn.Sequential(*(Block(256, 4) for _ in range(4)))
+        self.norm, self.leave = nn.LayerNorm(256), nn.Linear(256, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.leave(self.norm(self.blocks(self.enter(x) + self.positions)).mean(1))
+
+
+def mlp() -> Network:
+    layers = (nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+    return Network(nn.Sequential(*layers), (784,), 256)
+
+
+def cnn() -> Network:
+    layers = (
+        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 49, 10),
+    )  # fmt: skip
+    return Network(nn.Sequential(*layers), (1, 28, 28), 64)
+
+
+def transformer() -> Network:
+    return Network(Transformer(), (64, 1), 16)
+
+
+NETWORKS = {"mlp": mlp, "cnn": cnn, "transformer": transformer}
+
+
+def trained(network: Network, steps: int | None = None) -> Data:
+    """Trains in place. Digits of 8 by 8 pixels are drawn larger where a network wants 28 by 28."""
+    digits = load_digits()
+    images = torch.tensor(digits.images / 16, dtype=torch.float32)[:, None]
+    if np.prod(network.shape) == 784:
+        images = functional.interpolate(images, size=(28, 28), mode="bilinear")
+    rows, labels = images.reshape(-1, *network.shape), torch.tensor(digits.target)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))
+    train, test = order[:-500], order[-500:]
+    steps = steps or (40 if isinstance(network.module, Transformer) else 300)
+    optimizer = torch.optim.AdamW(network.module.parameters(), 1e-3)
+    network.module.train()
+    for step in range(steps):
+        chosen = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(step))[:64]]
+        optimizer.zero_grad()
+        functional.cross_entropy(network.module(rows[chosen]), labels[chosen]).backward()
+        optimizer.step()
+    network.module.eval()
+    return Data(*(part.numpy() for part in (rows[train], labels[train], rows[test], labels[test])))
+
+
+def exported(module: nn.Module, rows: np.ndarray) -> tuple[bytes, dict[str, np.ndarray]]:
+    """The ONNX file, and the tensors that a submission would hold."""
+    from heldout.kernels.loader import load
+
+    buffer = io.BytesIO()
+    sizes: Any = ({0: torch.export.Dim("rows")},)
+    example = (torch.from_numpy(rows[:2]),)
+    torch.onnx.export(module, example, buffer, dynamo=True, dynamic_shapes=sizes, external_data=False, verbose=False)
+    data = buffer.getvalue()
+    values = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(data).graph.initializer}
+    return data, {name: np.array(values[name]) for name in load(data).weights}

@@ -1,0 +1,116 @@
+"""P9.1: how much a graph takes is known, and bounded, before anything runs. Threat 65."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+from score_graphs import EXAMPLES, node, onnx_file
+
+from heldout.kernels.errors import BadGraph, Unsupported
+from heldout.kernels.graph import operations
+from heldout.kernels.loader import load
+from heldout.kernels.memory import MOST_FIXED, MOST_PER_ROW, fixed, per_row
+
+W = {"w": (4, 3)}
+LAST = node("Gemm", "x w", "y")
+MILLIONS = {"s": [2000, 2000]}
+ZEROS = helper.make_node("ConstantOfShape", ["s"], ["i"], value=helper.make_tensor("v", 7, [1], [0]))
+
+
+def shared(count: int) -> bytes:
+    """`count` tensors of a million elements from one row, all alive until the last is made."""
+    nodes = [node("Expand", "x s", "e0"), *(node("Relu", "e0", f"e{i}") for i in range(1, count))]
+    sums = [node("Add", f"a{i - 1}" if i > 1 else "e0", f"a{i}") for i in range(1, count)]
+    for place, each in enumerate(sums, 1):
+        each.input.append(f"e{place}")
+    tail = [node("ReduceMean", f"a{count - 1} axes", "m", keepdims=0), node("Flatten", "m", "y")]
+    return onnx_file([*nodes, *sums, *tail], (1, 1), {"w": (1,)}, fixed={"s": [1, 16, 1 << 16], "axes": [2]})
+
+
+BOMBS: dict[str, bytes] = {
+    "Gather of constants": onnx_file([ZEROS, node("Gather", "i i", "g"), LAST], (4,), W, fixed=MILLIONS),
+    "Concat of constants": onnx_file(
+        [ZEROS, helper.make_node("Concat", ["i"] * 3000, ["c"], axis=0), LAST], (4,), W, fixed=MILLIONS
+    ),
+    "Range": onnx_file(
+        [node("Range", "a b c", "r"), LAST], (4,), W, fixed=dict(zip("abc", np.int64([0, 2**62, 1]), strict=True))
+    ),
+    "a Range without end": onnx_file(
+        [node("Range", "a b c", "r"), LAST], (4,), W, fixed=dict(zip("abc", np.float32([0, np.inf, 1]), strict=True))
+    ),
+    "ConstantOfShape": onnx_file([node("ConstantOfShape", "s", "c"), LAST], (4,), W, fixed={"s": [1 << 40]}),
+    "constants that add up": onnx_file(
+        [ZEROS, *(node("Transpose", "i", f"t{place}", perm=[1, 0]) for place in range(9)), LAST],
+        (4,),
+        W,
+        fixed=MILLIONS,
+    ),
+    "places that add up": onnx_file(
+        [ZEROS, *(node("Gather", "x i", f"g{place}", axis=1) for place in range(9)), LAST], (4,), W, fixed=MILLIONS
+    ),
+    "weights made of weights": onnx_file(
+        [node("Expand", "w s", "e0"), *(node("Neg", "e0", f"e{place}") for place in range(1, 90)), LAST],
+        (4,),
+        W,
+        fixed={"s": [1 << 20, 4, 3]},
+    ),
+    "tensors that live long": shared(200),
+    "paddings of a convolution": onnx_file(
+        [node("Conv", "x w", "c", pads=[65_000] * 4, strides=[65_536] * 2), node("Flatten", "c", "y")],
+        (1, 4, 4),
+        {"w": (1, 1, 3, 3)},
+    ),
+    "paddings of a pool": onnx_file(
+        [
+            node("MaxPool", "x", "p", kernel_shape=[65_536, 1], pads=[65_535, 0] * 2, strides=[65_536, 1]),
+            node("Flatten", "p", "y"),
+        ],
+        (1000, 4, 4),
+        {},
+    ),
+    "windows written out": onnx_file(
+        [node("Conv", "x w", "c", pads=[16] * 4), node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")],
+        (64, 256, 256),
+        {"w": (1, 64, 32, 32)},
+    ),
+}
+
+
+@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS.keys())
+def test_a_graph_that_no_machine_must_hold_is_refused_before_it_takes_anything(data: bytes) -> None:
+    with pytest.raises(BadGraph):
+        load(data)
+
+
+def test_a_window_of_a_million_cells_is_not_defined() -> None:
+    nodes = [node("MaxPool", "x", "p", kernel_shape=[1000, 1000], pads=[999] * 4), node("Flatten", "p", "y")]
+    with pytest.raises(Unsupported, match="65536 cells"):
+        load(onnx_file(nodes, (1, 4, 4), {}))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example.name for example in EXAMPLES])
+def test_what_a_row_takes_is_at_least_its_widest_tensor(example: Any) -> None:
+    graph = load(example.graph())
+    assert graph.widest <= per_row(graph) < MOST_PER_ROW
+    assert sum(map(np.prod, graph.weights.values())) <= fixed(graph) < MOST_FIXED
+
+
+def test_tensors_count_as_long_as_they_are_read_again() -> None:
+    """A chain holds two tensors and a copy of the first, whatever its length; what waits for the end is held."""
+
+    def chain(length: int) -> bytes:
+        names = ["x", *(f"r{place}" for place in range(1, length)), "y"]
+        return onnx_file([node("Relu", a, b) for a, b in pairwise(names)], (100,), {})
+
+    assert per_row(load(chain(2))) == per_row(load(chain(50))) == 300
+    more = per_row(load(shared(12))) - per_row(load(shared(11)))
+    assert more == 16 << 16
+
+
+def test_moving_costs_operations_too() -> None:
+    """Else a graph of moves alone would keep a validator busy under any cap (P9.1)."""
+    nodes = [node("Gather", "x places", "g", axis=1), node("Concat", "g g", "y", axis=1)]
+    graph = load(onnx_file(nodes, (4,), {}, fixed={"places": np.zeros(1000, np.int64)}))
+    assert operations(graph, 1) == 1000 + 2000

@@ -1,0 +1,162 @@
+"""An engine's own words: tiers, versions, known escapes; places and devices for attempts. Issue 5 items 2 to 4, 8."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heldout.market.sandbox import STANDARD, STRICT, Excess, Limits, SandboxRefused, SandboxUnavailable
+from heldout.market.sandbox.accelerators import Cuda, Vulkan, find_accelerator
+from heldout.market.sandbox.escapes import ESCAPES, mended_by_distribution, notices
+from heldout.market.sandbox.meter import Ending, Meter, Room, excesses
+from heldout.market.sandbox.places import UIDS, free_uid, pick_cores, pick_devices
+from heldout.market.sandbox.runtimes import engine_facts
+
+VERSION: dict[str, Any] = {
+    "Components": [{"Name": "Engine", "Version": "20.10.24"}, {"Name": "runc", "Version": "1.1.5+ds1"}]
+}
+
+
+def facts_of(runtimes: dict[str, Any], default: str = "runc") -> Any:
+    return engine_facts({"Runtimes": runtimes, "DefaultRuntime": default, "NCPU": 2}, VERSION)
+
+
+def runsc(*arguments: str, path: str = "/usr/bin/runsc") -> dict[str, Any]:
+    return {"runc": {"path": "runc"}, "gvisor": {"path": path, "runtimeArgs": list(arguments)}}
+
+
+def test_strict_is_gvisor_by_whatever_name_it_has() -> None:
+    assert facts_of(runsc("--platform=systrap", "--network=none")).runtimes == {STANDARD: "runc", STRICT: "gvisor"}
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "word"),
+    [
+        ({"runc": {"path": "runc"}}, "install gVisor"),
+        (runsc("--platform=kvm", "--network=none"), "kvm"),
+        (runsc("--platform=ptrace"), "--network=none"),
+    ],
+)
+def test_a_runsc_that_is_absent_or_unfit_is_not_offered_and_the_reason_is_told(
+    runtimes: dict[str, Any], word: str
+) -> None:
+    facts = facts_of(runtimes)
+    assert facts.runtimes == {STANDARD: "runc"} and word in facts.missing[STRICT]
+
+
+def test_podman_is_known_by_its_version_and_gives_no_strict_tier() -> None:
+    facts = engine_facts(
+        {"Runtimes": {"runsc": {"path": "/usr/bin/runsc"}}},
+        {"Components": [{"Name": "Podman Engine", "Version": "4.3.1"}]},
+    )
+    assert facts.kind == "podman" and STRICT in facts.missing and facts.versions == {"podman": "4.3.1"}
+
+
+def test_a_rootless_engine_says_so() -> None:
+    facts = engine_facts({"SecurityOptions": ["name=seccomp", "name=rootless"], "CgroupVersion": "2"}, VERSION)
+    assert facts.rootless and facts.cgroup == "2" and "rootless" in facts.describe()
+
+
+@pytest.mark.parametrize(
+    ("version", "is_open"),
+    [("1.1.5+ds1", True), ("1.1.11", True), ("1.1.12", False), ("1.2.0", False), ("v1.3.0-rc.1", False)],
+)
+def test_a_version_is_open_to_an_escape_until_its_own_line_was_mended(version: str, is_open: bool) -> None:
+    found = {notice.escape.cve: notice.open for notice in notices({"runc": version}, lambda _: frozenset())}
+    assert found["CVE-2024-21626"] is is_open
+
+
+def test_a_fix_in_one_line_does_not_mend_an_older_one() -> None:
+    for version, is_open in (("1.2.7", True), ("1.2.8", False), ("1.3.2", True), ("1.1.99", True), ("1.4.0", False)):
+        found = {notice.escape.cve: notice.open for notice in notices({"runc": version}, lambda _: frozenset())}
+        assert found["CVE-2025-31133"] is is_open, version
+
+
+def test_what_a_distribution_mended_counts_as_mended(tmp_path: Path) -> None:
+    (tmp_path / "runc").mkdir()
+    log = gzip.compress(b"runc (1.1.5+ds1-1+deb12u1)\n  * CVE-2024-21626: several container breakouts")
+    (tmp_path / "runc" / "changelog.Debian.gz").write_bytes(log)
+    assert mended_by_distribution("runc", tmp_path) == {"CVE-2024-21626"}
+    assert mended_by_distribution("crun", tmp_path) == frozenset()
+    found = {n.escape.cve: n for n in notices({"runc": "1.1.5"}, lambda name: mended_by_distribution(name, tmp_path))}
+    assert not found["CVE-2024-21626"].open and found["CVE-2024-45310"].open
+    assert "in its way" in found["CVE-2024-45310"].describe()
+
+
+def test_the_table_of_escapes_is_dated_and_in_plain_words() -> None:
+    assert len({escape.cve for escape in ESCAPES}) == len(ESCAPES) >= 12
+    assert all(escape.published[:4].isdigit() and escape.what and escape.here and escape.fixed for escape in ESCAPES)
+
+
+def test_a_job_keeps_its_uid_unless_a_running_job_has_it() -> None:
+    first = free_uid("job", set())
+    assert first == free_uid("job", set()) and first in UIDS
+    assert free_uid("job", {first}) != first
+    with pytest.raises(SandboxRefused):
+        free_uid("job", set(UIDS))
+
+
+def test_cores_go_to_whoever_has_fewest_neighbours() -> None:
+    assert pick_cores([0, 1, 2, 3], [0, 0, 1], 2) == (2, 3)
+    assert pick_cores([0, 1], [0, 1, 0], 0.5) == (1,)
+    with pytest.raises(SandboxRefused, match="3 cores"):
+        pick_cores([0, 1], [], 2.5)
+
+
+def test_a_device_is_never_granted_twice() -> None:
+    assert pick_devices(["a", "b", "c"], {"b"}, 2) == ("a", "c")
+    assert pick_devices([], set(), 0) == ()
+    with pytest.raises(SandboxRefused, match="1 of 2 are free"):
+        pick_devices(["a", "b"], {"a"}, 2)
+
+
+def test_the_plug_ins_that_ship_are_found_by_name() -> None:
+    assert isinstance(find_accelerator("cuda"), Cuda) and isinstance(find_accelerator("vulkan"), Vulkan)
+    assert find_accelerator("").devices() == ()
+    with pytest.raises(SandboxUnavailable, match="rocm"):
+        find_accelerator("rocm")
+
+
+def test_cuda_asks_the_engine_for_just_the_devices_chosen() -> None:
+    (request,) = Cuda().grant(["GPU-1", "GPU-3"]).requests
+    assert request["device_ids"] == ["GPU-1", "GPU-3"] and request["driver"] == "nvidia" and "count" not in request
+
+
+def test_vulkan_shows_render_nodes_and_joins_their_group(tmp_path: Path) -> None:
+    (tmp_path / "renderD128").touch()
+    (tmp_path / "card0").touch()
+    (device,) = Vulkan(tmp_path).devices()
+    grant = Vulkan(tmp_path).grant([device.id])
+    assert grant.devices == [f"{tmp_path}/renderD128:{tmp_path}/renderD128:rw"]
+    assert grant.groups == [(tmp_path / "renderD128").stat().st_gid]
+
+
+END = Ending(None, 1.0, 10.0, 0.5, 100, Room(0))
+
+
+def test_every_limit_that_was_met_is_named_the_killer_first() -> None:
+    """Issue 5 item 4."""
+    limits, meter = Limits(pids=8, stdout_bytes=50, disk_bytes=1000, disk_files=3, seconds=10), Meter()
+    meter.peak_pids, meter.peak_memory, meter.memory_refused = 8, 3 << 30, 7
+    end = Ending("memory", 12.5, 10.0, 0.5, 80, Room(1000, 3, True, True))
+    found = excesses(limits, meter, end)
+    assert [each.limit for each in found] == [
+        "memory",
+        "stdout",
+        "output bytes",
+        "output files",
+        "processes and threads",
+    ]
+    assert found[0].refused == 7 and found[0].over == (3 << 30) - limits.memory_bytes and found[1].over == 30
+
+
+def test_an_excess_is_told_in_words() -> None:
+    assert Excess("time", 10, 12.34, "s").describe() == "time: 12.3 s of 10.0 s allowed, 2.3 s over"
+    assert (
+        Excess("memory", 1 << 20, 1 << 20, "B", 3).describe()
+        == "memory: 1.0 MiB of 1.0 MiB allowed, refused more 3 times"
+    )
+    assert excesses(Limits(), Meter(), END) == ()
