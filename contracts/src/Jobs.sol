@@ -6,7 +6,7 @@ import {Votes} from "./libraries/Votes.sol";
 import {Seats} from "./Seats.sol";
 
 /// @title Jobs: what is stored of a job, and how it is read
-/// @dev Terms are never stored: a call that needs them shows them (P2.1, docs/decisions/0015).
+/// @dev Terms are never stored: a call that needs them shows them (P2.1, docs/decisions/0018).
 abstract contract Jobs is Seats {
     /// @notice How far a round is; how it ended decides who of its seats is paid and who is slashed (P3, P5.4).
     enum Progress {

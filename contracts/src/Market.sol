@@ -31,7 +31,7 @@ contract Market is Signatures, Rules, Relay {
     }
 
     /// @dev All other functions of IMarket. Resolution's code runs on this contract's storage and balance; the address is
-    /// immutable, so nobody can put other code there (docs/decisions/0016).
+    /// immutable, so nobody can put other code there (docs/decisions/0019).
     fallback(bytes calldata call) external returns (bytes memory) {
         return Address.functionDelegateCall(_RESOLUTION, call);
     }

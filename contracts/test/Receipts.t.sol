@@ -174,8 +174,6 @@ contract ReceiptsTest is Base {
         vm.expectEmit(address(market));
         emit Paid(id, requester, Purpose.Refund, 133e18);
         vm.expectEmit(address(market));
-        emit Moved(id, State.Settled, 0, uint40(vm.getBlockTimestamp()));
-        vm.expectEmit(address(market));
         emit Settled(id, Outcome.Cancelled, 0);
         vm.prank(requester);
         market.cancel(_told(id));

@@ -12,11 +12,10 @@ contract SeatsTest is Attack {
         JobTerms memory terms = _terms();
         bytes32 id = _drawn(terms);
         _commit(id, 0, _vote(900_000));
-        bytes32 copied = market.getVote(id, 1, 0);
+        bytes32 copied = _commitment(id, 1, _seat(id, 0), _vote(900_000));
         uint32 copier = _seat(id, 1);
         address hot = _hotAt(id, 1);
-        vm.prank(hot);
-        market.commit(id, 1, copied);
+        _commitHash(id, 1, 1, hot, copied);
         _commit(id, 2, _vote(900_000));
         _reveal(id, 0, _vote(900_000));
         bytes memory copy = _revealOf(id, 1, _vote(900_000));
