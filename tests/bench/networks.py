@@ -92,7 +92,7 @@ def trained(network: Network, steps: int | None = None) -> Data:
     rows, labels = images.reshape(-1, *network.shape), torch.tensor(digits.target)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))
     train, test = order[:-500], order[-500:]
-    steps = steps or (150 if isinstance(network.module, Transformer) else 300)
+    steps = steps or (80 if isinstance(network.module, Transformer) else 300)
     optimizer = torch.optim.AdamW(network.module.parameters(), 1e-3)
     network.module.train()
     for step in range(steps):
