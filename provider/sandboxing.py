@@ -53,6 +53,7 @@ def attack(runner: Runner, image: str, folder: Path, tiers: Sequence[str]) -> It
         raise SandboxProblem("this runner isolates nothing: there is nothing to attack")
 
     async def run(tier: str) -> list[Outcome]:
+        await runner.reconcile([])  # what a doctor that was killed left behind
         with loopback_target() as target, runner.derived_images() as derive:
             suite = Suite(runner, image, folder, target, tier, derive=derive)
             return [outcome async for outcome in suite.run()]

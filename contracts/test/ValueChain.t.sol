@@ -6,6 +6,8 @@ import {IValueChain} from "../src/interfaces/IValueChain.sol";
 import {Votes} from "../src/libraries/Votes.sol";
 
 /// @notice P7: what may be entered, by whose words, and what its owner may do with it.
+/// forge-config: default.fuzz.runs = 128
+/// forge-config: ci.fuzz.runs = 1000
 contract ValueChainTest is Base {
     IValueChain private chain;
     address private buyer = makeAddr("buyer");

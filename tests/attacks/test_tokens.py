@@ -70,8 +70,8 @@ def test_the_claims_used_here_are_sound(sessions: Sessions) -> None:
         {"aud": None},
         {"iss": "http://evil.example"},
         {"iss": None},
-        {"iat": int(time.time()) + 3600},
-        {"nbf": int(time.time()) + 3600},
+        {"iat": 2**33},
+        {"nbf": 2**33},
     ],
     ids=str,
 )

@@ -10,7 +10,7 @@ import importlib.util
 import itertools
 import logging
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -154,7 +154,8 @@ def peak_memory(folder: Path, name: str, kind: str) -> int:
         weights = read_tensors((folder / f"{name}.weights").read_bytes())
         model = Model(load((folder / f"{name}.onnx").read_bytes()), weights, open_device("numpy"))
         in_batches(model, rows, 64)  # type: ignore[arg-type]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not ru_maxrss, which a child inherits from whoever started it.
+    return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
 
 
 def report_memory(folder: Path) -> None:

@@ -48,12 +48,12 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """4 layers of width 256 over 64 positions, one for each pixel."""
+    """4 layers of width 256 over 16 positions, patches of 2 by 2 pixels."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.enter = nn.Linear(1, 256)
-        self.positions = nn.Parameter(torch.randn(64, 256) * 0.1)
+        self.enter = nn.Linear(4, 256)
+        self.positions = nn.Parameter(torch.randn(16, 256) * 0.1)
         self.blocks = nn.Sequential(*(Block(256, 4) for _ in range(4)))
         self.norm, self.leave = nn.LayerNorm(256), nn.Linear(256, 10)
 
@@ -75,7 +75,7 @@ def cnn() -> Network:
 
 
 def transformer() -> Network:
-    return Network(Transformer(), (64, 1), 16)
+    return Network(Transformer(), (16, 4), 64)
 
 
 NETWORKS = {"mlp": mlp, "cnn": cnn, "transformer": transformer}
@@ -87,10 +87,12 @@ def trained(network: Network, steps: int | None = None) -> Data:
     images = torch.tensor(digits.images / 16, dtype=torch.float32)[:, None]
     if np.prod(network.shape) == 784:
         images = functional.interpolate(images, size=(28, 28), mode="bilinear")
+    elif isinstance(network.module, Transformer):
+        images = functional.unfold(images, 2, stride=2).transpose(1, 2)
     rows, labels = images.reshape(-1, *network.shape), torch.tensor(digits.target)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))
     train, test = order[:-500], order[-500:]
-    steps = steps or (40 if isinstance(network.module, Transformer) else 300)
+    steps = steps or (80 if isinstance(network.module, Transformer) else 300)
     optimizer = torch.optim.AdamW(network.module.parameters(), 1e-3)
     network.module.train()
     for step in range(steps):

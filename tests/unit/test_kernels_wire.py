@@ -62,8 +62,6 @@ BROKEN = {
 def test_a_small_file_that_would_become_large_objects_is_refused_unparsed(data: bytes) -> None:
     """Threat 65."""
     with pytest.raises(BadGraph, match="besides the values"):
-        check_description(data)
-    with pytest.raises(BadGraph):
         load(data)
 
 
@@ -91,10 +89,10 @@ def test_the_bound_is_exact() -> None:
         check_description(GOOD + field(METADATA, bytes(MAX_DESCRIPTION - empty + 1)))
 
 
-def test_an_initialiser_of_200_000_axes_is_no_graph() -> None:
+def test_an_initialiser_of_20_000_axes_is_no_graph() -> None:
     """The product of so many sizes is a number of megabytes: computing it would take minutes."""
     with pytest.raises(BadGraph, match="axes"):
-        load(onnx_file([node("Gemm", "x w", "y")], (4,), {"w": [2] * 200_000}))
+        load(onnx_file([node("Gemm", "x w", "y")], (4,), {"w": [2] * 20_000}))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ contract LivenessTest is Base {
 
     /// @notice Threats 10, 11 and 20: parties act at random for a while, then all are gone.
     /// forge-config: default.fuzz.runs = 256
+    /// forge-config: ci.fuzz.runs = 1000
     function testFuzz_stranger_endsEveryJobAlone_whereverThePartiesLeftIt(uint256 choices, bool hashesGone) public {
         JobTerms memory terms = _termsOf(2);
         bytes32 id = _accept(terms);
