@@ -175,19 +175,13 @@ def _slashes(job: JobState, verdict: _Verdict, stake_of: StakeOf, seat_stake: We
             continue
         for place, seat in enumerate(round_.seats):
             fine = _fine_of(job, round_, place, verdict if number < verdict.round else None, seat_stake, fines)
-            stake = _stake_of_drawn(job, seat, stake_of) if fine else None
-            if stake is None:
+            stake = stake_of(seat) if fine and seat != VACANT else None
+            if stake is None or stake.active_from >= (job.accept_block or 0):
                 continue
             taken = min(fine, left.setdefault(seat, stake.left))
             left[seat] -= taken
             if taken:
                 yield Slash(seat, number, Wei(taken))
-
-
-def _stake_of_drawn(job: JobState, seat: int, stake_of: StakeOf) -> Stake | None:
-    """None if the seat that was drawn has left, its index reused or not."""
-    stake = stake_of(seat) if seat != VACANT else None
-    return stake if stake is not None and stake.active_from < (job.accept_block or 0) else None
 
 
 def _fine_of(job: JobState, round_: Round, place: int, later: _Verdict | None, seat_stake: Wei, fines: Fines) -> int:
@@ -250,7 +244,7 @@ def _pay_fees(pot: _Pot, job: JobState, number: int, verdict: _Verdict, fee: int
     for place, seat in enumerate(round_.seats):
         if not fee or not _served(job, round_, place, number > verdict.round):
             continue
-        stake = _stake_of_drawn(job, seat, stake_of)
+        stake = stake_of(seat) if seat != VACANT else None
         if stake is not None:  # else it left before the settlement, and its fee with it
             pot.pay(stake.cold, Purpose.FEE, fee)
             fees += fee

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from heldout.market.lifecycle import REQUESTER as REQUESTER_PARTY
 from heldout.market.lifecycle import ROUNDS, VACANT, JobState, Movement, State, lane_pays
-from heldout.market.messages import commit_hash, pack_vote, unpack_vote
+from heldout.market.messages import beside, commit_hash, pack_vote, unpack_vote
 from heldout.market.money import ONE_TOKEN
 from heldout.market.terms import Address, JobId, JobTerms, job_id
 from heldout.simulation.adversaries import Adversary, Bench
@@ -150,7 +150,8 @@ class Play:
         number, round_, bench = self.job.round, self.job.rounds[-1], self._bench()
         for place in sorted(round_.commits, key=lambda place: self.is_mine(round_.seats[place])):
             if not self.is_mine(round_.seats[place]) or self.adversary.reveals(bench):
-                self.stage.call(STRANGER, "reveal", self.id, place, self.votes[number, place], EVIDENCE, SALT)
+                vote, others = self.votes[number, place], beside(round_.commits.items(), place)
+                self.stage.call(STRANGER, "reveal", self.id, place, vote, EVIDENCE, SALT, *others)
         if self.job.state is State.REVEALING and self.job.round == number:
             self._let_pass()
 

@@ -45,10 +45,8 @@ abstract contract Seats is Ledger {
         return _seats[seat].hot;
     }
 
-    /// @dev Zero if the seat that was drawn has left, its index reused or not.
-    function _coldOf(uint32 seat, uint40 acceptBlock) internal view returns (address) {
-        StoredSeat storage stored = _seats[seat];
-        return stored.activeFrom < acceptBlock ? stored.cold : address(0);
+    function _coldOf(uint32 seat) internal view returns (address) {
+        return _seats[seat].cold;
     }
 
     /// @dev Takes at most what is left. Below S/2 the seat leaves by itself (P5.5). A seat younger than the job is not the one

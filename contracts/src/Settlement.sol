@@ -165,7 +165,7 @@ abstract contract Settlement is Ballots, Payments {
         bytes32 measured = Votes.used(job.lanes) & ~Votes.spread(round.missing);
         for (uint256 place; place < round.seats.length; ++place) {
             if (round.seats[place] == Committee.VACANT || !_served(round, place, verdict.round, measured)) continue;
-            address cold = _coldOf(round.seats[place], job.acceptBlock);
+            address cold = _coldOf(round.seats[place]);
             if (cold == address(0)) continue; // left before the settlement, and its fee with it
             _pay(pot, cold, Purpose.Fee, fee);
             fees += fee;

@@ -129,22 +129,4 @@ contract StakeTest is Base {
         market.settle(terms);
         assertEq(market.getSeat(seat).stake, STAKE);
     }
-
-    function test_fee_passesOverTheNextOwnerOfAnIndex() public {
-        JobTerms memory terms = _terms();
-        bytes32 id = _scored(terms, _vote(950_000));
-        uint32 seat = _seat(id, 0);
-        address cold = market.getSeat(seat).cold;
-        vm.prank(cold);
-        market.exit(seat);
-        skip(market.exitDelay());
-        market.unstake(seat);
-        uint256 before = market.free(cold);
-        _fund(stranger, STAKE);
-        vm.prank(stranger);
-        assertEq(market.stake(1, stranger, 0), seat);
-        _settle(terms);
-        assertEq(market.free(stranger), 0);
-        assertEq(market.free(cold), before, "it left, and its fee with it");
-    }
 }
