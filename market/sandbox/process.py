@@ -157,6 +157,8 @@ class ProcessRunner:
         with self._file(handle, "log").open("rb") as file:
             log_sha256 = log_hash(iter(lambda: file.read(1 << 16), b""))
             log_bytes = file.seek(0, os.SEEK_END)
+        if code and self._reasons.get(handle.ref) is None and log_bytes > limits.stdout_bytes:
+            reason = "stdout"  # the log's own limit ended it between two looks
         meter = Meter()
         meter.cpu_s, meter.peak_memory = result["cpu_s"], result["peak_memory"]
         killer, wall_s = "deadline" if late else reason, result["ended"] - handle.started

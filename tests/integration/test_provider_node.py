@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -262,11 +263,13 @@ def test_why_tells_the_rule_that_kept_this_node_from_bidding(net: Devnet, job: S
     assert "asks 10.0000, the job pays at most 9.0000" in told[0]["reason"]
 
 
-def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(net: Devnet, job: ScriptedJob) -> None:
-    """Issue 5 item 9: paused, it bids for nothing; leaving, it keeps its promise first and takes its balance along."""
-    address = net.keys(PROVIDER).address
-    heldout(net, "provider", "pause")
-    try:
+def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(tmp_path: Path) -> None:
+    """Issue 5 item 9: paused, it bids for nothing; leaving, it keeps its promise first and takes its balance along. On
+    a devnet of its own, since a node stays for whatever job it is still bound to."""
+    with Devnet.up(tmp_path / "devnet", block_time=1, validators=8) as net, ScriptedJob(net) as job:
+        set_up(net, runner="process")
+        address = net.keys(PROVIDER).address
+        heldout(net, "provider", "pause")
         with provider(net) as node:
             job.post()
             told = job.until(
@@ -287,9 +290,6 @@ def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(net: Devnet, jo
         assert settled.lanes[0].payout == 10 * ONE_TOKEN
         assert job.chain.free(address) == 0
         assert job.chain.token_balance(address) >= 1000 * ONE_TOKEN
-    finally:
-        heldout(net, "provider", "resume")
-        heldout(net, "provider", "deposit", "1000")
 
 
 def test_with_the_market_service_gone_chain_and_store_carry_a_job_to_its_end(net: Devnet, job: ScriptedJob) -> None:
