@@ -85,6 +85,35 @@ contract RelayTest is Signing {
         market.commitAll(id, hashes, signatures);
     }
 
+    function test_commitAll_withAnEmptyCommit_reverts() public {
+        bytes32 id = _submitted(_terms());
+        (bytes32[] memory hashes, bytes[] memory signatures) = _commits(id);
+        hashes[1] = 0;
+        vm.expectRevert(ZeroWord.selector);
+        market.commitAll(id, hashes, signatures);
+    }
+
+    function test_revealAll_afterOneRevealedAlone_reverts() public {
+        bytes32 id = _submitted(_terms());
+        market.pin(id);
+        _commitAll(id, VOTE);
+        _reveal(id, 1, VOTE);
+        Opening[] memory openings = _openings(id);
+        vm.expectRevert(abi.encodeWithSelector(AlreadyRevealed.selector, id, 1, 0));
+        market.revealAll(id, openings);
+    }
+
+    /// @notice P4.5: what was asked for is answered first, or its deadline told; nobody waives another's demand.
+    function test_conclude_whileADemandIsPending_reverts() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _scored(terms, VOTE);
+        vm.prank(requester);
+        market.demand(terms, 0, 0);
+        bytes[] memory waivers = _waivers(id, VOTE);
+        vm.expectRevert(abi.encodeWithSelector(DemandPending.selector, id, 1));
+        market.conclude(terms, new Opening[](0), waivers);
+    }
+
     /// @notice No message is good twice: a waiver names job, round and result, a commit job, round and seat.
     function test_messages_ofOneJob_areWorthNothingInAnother() public {
         JobTerms memory terms = _terms();

@@ -31,7 +31,7 @@ from heldout.market.lifecycle import VACANT, JobState, Outcome, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Bid, beside, bid_letter, commit_hash, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
-from heldout.market.terms import JobId
+from heldout.market.terms import JobId, JobTerms
 from heldout.requester_cli.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -375,4 +375,7 @@ def check_ledger(town: Town) -> None:
     accounts |= {str(e.args["cold"]) for e in chain.events(network.deploy_block, head.number, names=["Staked"])}
     free = sum(chain.free(account, at=head) for account in accounts)
     held = chain.token_balance(network.market, at=head)
-    assert held == free + chain.call("locked", at=head) + chain.call("burned", at=head)
+    posted = chain.events(network.deploy_block, head.number, names=["Posted"])
+    in_jobs = sum(chain.held_for(JobTerms.from_values(event.args["terms"]), at=head) for event in posted)
+    staked = sum(seat.stake for seat in chain.seats(range(chain.seat_count(at=head)), at=head))
+    assert held == free + in_jobs + staked + chain.call("burned", at=head)

@@ -223,7 +223,7 @@ def test_code_is_the_shipped_code_only_if_an_immutable_is_the_same_wherever_it_i
     shipped = interface("Market")
     code = bytearray.fromhex(devnet.anvil.call("eth_getCode", devnet.network.market, "latest")[2:])
     assert is_shipped(bytes(code), shipped)
-    start, length = shipped.immutables["token"][-1]
+    start, length = shipped.immutables["_SEAT_STAKE"][-1]
     code[start : start + length] = bytes(length)
     assert not is_shipped(bytes(code), shipped)
 

@@ -20,7 +20,7 @@ from heldout.market.chain.signatures import sign_digest
 from heldout.market.errors import Reverted
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import JobState, Purpose, fold
-from heldout.market.messages import Bid, Submission, commit_hash, pack_vote
+from heldout.market.messages import Bid, Submission, beside, commit_hash, pack_vote
 from heldout.market.money import ONE_TOKEN, BasisPoints, Wei, payout_down
 from heldout.market.split import SEED_DELAY
 from heldout.market.terms import Address, JobTerms, Parent, job_id
@@ -86,12 +86,15 @@ class Town:
         self.devnet.mine(SEED_DELAY + 1)
         vote, evidence, salt = pack_vote([score]), bytes(32), job
         seats = self.chain.committee("0x" + job.hex())[1]  # type: ignore[arg-type]
+        commits = {}
         for place, seat in enumerate(seats):
             network = self.devnet.network
             hash_ = commit_hash(network.chain_id, network.market, job, 1, seat, vote, evidence, salt)
             self.send(f"validator-{seat // 3}", "commit", job, place, hash_)
-        for place in range(len(seats)):
-            self.send("requester", "reveal", job, place, vote, evidence, salt)
+            commits[place] = hash_
+        for place in commits:
+            others = beside(commits.items(), place)
+            self.send("requester", "reveal", job, place, vote, evidence, salt, *others)
 
     def run(self, *words: str, who: str = "requester") -> int:
         return dispatch(self.devnet.command(*words, home=who)[3:])

@@ -152,8 +152,9 @@ def _debootstrap(source: AptSource) -> str:
 
 
 def _find(inputs: str) -> str:
-    """The id of the image with that label, or nothing."""
-    found = _docker("image", "ls", "--quiet", "--no-trunc", "--filter", f"label={LABEL}={inputs}").split()
+    """The id of our image with that label, or nothing. What is built on top inherits the label, but not the name."""
+    ours = ("--filter", f"label={LABEL}={inputs}", "--filter", "reference=heldout/*")
+    found = _docker("image", "ls", "--quiet", "--no-trunc", *ours).split()
     return found[0] if found else ""
 
 
