@@ -157,7 +157,7 @@ class Scoring(Adversary):
 
 
 @pytest.mark.deep
-def test_rules_and_bytecode_agree_on_thousands_of_jobs() -> None:
-    agreed = agree(range(1_000, 1_500))
-    assert agreed.outcomes.total() > 4_000
-    assert min(agreed.outcomes.values()) > 100, "every way to end, often"
+def test_rules_and_bytecode_agree_on_many_jobs() -> None:
+    agreed = agree(range(1_000, 1_150))
+    assert agreed.outcomes.total() > 1_200
+    assert min(agreed.outcomes.values()) > 20, "every way to end, often"
