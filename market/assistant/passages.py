@@ -29,7 +29,7 @@ def passages() -> tuple[Passage, ...]:
     """All of the documentation."""
     found: list[Passage] = []
     for page in PAGES:
-        path = files("heldout.docs").joinpath(f"{page}.md")
+        path = files("heldout").joinpath("docs", f"{page}.md")
         if path.is_file():
             found.extend(split(f"{page}.md", path.read_text(encoding="utf-8")))
     return tuple(found)
