@@ -39,8 +39,8 @@ def find_anvil() -> str:
 def free_port(preferred: int = 0) -> int:
     """`preferred` if nobody listens there, else any free port of the loopback.
 
-    Below those that the kernel lends to outgoing connections (Linux: 32768 and up), so that a server that is stopped for a
-    while finds its port free again.
+    Below those that the kernel lends to outgoing connections (Linux: 32768 and up): a server that stops for
+    a while finds its port free again.
     """
     for port in filter(None, (preferred, *random.sample(_PORTS, 100))):
         with socket.socket() as probe:
