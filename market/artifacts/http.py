@@ -40,7 +40,10 @@ class HttpStore(ArtifactStore):
             raise BadInput(f"{url!r} is not the address of a store", hint="write it as http(s)://host[:port]")
         self.name = url.rstrip("/")
         self._account, self._clock = account, clock
-        self._client = httpx2.Client(timeout=SILENCE, limits=CONNECTIONS, follow_redirects=False, trust_env=False)
+        # Without redirects a plain address stays plain, and needs no authorities' certificates: 4 MB of memory.
+        self._client = httpx2.Client(
+            timeout=SILENCE, limits=CONNECTIONS, follow_redirects=False, trust_env=False, verify=parts.scheme != "http"
+        )
 
     def put(self, source: Source) -> ArtifactId:
         """Raises Refused without an account, or if the store does not take this upload."""

@@ -26,8 +26,7 @@ from heldout.market.service.kept import SECONDS, Generation, Kept
 from heldout.market.service.letters import MOST_BYTES, Letters
 from heldout.market.service.manifests import Fetcher, Manifests
 from heldout.market.service.pages import failures
-from heldout.market.service.pages.routes import page_routes
-from heldout.market.service.pages.site import Site
+from heldout.market.service.pages.mounted import Pages
 from heldout.market.service.people import People
 from heldout.market.service.reading import Reading
 from heldout.market.service.reported import Reported
@@ -113,9 +112,8 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     limit = 2 * MOST_BYTES + _ENVELOPE
     app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=limit, origins=settings.origins)
     problems.install(app)
-    site = Site(network)
-    failures.install(app, site)
-    app.include_router(page_routes(sources, site))
+    pages = Pages(sources)
+    failures.install(app, pages)
     app.include_router(read_routes(sources, feed))
     answers = Answers(engine, settings.clock)
     senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
@@ -123,6 +121,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
     app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
+    app.mount("", pages)
     describe(app)
     return app
 
