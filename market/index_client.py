@@ -134,6 +134,18 @@ class Routes(Generic[Answer]):
         """End the session at the service."""
         return self._ask(Call("DELETE", "/v1/auth/session", signed=True))
 
+    def account(self) -> Answer:
+        """How much the service holds about this account that is not on chain."""
+        return self._ask(Call("GET", "/v1/account", signed=True))
+
+    def export_account(self, *, cursor: str = "") -> Answer:
+        """One page of all of it; `next` is the cursor of the following one."""
+        return self._ask(Call("GET", "/v1/account/export", {"cursor": cursor}, signed=True))
+
+    def erase_account(self, *, live: bool = False) -> Answer:
+        """Erase it; of jobs that are still going on only if `live`. What is on chain stays."""
+        return self._ask(Call("DELETE", "/v1/account", {"live": str(live).lower()}, signed=True))
+
     def post_letter(self, letter: Json, *, key: str = "") -> Answer:
         """Leave a bid (with nobody signed in) or a private letter. `key` is an Idempotency-Key."""
         signed = letter.get("receiver") != "bulletin"

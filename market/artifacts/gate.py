@@ -33,7 +33,8 @@ _ANSWER_HEADERS: Final = {
 _CORS_HEADERS: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST, DELETE",
     "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, Heldout-Upload, Idempotency-Key, If-None-Match, Last-Event-ID, Range"
+        "Authorization, Content-Type, Heldout-Account, Heldout-Upload, Idempotency-Key, If-None-Match, "
+        "Last-Event-ID, Range"
     ),
     "Access-Control-Expose-Headers": "ETag, RateLimit, RateLimit-Policy, Retry-After",
     "Access-Control-Max-Age": "600",

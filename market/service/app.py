@@ -21,6 +21,7 @@ from heldout.market.service.api import read_routes
 from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
+from heldout.market.service.holdings import Holdings
 from heldout.market.service.indexer import Follower, Index
 from heldout.market.service.kept import SECONDS, Generation, Kept
 from heldout.market.service.letters import MOST_BYTES, Letters
@@ -33,7 +34,7 @@ from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
 from heldout.market.service.sources import BlockTime, Sources
 from heldout.market.service.statistics import Remembered, Statistics
-from heldout.market.service.writing import letter_routes, session_routes
+from heldout.market.service.writing import account_routes, letter_routes, session_routes
 from heldout.market.settings import Network
 
 STALE_S = 60.0
@@ -120,6 +121,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     app.include_router(letter_routes(sources, sessions, answers, senders))
     askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
     app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
+    app.include_router(account_routes(Holdings(engine), sessions, senders))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
     app.mount("", pages)
     describe(app)

@@ -7,6 +7,7 @@ Derived from the chain, rebuilt from it at any time, covered by `state_hash`:
 Not of the chain, and not in the hash:
     cursor    how far the chain was followed
     letters   bids and mail (P8); nonces of sign-ins
+    erased    hashes of letters that a party had erased
     manifests what the stores say a task is made of, by its hash
     readings  what providers say about their own training
     answers   of writes that came with an Idempotency-Key
@@ -201,6 +202,11 @@ letters = Table(
     Column("letter", Text, nullable=False),
     Index("letters_to", "receiver", "number"),
     Index("letters_of", "job", "sender"),
+)
+erased = Table(
+    "erased",
+    metadata,
+    Column("hash", String(64), primary_key=True),
 )
 nonces = Table(
     "nonces",

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SECONDS: Final = 5.0
 MOST: Final = 512
 MOST_BYTES: Final = 128 << 10
-_NEVER: Final = ("/v1/auth/", "/v1/mailbox", "/v1/events", "/healthz", "/readyz", "/metrics", "/static/")
+_NEVER: Final = ("/v1/auth/", "/v1/account", "/v1/mailbox", "/v1/events", "/healthz", "/readyz", "/metrics", "/static/")
 
 
 class Generation:

@@ -14,7 +14,9 @@ from heldout.market.messages import BULLETIN, Kind, Letter
 from heldout.market.money import Wei
 from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.service.database import open_database
+from heldout.market.service.holdings import Holdings
 from heldout.market.service.letters import MOST_BYTES, MOST_ON_THE_BOARD, Letters, NotYetKnown
+from heldout.market.signatures import checksummed
 from heldout.market.terms import Address, JobId
 from tests.builders import JOB, REQUESTER, TERMS, digest
 from tests.letter_board import HOT, IDLE_HOT, NETWORK, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
@@ -49,6 +51,17 @@ def code_of(refused: pytest.ExceptionInfo[HeldoutError]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ bids
+
+
+def test_what_was_erased_cannot_be_left_again(board: Board, tmp_path: Path) -> None:
+    """A bid needs nobody signed in: whoever kept a copy could bring it back."""
+    board.letters.post(bid(), None)
+    engine = open_database(str(tmp_path / "service.db"))
+    assert Holdings(engine).erase(checksummed(PROVIDER.address), live=True)["letters"] == 1
+    with pytest.raises(Refused) as refused:
+        board.letters.post(bid(), None)
+    assert (code_of(refused), board.letters.bids(JOB)) == ("erased", [])
+    engine.dispose()
 
 
 def test_a_signed_bid_is_on_the_board_once_with_nobody_signed_in(board: Board) -> None:

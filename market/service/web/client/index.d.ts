@@ -42,6 +42,9 @@ export class Heldout {
   session(): Promise<Json>;
   signOut(): Promise<void>;
   mailbox(options?: { after?: number; job?: string }): Promise<Json>;
+  account(): Promise<Json>;
+  exportAccount(page?: { cursor?: string }): Promise<Json>;
+  eraseAccount(options?: { live?: boolean }): Promise<Json>;
   postLetter(letter: Json, options?: { key?: string }): Promise<Json>;
   report(job: string, lane: number, lines: Record<string, number>[], options?: { key?: string }): Promise<Json>;
 }
