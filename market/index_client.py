@@ -65,6 +65,10 @@ class Routes(Generic[Answer]):
     def errors(self) -> Answer:
         return self._get("errors")
 
+    def ask(self, question: str) -> Answer:
+        """The assistant's answer with its sources, and perhaps a draft of a job.toml."""
+        return self._get("ask", question=question)
+
     def jobs(self, *, cursor: str = "", limit: int = 20, **filters: str) -> Answer:
         """One page, newest first. Filters: state, outcome, metric, hardware, least (tokens), requester, provider."""
         return self._get("jobs", cursor=cursor, limit=limit, **filters)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import uvicorn
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
+from heldout.market.money import parse_tokens
 from heldout.market.service.app import ServiceSettings, create_app
 from heldout.market.service.database import open_database
 from heldout.market.settings import Network
@@ -23,6 +25,9 @@ NETWORK = Network("test net", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
 
 class Standing(Told):
     """A chain that has nothing to add, and on which every signature is good."""
+
+    def parameters(self) -> SimpleNamespace:
+        return SimpleNamespace(minimum_fee=parse_tokens("0.01"))
 
     def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
         return True

@@ -56,6 +56,8 @@ class Collector(Thread):
         self._accounts = Gauge("heldout_store_accounts", "Addresses that have something kept", registry=registry)
         self._kept = Gauge("heldout_store_kept_artifacts", "Artifacts kept", registry=registry)
         self._bytes = Gauge("heldout_store_kept_bytes", "Bytes kept", registry=registry)
+        quota = Gauge("heldout_store_quota_bytes", "Most bytes in all; 0 in a bucket", registry=registry)
+        quota.set(getattr(vault, "quota", 0))
         self._removed = Counter("heldout_store_removed", "Artifacts that nobody kept any more", registry=registry)
         self._failures = Counter("heldout_store_collect_failures", "Rounds that could not be made", registry=registry)
         self._at = Gauge("heldout_store_collected_timestamp_seconds", "When it last went through", registry=registry)

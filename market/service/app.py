@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from heldout.market.chain import Chain
 from heldout.market.errors import ChainProblem
 from heldout.market.service.answers import Answers
 from heldout.market.service.api import read_routes
+from heldout.market.service.asking import Asking
 from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
@@ -45,6 +47,7 @@ FIGURES_S = 10.0
 """Seconds for which figures of the whole market are remembered."""
 LETTERS_PER_S = 5.0
 NONCES_PER_S = 1.0
+QUESTIONS_PER_S = 1.0
 _ENVELOPE = 2048
 """What a request may add to a letter's bytes: spaces, escapes."""
 
@@ -84,7 +87,14 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     statistics = Statistics(engine)
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
     known = (reading, manifests, Reported(engine), letters, People(engine), statistics, figures)
-    sources = Sources(network, settings.url, block_time, *known)
+    asking = Asking(reading, lambda: chain.parameters().minimum_fee)
+    questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
+
+    def ask(question: str, client: str) -> dict[str, Any]:
+        questions.take(client)
+        return asking.answer(question)
+
+    sources = Sources(network, settings.url, block_time, *known, ask)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager

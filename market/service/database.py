@@ -66,6 +66,7 @@ events = Table(
     Column("args", Text, nullable=False),
     Index("events_of_job", "job", "block", "log_index"),
     Index("events_of_seat", "seat", "block", "log_index"),
+    Index("events_of_tx", "tx"),
 )
 jobs = Table(
     "jobs",

@@ -446,3 +446,20 @@ class Erased(TypedDict):
     readings: int
     manifests: int
     kept: int
+
+
+class Draft(TypedDict):
+    """A job.toml, what it would cost at most, and where the wizard opens with it."""
+
+    toml: str
+    price: str
+    wizard: str
+
+
+class Answered(TypedDict):
+    """`mode` says who answered; `sources` what it rests on."""
+
+    text: str
+    sources: list[str]
+    mode: str
+    draft: Draft | None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy import Engine, text
 
 from heldout.devnet.anvil import free_port
 from heldout.devnet.devnet import Devnet
+from heldout.market.artifacts import HttpStore
 from heldout.market.carrier import Carrier
 from heldout.market.errors import Refused
 from heldout.market.mail import Mail
@@ -281,6 +282,37 @@ def test_a_session_that_ended_is_renewed_by_itself(town: Town, job: ScriptedJob)
     provider = send_bid(job)
     job.requester.mail.send(letter(job, job.requester.keys.address, provider.keys.address))
     assert job.letters(Kind.HALF_B, provider) != []
+
+
+# --------------------------------------------------------------------------------------------------------- privacy
+
+
+def test_what_is_held_about_somebody_is_taken_along_and_erased(town: Town, job: ScriptedJob, tmp_path: Path) -> None:
+    """At the service and at the store, by the commands that a person types."""
+    send_bid(job)
+    with closing(HttpStore(town.net.network.stores[0], town.net.keys("provider-0").account)) as store:
+        artifact = store.put(b"sealed weights")
+        store.pin(artifact)
+
+        def account(*words: str) -> dict[str, Any]:
+            keys = ["--home", str(town.net.home("provider-0")), "--password-file", str(town.net.password_file)]
+            code, said = command(town, "account", *words, *keys)
+            assert code == 0, said
+            return said
+
+        held = account("show")
+        assert held["letters"] >= 1 and held["live"] >= 1
+        file = tmp_path / "mine.jsonl"
+        account("export", "--out", str(file))
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        assert {row["kind"] for row in rows} >= {"letter", "artifact"}
+        assert any(row["job"] == job.id for row in rows)
+        assert account("erase", "--dry-run")["letters"] == held["letters"]
+        assert account("erase", "-y")["kept"] == held["live"]
+        assert [pin["dropped"] for pin in store.pins()] == [True]
+        assert account("erase", "-y", "--live")["kept"] == 0
+    assert job.requester.mail.bids(job.id) == []
+    assert account("show")["letters"] == 0
 
 
 # ---------------------------------------------------------------------------------------------------------- stream

@@ -18,6 +18,7 @@ export class Heldout {
   network(): Promise<Json>;
   statistics(): Promise<Json>;
   errors(): Promise<Json>;
+  ask(question: string): Promise<Json>;
   jobs(filters?: JobFilters): Promise<Json>;
   job(id: string): Promise<Json>;
   money(id: string): Promise<Json>;

@@ -31,6 +31,8 @@ export class Heldout {
   network() { return this.#get("network"); }
   statistics() { return this.#get("statistics"); }
   errors() { return this.#get("errors"); }
+  /** The assistant's answer with its sources, and perhaps a draft of a job.toml. */
+  ask(question) { return this.#get("ask", { question }); }
   /** `filters`: state, outcome, metric, hardware, least, requester, provider, cursor, limit. */
   jobs(filters = {}) { return this.#get("jobs", filters); }
   job(id) { return this.#get(`jobs/${id}`); }
