@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from heldout.market.money import parse_tokens
 from heldout.market.service.app import ServiceSettings, create_app
-from heldout.market.service.database import open_database
 from heldout.market.settings import Network
 from tests.builders import CHAIN_ID, MARKET
+from tests.databases import database_of
 from tests.scenery import Scenery, Told, indexed
 
 URL = "http://127.0.0.1:8450"
@@ -36,7 +36,7 @@ class Standing(Told):
 @contextmanager
 def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Iterator[tuple[TestClient, Engine]]:
     """A client and the database behind it."""
-    engine = open_database(str(folder / "service.db"))
+    engine = database_of(folder / "service.db")
     indexed(engine, scenery)
     hosts = {"127.0.0.1:8450"}
     settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0)
@@ -49,7 +49,7 @@ def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Itera
 @contextmanager
 def listening(folder: Path, scenery: Scenery, *, rate: float = 10_000) -> Iterator[str]:
     """The same on a free port of loopback, in a thread: its address."""
-    engine = open_database(str(folder / "service.db"))
+    engine = database_of(folder / "service.db")
     indexed(engine, scenery)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         host = f"127.0.0.1:{bound.getsockname()[1]}"

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heldout.market.errors import BadMessage, KeyProblem, Refused
-from heldout.market.service.database import open_database
 from heldout.market.service.sessions import SESSION, Sessions, load_secret
 from heldout.market.service.tokens import LEEWAY as LEEWAY_OF_TOKENS
 from heldout.market.service.tokens import Claims, read_token, write_token
@@ -20,6 +19,7 @@ from heldout.market.settings import Network
 from heldout.market.signatures import checksummed, personal_digest, recover, sign_text
 from heldout.market.siwe import LEEWAY, LIFETIME, SignIn
 from tests.builders import CHAIN_ID, MARKET
+from tests.databases import database_of
 
 URL = "http://127.0.0.1:8450"
 NETWORK = Network("test", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
@@ -52,7 +52,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def sessions(tmp_path: Path, clock: Clock) -> Iterator[Sessions]:
-    engine = open_database(str(tmp_path / "service.db"))
+    engine = database_of(tmp_path / "service.db")
     yield Sessions(engine, Keys(), NETWORK, URL, b"s" * 32, clock)
     engine.dispose()
 
