@@ -75,7 +75,8 @@ def create_app(vault: Vault, allowance: Allowance, keeping: Keeping, settings: S
         redoc_url=None,
     )
     throttle = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
-    app.add_middleware(Gate, hosts=settings.hosts, throttle=throttle, origins=settings.origins)
+    secure = settings.public_url.startswith("https:")
+    app.add_middleware(Gate, hosts=settings.hosts, throttle=throttle, origins=settings.origins, secure=secure)
     problems.install(app)
     moved = Counter("heldout_store_bytes", "Bytes of artifacts moved", ["direction"], registry=registry)
 

@@ -121,7 +121,9 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Kept, generation=generation, ticks=settings.ticks, seconds=settings.keep_s)
     limit = 2 * MOST_BYTES + _ENVELOPE
-    app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=limit, origins=settings.origins)
+    secure = settings.url.startswith("https:")
+    hosts, origins = settings.hosts, settings.origins
+    app.add_middleware(Gate, hosts=hosts, throttle=requests, body_limit=limit, origins=origins, secure=secure)
     problems.install(app)
     pages = Pages(sources)
     failures.install(app, pages)
@@ -130,7 +132,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
     app.include_router(letter_routes(sources, sessions, answers, senders))
     askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
-    app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
+    app.include_router(session_routes(sessions, askers, secure))
     app.include_router(account_routes(Holdings(engine), sessions, senders))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
     app.mount("", pages)

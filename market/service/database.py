@@ -6,7 +6,7 @@ Derived from the chain, rebuilt from it at any time, covered by `state_hash`:
               folds of events; each row names the transaction that last changed it
 Not of the chain, and not in the hash:
     cursor    how far the chain was followed
-    letters   bids and mail (P8); nonces of sign-ins
+    letters   bids and mail (P8); nonces of sign-ins that were spent
     erased    hashes of letters that a party had erased
     manifests what the stores say a task is made of, by its hash
     readings  what providers say about their own training
