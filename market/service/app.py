@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -87,14 +86,9 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     statistics = Statistics(engine)
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
     known = (reading, manifests, Reported(engine), letters, People(engine), statistics, figures)
-    asking = Asking(reading, lambda: chain.parameters().minimum_fee)
     questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
-
-    def ask(question: str, client: str) -> dict[str, Any]:
-        questions.take(client)
-        return asking.answer(question)
-
-    sources = Sources(network, settings.url, block_time, *known, ask)
+    asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions)
+    sources = Sources(network, settings.url, block_time, *known, asking.answer)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager
@@ -128,16 +122,21 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     pages = Pages(sources)
     failures.install(app, pages)
     app.include_router(read_routes(sources, feed))
-    answers = Answers(engine, settings.clock)
-    senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
-    app.include_router(letter_routes(sources, sessions, answers, senders))
-    askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
-    app.include_router(session_routes(sessions, askers, secure))
-    app.include_router(account_routes(Holdings(engine), sessions, senders))
+    _add_writing(app, engine, sources, sessions, settings)
     add_health(app, registry, lambda: _check_fresh(reading, follower))
     app.mount("", pages)
     describe(app)
     return app
+
+
+def _add_writing(app: FastAPI, engine: Engine, sources: Sources, sessions: Sessions, settings: ServiceSettings) -> None:
+    """What takes something, and what is for its owner alone."""
+    answers = Answers(engine, settings.clock)
+    senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
+    app.include_router(letter_routes(sources, sessions, answers, senders))
+    askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
+    app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
+    app.include_router(account_routes(Holdings(engine), sessions, senders))
 
 
 def _check_fresh(reading: Reading, follower: Follower) -> None:

@@ -14,6 +14,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from heldout.market.artifacts.throttle import Throttle
 from heldout.market.errors import HeldoutError
 from heldout.market.lifecycle import fold
 from heldout.market.money import Wei, parse_tokens
@@ -32,14 +33,19 @@ _LAST_EVENTS: Final = 12
 
 
 class Asking:
-    """`minimum_fee` asks the chain for the market's least fee per seat, and may raise HeldoutError."""
+    """`minimum_fee` asks the chain for the market's least fee per seat, and may raise HeldoutError; `questions` bounds
+    how often one client asks."""
 
-    def __init__(self, reading: Reading, minimum_fee: Callable[[], Wei]) -> None:
-        self._rows = _Rows(reading, minimum_fee)
+    def __init__(self, reading: Reading, minimum_fee: Callable[[], Wei], questions: Throttle) -> None:
+        self._rows, self._questions = _Rows(reading, minimum_fee), questions
         self._making = Lock()
 
-    def answer(self, question: str) -> dict[str, Any]:
-        """Text, its sources, who answered, and perhaps a draft with its price and the wizard's address."""
+    def answer(self, question: str, client: str) -> dict[str, Any]:
+        """Text, its sources, who answered, and perhaps a draft with its price and the wizard's address.
+
+        Raises Throttled.
+        """
+        self._questions.take(client)
         with self._making:
             assistant = self._assistant
         answer = assistant.answer(question)
