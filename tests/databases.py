@@ -1,4 +1,4 @@
-"""The database of one test: a SQLite file, or with $HELDOUT_TEST_DATABASE one of its own in that PostgreSQL.
+"""The database of one test: a SQLite file, or with $HELDOUT_TEST_DATABASE a schema of its own in that PostgreSQL.
 
 `tests/integration/test_service_postgres.py` runs every test that comes here a second time, so.
 """
@@ -7,7 +7,7 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from heldout.market.service.database import open_database
 
@@ -20,9 +20,8 @@ def database_of(path: Path) -> Engine:
     if not server:
         return open_database(str(path))
     name = "test_" + sha256(str(path).encode()).hexdigest()[:24]
-    admin = open_database(server).execution_options(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        if not connection.execute(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}).first():
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return open_database(make_url(server).set(database=name).render_as_string(hide_password=False))
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with admin.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {name}"))
+    url = make_url(server).update_query_dict({"options": f"-csearch_path={name}"})
+    return open_database(url.render_as_string(hide_password=False))
