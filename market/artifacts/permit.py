@@ -6,6 +6,7 @@ The signature (EIP-191) is over store, artifact, size and expiry, so a permit is
 another store, or later. It says who fills the disk; it gives no rights over the artifact, which belongs to nobody.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from heldout.market.artifacts.blob import ArtifactId
@@ -14,6 +15,8 @@ from heldout.market.signatures import Signer, personal_digest, recover, sign_tex
 from heldout.market.terms import Address
 
 HEADER: Final = "Heldout-Upload"
+ACCOUNT_HEADER: Final = "Heldout-Account"
+"""The same for what is kept on one's own account: 0xADDRESS EXPIRES 0xSIGNATURE."""
 LIFETIME: Final = 3600
 """Most seconds a permit may be good for."""
 
@@ -30,19 +33,39 @@ def write_permit(signer: Signer, store: str, artifact: ArtifactId, size: int, ex
 
 def check_permit(header: str, store: str, artifact: ArtifactId, size: int, now: float) -> Address:
     """The address that signed for these bytes. Raises Refused."""
+    what = f"{store}, these bytes and this size"
+    return _signer_of(header, lambda expires: permit_text(store, artifact, size, expires), what, now)
+
+
+def account_text(store: str, action: str, expires: int) -> str:
+    """What is signed to ask about one's own account: `list`, `drop SHA256` or `drop all`."""
+    return f"Heldout account\nstore: {store}\naction: {action}\nexpires: {expires}"
+
+
+def write_account_permit(signer: Signer, store: str, action: str, expires: int) -> str:
+    """The value of ACCOUNT_HEADER."""
+    return f"{signer.address} {expires} {sign_text(signer, account_text(store, action, expires))}"
+
+
+def check_account_permit(header: str, store: str, action: str, now: float) -> Address:
+    """The address whose account it is. Raises Refused."""
+    return _signer_of(header, lambda expires: account_text(store, action, expires), f"{store} and {action!r}", now)
+
+
+def _signer_of(header: str, text: Callable[[int], str], what: str, now: float) -> Address:
+    """Who signed `text(expires)`, if the header claims just that and it is good now."""
     try:
         claimed, expires, signature = header.split(" ")
-        digest = personal_digest(permit_text(store, artifact, size, int(expires)))
-        signer = recover(digest, bytes.fromhex(signature.removeprefix("0x")))
+        signer = recover(personal_digest(text(int(expires))), bytes.fromhex(signature.removeprefix("0x")))
     except (ValueError, BadInput):
-        raise _refused("the upload's permit cannot be read") from None
+        raise _refused("the permit cannot be read") from None
     if signer.lower() != claimed.lower():
-        raise _refused(f"the upload's permit is not for {store}, these bytes and this size, or not by {claimed}")
+        raise _refused(f"the permit is not for {what}, or not by {claimed}")
     if not now < int(expires) <= now + LIFETIME:
-        raise _refused("the upload's permit has expired, or is good for too long")
+        raise _refused("the permit has expired, or is good for too long")
     return signer
 
 
 def _refused(message: str) -> HeldoutError:
-    hint = f"sign the {HEADER} header for this store's public address; check this machine's clock"
+    hint = f"sign the {HEADER} or {ACCOUNT_HEADER} header for this store's public address; check this machine's clock"
     return Refused(message, hint=hint, code="upload_refused")

@@ -13,6 +13,7 @@ from fastapi import Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from heldout.market.assistant.texts import text
 from heldout.market.service.pages.words import CODE_MEANINGS, FILTERS
 from heldout.market.settings import Network
 
@@ -41,7 +42,7 @@ class Site:
             auto_reload=False,
         )
         self._templates.filters.update(FILTERS)
-        self._templates.globals.update(network=network, asset=self.address_of, code_meanings=CODE_MEANINGS)
+        self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
 
     def page(self, template: str, *, status: int = 200, policy: str = POLICY, **values: Any) -> HTMLResponse:
         """A page. `values` are what its template names."""
