@@ -208,6 +208,20 @@ class Engine:
                 raise OutputRefused(f"no {path} can be had: {error.explanation}", hint="see the job's log") from None
         return chunks
 
+    def has_path(self, container: Any, path: str) -> bool:
+        with engine_errors():
+            try:
+                stream, _ = container.get_archive(path)
+                stream.close()
+            except docker.errors.APIError:
+                return False
+        return True
+
+    def lay(self, container: Any, path: str, tar: Iterator[bytes]) -> None:
+        """Unpack a tar into a folder of a container."""
+        with engine_errors():
+            container.put_archive(path, tar)
+
     def find(self, ref: str) -> Any:
         """The container, freshly looked at. Raises AttemptLost."""
         with engine_errors():
@@ -226,8 +240,13 @@ class Engine:
         return container
 
     def pause(self, container: Any) -> None:
+        """The kernel's freezer: nothing in it runs until `unpause`. Raises SandboxRefused where there is no freezer."""
         with engine_errors():
             container.pause()
+
+    def unpause(self, container: Any) -> None:
+        with engine_errors():
+            container.unpause()
 
     def stats(self, container: Any) -> dict[str, Any]:
         with engine_errors():
@@ -247,6 +266,8 @@ class Engine:
         unhealthy = SandboxUnhealthy(f"{container.name} cannot be killed", hint="look at the engine; bid for nothing")
         with engine_errors():
             try:
+                if container.status == "paused":
+                    container.unpause()
                 container.stop(timeout=round(grace_s))
                 container.reload()
             except requests.exceptions.ReadTimeout:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heldout.market.sandbox import RunSpec
+from heldout.market.sandbox.checkpoint import CHECKPOINT, owned, pack_stream
 from heldout.market.sandbox.collector import TarStream, copy_out_of_stream
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.errors import OutputRefused, SandboxRefused
@@ -33,7 +34,10 @@ class VolumeDisks:
             self.remove(spec.job)
             volume = self._engine.make_volume(volume_options(self._engine.node, spec, uid))
             options = keeper_options(self._engine.node, spec, volume.name, uid, self._engine.dialect)
-            self._engine.pause(self._engine.run(options))
+            keeper = self._engine.run(options)
+            self._engine.pause(keeper)
+            if spec.checkpoint:
+                self._engine.lay(keeper, "/out", owned(spec.checkpoint, uid))
         if _labels(volume)[LABEL_PLACE] != str(uid):
             raise SandboxRefused(f"the uid of {spec.job} is taken by another job", hint="wait for that one to end")
         return str(volume.name)
@@ -60,6 +64,12 @@ class VolumeDisks:
         if keeper is None:
             raise OutputRefused(f"nobody holds the volume of {job}", hint="the job has to run again")
         return copy_out_of_stream(self._engine.archive(keeper, f"/out/{name}"), name, target, max_bytes)
+
+    def snapshot(self, job: str, target: Path, most_bytes: int) -> bool:
+        keeper = self._engine.keeper(job)
+        if keeper is None or not self._engine.has_path(keeper, f"/out/{CHECKPOINT}"):
+            return False
+        return pack_stream(self._engine.archive(keeper, f"/out/{CHECKPOINT}"), target, most_bytes)
 
     def known(self) -> set[str]:
         return self._engine.jobs_with_volumes()
