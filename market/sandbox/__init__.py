@@ -76,9 +76,9 @@ class RunSpec:
 
     `image` is an image id or digest (`sha256:…`), never a tag. `command` may name files under /in and /out.
     `task_dir` and `data_dir` are shown read-only. `deadline` is in Unix seconds: whatever happens to the node, the
-    attempt is stopped by the earlier of `deadline` and start + `limits.seconds`, or at the node's next start; time it was
-    frozen does not count against `limits.seconds`. `tier` says whose kernel the job talks to (`runtimes.py`).
-    `checkpoint` is an archive that `snapshot` wrote: it is laid into /out if that has nothing of earlier attempts.
+    attempt is stopped by the earlier of `deadline` and start + `limits.seconds`, or at the node's next start; time it
+    was frozen does not count against `limits.seconds`. `tier` says whose kernel the job talks to (`runtimes.py`).
+    `checkpoint` is an archive that `snapshot` wrote: it is laid into /out if no checkpoint lies there.
     """
 
     job: str

@@ -1,4 +1,4 @@
-"""A job's /out/checkpoint as one archive: taken while the job stands still, and laid into the next attempt's empty /out.
+"""A job's /out/checkpoint as one archive: taken while the job stands still, and laid into an empty /out.
 
 A job may write anything there, and change it while it is read. Only folders and regular files are taken, unfollowed,
 bounded in bytes, number and depth; anything else refuses the whole checkpoint, so that what is kept is what was there.
@@ -46,7 +46,7 @@ def pack_stream(chunks: Iterable[bytes], target: Path, most_bytes: int) -> bool:
 
 
 def lay(archive: Path, out: Path, owner: tuple[int, int] | None = None) -> None:
-    """Put an archive into `out`, in which nothing runs, unless a checkpoint lies there: all of it or, after a crash, none.
+    """Put an archive into `out`, in which nothing runs, unless a checkpoint lies there: all of it or none.
 
     Raises OutputRefused for what `pack` would not write."""
     if os.path.lexists(out / CHECKPOINT):
@@ -101,7 +101,7 @@ def _walk(parent: int, name: str, path: str, depth: int) -> Iterator[Member]:
     except OSError as error:
         raise OutputRefused(f"{path} is no folder: {error.strerror}") from None
     try:
-        yield _info(path, tarfile.DIRTYPE, os.fstat(folder)), None
+        yield _info(path, is_folder=True, size=0, mtime=os.fstat(folder).st_mtime), None
         for each in sorted(os.listdir(folder)):
             yield from _entry(folder, each, f"{path}/{each}", depth)
     finally:
@@ -122,23 +122,22 @@ def _entry(folder: int, name: str, path: str, depth: int) -> Iterator[Member]:
     except OSError as error:
         raise OutputRefused(f"{path} cannot be read: {error.strerror}") from None
     with open(source, "rb") as file:
-        if not stat.S_ISREG(os.fstat(source).st_mode):
+        found = os.fstat(source)
+        if not stat.S_ISREG(found.st_mode):
             raise OutputRefused(f"{path} is no regular file")
-        yield _info(path, tarfile.REGTYPE, os.fstat(source)), file
+        yield _info(path, is_folder=False, size=found.st_size, mtime=found.st_mtime), file
 
 
-def _info(path: str, kind: bytes, found: os.stat_result) -> tarfile.TarInfo:
+def _info(path: str, *, is_folder: bool, size: int, mtime: float) -> tarfile.TarInfo:
     info = tarfile.TarInfo(path)
-    info.type, info.mtime = kind, int(found.st_mtime)
-    info.size = found.st_size if kind == tarfile.REGTYPE else 0
+    info.type, info.mode = (tarfile.DIRTYPE, 0o755) if is_folder else (tarfile.REGTYPE, 0o644)
+    info.size, info.mtime = 0 if is_folder else size, int(mtime)
     return info
 
 
 def _bare(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Name, kind, size and time, as `_info` has them; refuses what is neither file nor folder."""
-    info = tarfile.TarInfo(str(_safe(member)))
-    info.type, info.mtime, info.size = member.type, int(member.mtime), member.size
-    return info
+    return _info(str(_safe(member)), is_folder=member.isdir(), size=member.size, mtime=member.mtime)
 
 
 def _safe(member: tarfile.TarInfo) -> PurePosixPath:

@@ -84,7 +84,7 @@ def supervise(result: Path, deadline: float, latest: float, file_bytes: int, com
     draft.rename(result)
 
 
-def _ended(job: "subprocess.Popen[bytes]") -> int | None:
+def _ended(job: subprocess.Popen[bytes]) -> int | None:
     """Waits for a moment, or until a signal has been handled."""
     try:
         return job.wait(TICK_S)

@@ -390,9 +390,7 @@ def test_a_checkpoint_taken_from_a_running_job_starts_the_next_attempt_elsewhere
     ["os.symlink('/etc', path)", "os.mkdir(path); os.symlink('/etc/passwd', path + '/x')"],
     ids=["a link itself", "a link in it"],
 )
-def test_a_checkpoint_of_anything_but_files_and_folders_is_refused(
-    bench: Bench, program: str, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_anything_but_files_and_folders_is_refused(bench: Bench, program: str, tmp_path: Path) -> None:
     setup = "import os; path = os.environ['HELDOUT_OUT'] + '/checkpoint'\n"
 
     async def life() -> None:
