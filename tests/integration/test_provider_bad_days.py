@@ -20,24 +20,21 @@ from heldout.market.sandbox import open_runner
 from heldout.provider.assembly import read_config
 from heldout.provider.training import Training
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.docker]
 
 
-@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory, job_image: str) -> Iterator[Devnet]:
     with Devnet.up(tmp_path_factory.mktemp("devnet"), block_time=1, validators=8) as devnet:
-        if request.param == "docker":
-            image = request.getfixturevalue("job_image")
-            named = replace(devnet.network, images={"linux/amd64": image, "linux/arm64": image})
-            devnet.network_file.write_text(named.to_json())
-        set_up(devnet, runner=request.param, checkpoint_s="1")
+        named = replace(devnet.network, images={"linux/amd64": job_image, "linux/arm64": job_image})
+        devnet.network_file.write_text(named.to_json())
+        set_up(devnet, runner="docker", checkpoint_s="1")
         yield devnet
 
 
 @pytest.fixture
-def job(net: Devnet) -> Iterator[ScriptedJob]:
-    image = next(iter(net.network.images.values()), "sha256:" + "0" * 64)
-    with ScriptedJob(net, epochs=150, image=image) as scripted:
+def job(net: Devnet, job_image: str) -> Iterator[ScriptedJob]:
+    with ScriptedJob(net, epochs=95, image=job_image) as scripted:
         yield scripted
 
 
