@@ -148,8 +148,14 @@ def _examine_sandbox(args: argparse.Namespace, network: Network, home: Path, set
             return
         yield Finding("engine", True, facts.describe())
         yield from (Finding(f"{tier} tier", True, f"not offered: {why}") for tier, why in facts.missing.items())
+        if settings.when.freeze and not facts.freezes:
+            yield Finding("when", False, "[when] freeze: this engine has no freezer; running jobs would go on")
         known = [notice.describe() for notice in notices(facts.versions) if notice.state is not State.MENDED]
         yield from (Finding(f"known escapes, {AS_OF}", True, words) for words in known)
+        if not facts.runtimes:
+            keep(home, record([], facts))
+            yield Finding("sandbox", False, "not attacked, and nothing is offered: this engine gives no tier")
+            return
         if not image:
             yield Finding("sandbox", True, f"not attacked: the network file names no image for {machine}")
             return

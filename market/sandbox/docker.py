@@ -122,8 +122,8 @@ class DockerRunner:
         return self._handle(await asyncio.to_thread(self._start, spec))
 
     def _start(self, spec: RunSpec) -> Any:
-        image = self._engine.image(spec.image)
         runtime = self._runtime(spec.tier)
+        image = self._engine.image(spec.image)
         for earlier in self._engine.containers(spec.job):
             if earlier.status in _ALIVE:
                 raise SandboxRefused(f"{earlier.name} is still at work", hint="stop it, or wait for its end")

@@ -15,6 +15,7 @@ from heldout.market.sandbox.escapes import ESCAPES, State, mended_by_distributio
 from heldout.market.sandbox.meter import Ending, Meter, Room, excesses
 from heldout.market.sandbox.places import UIDS, free_uid, pick_cores, pick_devices
 from heldout.market.sandbox.runtimes import engine_facts
+from heldout.provider.sandboxing import offered_tiers
 
 VERSION: dict[str, Any] = {
     "Components": [{"Name": "Engine", "Version": "20.10.24"}, {"Name": "runc", "Version": "1.1.5+ds1"}]
@@ -63,6 +64,31 @@ def test_a_rootless_engine_says_so() -> None:
 
 def no_log(component: str, version: str) -> None:
     return None
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"Rootless": True, "CgroupVersion": "1", "MemoryLimit": True, "PidsLimit": True},  # Podman 4.3, word for word
+        {"SecurityOptions": ["name=rootless"], "CgroupVersion": "1"},
+        {"SecurityOptions": ["name=rootless"], "CgroupVersion": "2", "PidsLimit": False},
+        {"CgroupVersion": "2", "MemoryLimit": False},
+    ],
+)
+def test_an_engine_that_cannot_limit_gives_no_tier_and_says_why(info: dict[str, object]) -> None:
+    """Issue 5 item 3: what a runtime cannot limit is not offered, on a devnet either."""
+    facts = engine_facts({"DefaultRuntime": "crun", **info}, VERSION)
+    assert not facts.runtimes and facts.missing.keys() == {"standard", STRICT}
+    assert all("limit" in why for why in facts.missing.values())
+    for devnet in (True, False):
+        assert offered_tiers(None, facts, devnet=devnet) == frozenset()
+
+
+def test_a_rootless_engine_whose_controllers_are_delegated_gives_the_standard_tier() -> None:
+    facts = engine_facts(
+        {"Rootless": True, "CgroupVersion": "2", "MemoryLimit": True, "DefaultRuntime": "crun"}, VERSION
+    )
+    assert facts.rootless and facts.freezes and set(facts.runtimes) == {"standard"}
 
 
 @pytest.mark.parametrize(
