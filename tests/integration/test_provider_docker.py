@@ -121,9 +121,8 @@ def test_no_secret_of_a_job_is_found_in_anything_that_was_written_or_shown(net: 
     ]
     assert found == []
     journal = (net.home(PROVIDER) / "journal").read_bytes()
-    assert all(
-        any(form in journal for form in forms(secrets[what])) for what in ("half a", "half b")
-    )  # it does find them
+    halves = secrets["half a"], secrets["half b"]
+    assert all(any(form in journal for form in forms(half)) for half in halves), "it finds what is there"
 
 
 def test_doctor_shows_every_layer_of_the_standard_tier(net: Devnet) -> None:
