@@ -268,9 +268,10 @@ class DockerRunner:
         )
 
     def _deadline(self, container: Any) -> float:
-        """The attempt's own limit, moved by the time it was frozen, and never past the job's."""
-        moved = float(container.labels[LABEL_DEADLINE]) + self._frozen.of(container.id).total_s
-        return min(moved, float(container.labels[LABEL_LATEST]))
+        """The attempt's own limit, from its true start and moved by the time it was frozen; never past the job's."""
+        labels, started = container.labels, unix(container.attrs["State"]["StartedAt"])
+        own = started + limits_of(labels).seconds if started > 0 else float(labels[LABEL_DEADLINE])
+        return min(own + self._frozen.of(container.id).total_s, float(labels[LABEL_LATEST]))
 
     def _handle(self, container: Any) -> Handle:
         labels = container.labels

@@ -273,7 +273,7 @@ def test_a_late_job_says_how_late_it_was(bench: Bench) -> None:
     """Issue 5 item 4."""
     report, _ = asyncio.run(bench.run(bench.spec("while True: pass", limits=replace(SMALL, seconds=2))))
     (excess,) = report.excess
-    assert excess.limit == "time" and 0 < excess.allowed <= 2 and 0 <= excess.over < 10
+    assert excess.limit == "time" and 0 < excess.allowed < 2.001 and 0 <= excess.over < 10
     assert report.describe().startswith(f"exit code {report.exit_code}, killed by deadline; time: ")
 
 
@@ -331,7 +331,7 @@ def test_a_frozen_job_stands_still_and_its_own_limit_waits_for_it(bench: Bench) 
 
     report, told = asyncio.run(life())
     assert report.killed_by == "deadline" and 3.9 <= report.frozen_s < 12
-    assert 2 < report.wall_s < 10 and 2 < report.excess[0].allowed <= 4
+    assert 3 < report.wall_s < 12 and report.excess[0].allowed == pytest.approx(4, abs=0.6)
     assert told == list(range(len(told))) and len(told) > 10  # it went on where it stood
 
 
