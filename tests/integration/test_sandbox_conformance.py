@@ -367,7 +367,6 @@ def test_a_checkpoint_taken_from_a_running_job_starts_the_next_attempt_elsewhere
 
     async def take() -> None:
         handle = await bench.runner.start(bench.spec(CHECKPOINTS, env={"LINGER": "60"}))
-        assert not await bench.runner.snapshot(handle, archive, 0) or archive.exists()
         async for line in bench.runner.logs(handle):
             if line == "2":
                 break
