@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -199,11 +199,12 @@ class Engine:
         with engine_errors():
             volume.remove(force=True)
 
-    def archive(self, container: Any, path: str) -> Iterator[bytes]:
-        """A tar stream of a file or folder in a container. Raises OutputRefused if it is not there."""
+    def archive(self, container: Any, path: str) -> Generator[bytes, None, None]:
+        """A tar stream of a file or folder in a container, to be closed: the engine answers nothing else about that
+        container while one is open and not read. Raises OutputRefused if it is not there."""
         with engine_errors():
             try:
-                chunks: Iterator[bytes] = container.get_archive(path)[0]
+                chunks: Generator[bytes, None, None] = container.get_archive(path)[0]
             except docker.errors.APIError as error:  # absent, or links without end
                 raise OutputRefused(f"no {path} can be had: {error.explanation}", hint="see the job's log") from None
         return chunks
