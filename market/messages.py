@@ -143,6 +143,7 @@ class Kind(StrEnum):
     HELD_OUT_KEYS = "held_out_keys"
     HALF_B = "half_b"
     RUN_RECORD = "run_record"
+    CHECKPOINT = "checkpoint"
 
 
 BULLETIN: Final = "bulletin"
@@ -162,6 +163,7 @@ class Letter:
       held_out_keys  {envelope}                  of the held-out shards' keys, 32 bytes each, in the split's order
       half_b         {lane, envelope}            of b
       run_record     {…, signature}              how the training ran (heldout.market.runrecord)
+      checkpoint     {sequence, salt, sealedHash} a provider's to itself: where its newest sealed checkpoint lies
     """
 
     job: JobId
