@@ -58,6 +58,21 @@ abstract contract Signing is Base {
         (signatures[0], signatures[1]) = (_signed(_requesterKey, waiver), _signed(providerKeys[0], waiver));
     }
 
+    function _agreed(bytes32 id, uint256 payout)
+        internal
+        returns (AgreedLane[] memory lanes, bytes[] memory signatures)
+    {
+        lanes = new AgreedLane[](1);
+        lanes[0] = AgreedLane(providers[0], WORD, 900_000, payout);
+        signatures = _signOutcome(id, lanes);
+    }
+
+    function _signOutcome(bytes32 id, AgreedLane[] memory lanes) internal returns (bytes[] memory signatures) {
+        signatures = new bytes[](2);
+        bytes32 outcome = new Outcomes().hash(id, type(uint64).max, lanes);
+        (signatures[0], signatures[1]) = (_signed(_requesterKey, outcome), _signed(providerKeys[0], outcome));
+    }
+
     function _signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
         bytes32 domain = keccak256(
             abi.encode(
@@ -70,5 +85,12 @@ abstract contract Signing is Base {
         );
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked("\x19\x01", domain, structHash)));
         return abi.encodePacked(r, s, v);
+    }
+}
+
+/// @notice Messages.outcome, which reads calldata.
+contract Outcomes is Base {
+    function hash(bytes32 job, uint64 validUntil, AgreedLane[] calldata lanes) external pure returns (bytes32) {
+        return Messages.outcome(job, validUntil, lanes);
     }
 }

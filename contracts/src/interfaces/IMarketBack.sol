@@ -38,6 +38,17 @@ interface IMarketBack is IMarketBase {
     /// @notice Requester, a provider, or the hot key at `place` of the round asks for a bigger round, with a bond (P3.6).
     function appeal(JobTerms calldata terms, uint256 place) external;
 
+    /// @notice Anyone: requester and all providers have signed how the job ends (P6.1). Good for a job that was never posted,
+    /// which then costs the requester its payouts and nothing else, and in any state that is not final.
+    /// @param lanes as they end; of a job that was accepted, all its lanes with their providers and submitted words
+    /// @param validUntil unix seconds, inclusive
+    /// Seats that committed have f each, in every round; nobody is slashed; collaterals and appeal bonds go back.
+    /// @param signatures of the EIP-712 message Outcome by the requester, then by every lane's provider; whoever sends the call
+    /// has signed it by that
+    /// @dev Warning: an agreed score was measured by nobody; its artifact says so.
+    function agree(JobTerms calldata terms, AgreedLane[] calldata lanes, uint64 validUntil, bytes[] calldata signatures)
+        external;
+
     /* ------------------------------------------------------- demand and answer */
 
     /// @notice Ask `party` (lane, or REQUESTER) for what it owes in this stage (P4.5). `place` is used if the caller is a seat.
