@@ -19,7 +19,7 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
         bytes32 id = _idOf(terms);
         Job storage job = _jobs[id];
         if (job.state == State.Settled) revert WrongState(id, job.state);
-        if (block.timestamp > validUntil) revert TooLate(block.timestamp, validUntil);
+        _requireBefore(uint256(validUntil) + 1);
         _requireAgreed(id, terms, lanes, validUntil, signatures);
 
         bool isBound = job.state > State.Open;
@@ -27,8 +27,8 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
         if (job.state == State.None) pot.left = _begin(id, job, terms, lanes);
         if (isBound) {
             _requireBound(id, job, lanes);
-            _payCommitted(pot, job, terms);
-            _returnBonds(pot, job, terms);
+            _payRounds(pot, job, terms);
+            _returnCollaterals(pot, job, terms);
         }
         job.lanes = uint8(lanes.length); // at most terms.lanes
         bytes32 result;
@@ -37,7 +37,7 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
             result = Votes.withLane(result, lane, lanes[lane].score);
         }
         _pay(pot, terms.requester, Purpose.Refund, pot.left);
-        (job.state, job.outcome) = (State.Settled, Outcome.Agreed);
+        (job.state, job.outcome, job.word) = (State.Settled, Outcome.Agreed, 0);
         emit Settled(id, Outcome.Agreed, result);
     }
 
@@ -65,7 +65,6 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
         returns (uint256 total)
     {
         Terms.checkShape(terms);
-        job.committee = terms.committee;
         emit Posted(id, terms.requester, terms);
         for (uint256 lane; lane < lanes.length; ++lane) {
             total += lanes[lane].payout;
@@ -84,34 +83,32 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
         }
     }
 
-    /// @dev The requester bears the fees of all rounds: it has signed for them.
-    function _payCommitted(Pot memory pot, Job storage job, JobTerms calldata terms) private {
+    /// @dev The requester bears the fees of all rounds: it has signed for them. Appellants have their bonds back.
+    function _payRounds(Pot memory pot, Job storage job, JobTerms calldata terms) private {
         for (uint8 number = 1; number <= job.round; ++number) {
             Ballot memory round = _ballotOf(job, number);
             for (uint256 place; place < round.seats.length; ++place) {
                 address cold = (round.committed >> place) & 1 != 0 ? _coldOf(round.seats[place]) : address(0);
                 if (cold != address(0)) _pay(pot, cold, Purpose.Fee, terms.fee);
             }
+            _pay(pot, job.appeals[number].appellant, Purpose.AppealBond, job.appeals[number].bond);
         }
     }
 
-    function _returnBonds(Pot memory pot, Job storage job, JobTerms calldata terms) private {
+    function _returnCollaterals(Pot memory pot, Job storage job, JobTerms calldata terms) private {
         for (uint256 lane; lane < job.lanes; ++lane) {
             _pay(pot, job.lane[lane].provider, Purpose.Collateral, terms.collateral);
-        }
-        for (uint256 number = 2; number <= job.round; ++number) {
-            _pay(pot, job.appeals[number].appellant, Purpose.AppealBond, job.appeals[number].bond);
         }
     }
 
     function _payAgreed(Pot memory pot, Job storage job, JobTerms calldata terms, uint8 index, AgreedLane calldata lane)
         private
     {
+        if (lane.score > Votes.NO_DATA) revert VoteOutOfRange(index, lane.score);
         if (lane.payout > pot.left) revert InsufficientFree(terms.requester, pot.left, lane.payout);
         _payWithRoyalties(pot, terms, lane.provider, lane.payout);
         Lane storage stored = job.lane[index];
-        stored.provider = lane.provider;
-        stored.word = lane.word;
+        (stored.provider, stored.word) = (lane.provider, lane.word);
         _closeLane(stored, lane.score, lane.payout != 0);
         emit LaneSettled(pot.job, index, lane.provider, lane.score, lane.payout);
         if (lane.payout == 0) return;

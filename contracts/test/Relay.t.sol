@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Signing} from "./Signing.sol";
 
-/// @notice P6.1: the relayed road, the waiver, and the outcome that all parties agree on.
+/// @notice P6.1: the relayed road, and the waiver.
 contract RelayTest is Signing {
     /* ------------------------------------------------------------------- batches */
 
@@ -147,90 +147,7 @@ contract RelayTest is Signing {
         market.conclude(terms, openings, other);
     }
 
-    /* ----------------------------------------------------------------- agreement */
-
-    function test_agree_jobThatWasNeverPosted_isOneTransaction() public {
-        JobTerms memory terms = _terms();
-        bytes32 id = _remember(terms);
-        uint256 before = market.free(requester);
-        (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(id, 80e18);
-        vm.prank(stranger);
-        market.agree(terms, lanes, type(uint64).max, signatures);
-        assertEq(market.free(requester), before - 80e18);
-        assertEq(market.free(providers[0]), 10_000e18 + 80e18);
-        (State state, Outcome outcome, address provider, bytes32 word, uint32 score, bool paid) =
-            market.settledLane(id, 0);
-        assertEq(uint8(state), uint8(State.Settled));
-        assertEq(uint8(outcome), uint8(Outcome.Agreed));
-        assertEq(provider, providers[0]);
-        assertEq(word, WORD);
-        assertEq(score, 900_000);
-        assertTrue(paid);
-        vm.expectRevert(abi.encodeWithSelector(WrongState.selector, id, State.Settled));
-        market.agree(terms, lanes, type(uint64).max, signatures);
-        vm.prank(requester);
-        vm.expectRevert(abi.encodeWithSelector(JobExists.selector, id));
-        market.post(terms);
-    }
-
-    /// @notice Seats that committed still get f, nobody is slashed, everybody else has back what they put in.
-    function testFuzz_agree_inEveryState_conservesEveryUnit(uint8 stage, uint96 payout) public {
-        JobTerms memory terms = _terms();
-        payout = uint96(bound(payout, 0, PRICE));
-        bytes32 id = _reach(terms, stage % 6);
-        (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(id, payout);
-        uint256 burned = market.burned();
-        market.agree(terms, lanes, type(uint64).max, signatures);
-        assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.Agreed));
-        assertEq(_held(id), 0);
-        assertEq(market.burned(), burned);
-        assertEq(market.free(providers[0]), 10_000e18 + payout);
-        uint256 fees = stage % 6 >= 3 ? 3 * uint256(FEE) : 0;
-        assertEq(market.free(requester), 100_000e18 - payout - fees);
-        for (uint32 seat; seat < market.seatCount(); ++seat) {
-            assertEq(market.getSeat(seat).stake, STAKE);
-        }
-    }
-
-    function test_agree_withoutAProvidersSignature_orTooLate_orTooDear_reverts() public {
-        JobTerms memory terms = _terms();
-        bytes32 id = _submitted(terms);
-        (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(id, 80e18);
-        bytes memory own = signatures[1];
-        signatures[1] = signatures[0];
-        vm.expectRevert(abi.encodeWithSelector(BadSignature.selector, providers[0]));
-        market.agree(terms, lanes, type(uint64).max, signatures);
-        signatures[1] = own;
-        vm.expectPartialRevert(TooLate.selector);
-        market.agree(terms, lanes, uint64(vm.getBlockTimestamp() - 1), signatures);
-        (lanes, signatures) = _agreed(id, 1000e18);
-        vm.expectPartialRevert(InsufficientFree.selector);
-        market.agree(terms, lanes, type(uint64).max, signatures);
-    }
-
-    function test_agree_cannotExchangeWhatWasSubmitted() public {
-        JobTerms memory terms = _terms();
-        bytes32 id = _submitted(terms);
-        AgreedLane[] memory lanes = new AgreedLane[](1);
-        lanes[0] = AgreedLane(providers[0], keccak256("other"), 900_000, 1e18);
-        bytes[] memory signatures = _signOutcome(id, lanes);
-        vm.expectRevert(abi.encodeWithSelector(AlreadySubmitted.selector, id, 0));
-        market.agree(terms, lanes, type(uint64).max, signatures);
-    }
-
     /* ------------------------------------------------------------------- helpers */
-
-    /// @dev Running, submitted, seats drawn, all committed, scored, appealed and half committed.
-    function _reach(JobTerms memory terms, uint8 stage) private returns (bytes32 id) {
-        if (stage == 0) return _post(terms);
-        if (stage == 1) return _accept(terms);
-        id = _submitted(terms);
-        if (stage >= 3) _commitBatch(id);
-        if (stage >= 4) market.revealAll(id, _openings(id));
-        if (stage != 5) return id;
-        vm.prank(requester);
-        market.appeal(terms, 0);
-    }
 
     function _submitted(JobTerms memory terms) private returns (bytes32 id) {
         id = _accept(terms);

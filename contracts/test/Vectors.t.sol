@@ -14,8 +14,8 @@ contract VectorsTest is Base {
         json = vm.readFile(string.concat("tests/vectors/", name, ".json"));
         address where = vm.parseJsonAddress(json, ".market");
         vm.chainId(vm.parseJsonUint(json, ".chainId"));
-        bytes memory arguments = abi.encode(address(token), STAKE, uint96(0.01e18), address(0), _limits());
-        deployCodeTo("Market.sol:Market", arguments, where);
+        address resolution = _deployResolution(address(token), STAKE, 0.01e18, address(0), _limits());
+        deployCodeTo("Market.sol:Market", abi.encode(resolution), where);
         market = IMarket(where);
         count = vm.parseJsonUint(json, ".count");
         assertGt(count, 0);

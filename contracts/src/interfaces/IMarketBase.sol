@@ -269,4 +269,5 @@ interface IMarketBase {
     error SeatNotLive(uint32 seat);
     error SeatNotExiting(uint32 seat);
     error BadLimits();
+    error NotAMarket(); // a deposit into the second half of the code, which holds nobody's money
 }
