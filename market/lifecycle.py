@@ -429,7 +429,7 @@ def _money(job: JobState, event: ChainEvent) -> JobState:
 
 
 def _lane_settled(job: JobState, event: ChainEvent) -> JobState:
-    """Of a job that nobody accepted, the agreement names the providers (P6.1); nothing was bid: the price is the payout."""
+    """Of a job that nobody accepted, the agreement names the providers (P6.1); its price is the payout."""
     lane, payout = event.args["lane"], Wei(event.args["payout"])
     if lane == len(job.lanes):
         job = replace(job, lanes=(*job.lanes, Lane(event.args["provider"], payout, b"")))

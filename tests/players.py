@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State
+from heldout.market.lifecycle import REQUESTER, VACANT, JobState, Outcome, State
 from heldout.market.messages import (
     BAD,
     MISSING,
@@ -362,8 +362,19 @@ class Town:
         sender = terms.requester if rng.random() < 0.95 else STRANGER
         count = len(signatures) - (rng.random() < 0.05)
         refused = self.duel(sender, "agree", terms, lanes, until, signatures[:count])
-        if not refused and id_ not in self.ids:
+        if refused:
+            return
+        self._compare_lanes(id_)
+        if id_ not in self.ids:
             self.ids.append(id_)
+
+    def _compare_lanes(self, id_: JobId) -> None:
+        """What the events told of a paid lane is what a registry reads (P7.2)."""
+        for number, lane in enumerate(self.rules.jobs[id_].lanes):
+            _, outcome, provider, word, score, paid = self.duel.bytecode.words("settledLane", id_, number)
+            assert (outcome, score, bool(paid)) == (Outcome.AGREED, lane.score, lane.payout > 0)
+            assert provider == int(lane.provider, 16)
+            assert not paid or word == int.from_bytes(lane.word or b"", "big")
 
     def wait(self, rng: Random) -> None:
         """A moment, half a window, to the second before a deadline, to it, or until block hashes are gone."""

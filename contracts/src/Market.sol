@@ -70,6 +70,12 @@ contract Market is Signatures, Rules, Relay {
     }
 
     /// @inheritdoc IMarketFront
+    function cancelBid(uint256 nonce) external {
+        _spentNonces[msg.sender][nonce >> 8] |= 1 << (nonce & 0xff);
+        emit BidCancelled(msg.sender, nonce);
+    }
+
+    /// @inheritdoc IMarketFront
     function submit(bytes32 id, uint8 lane, bytes32 word) external {
         Job storage job = _jobs[id];
         _requireState(id, job, State.Running);

@@ -13,7 +13,7 @@ from heldout.market.terms import Address, keccak256
 
 
 def plan_market(rpc: Rpc, deployer: Address, specification: Specification) -> Plan:
-    """Resolution, which has all parameters; Market, which takes them from there (decision 20); ValueChain, which reads it.
+    """Resolution, which has all parameters; Market, which takes them from it (decision 20); ValueChain, its registry.
 
     Raises Reverted if the contract refuses the specification, ChainProblem.
     """

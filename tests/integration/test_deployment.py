@@ -211,7 +211,7 @@ def test_the_right_code_above_a_storage_that_another_constructor_filled_is_found
 
 
 def test_a_second_half_that_only_answers_alike_is_found(devnet: Devnet) -> None:
-    """Decision 20: its parameters please Market's constructor, and its code could pay anybody. Here it forwards (EIP-1167)."""
+    """Decision 20: its parameters please Market's constructor, its code could pay anybody (EIP-1167)."""
     block = int(devnet.anvil.call("eth_blockNumber"), 16)
     real = findings(devnet, devnet.network)["second half"].says[-40:]
     forwarder = bytes.fromhex("363d3d373d3d3d363d73" + real + "5af43d82803e903d91602b57fd5bf3")

@@ -29,8 +29,6 @@ interface IMarketBack is IMarketBase {
     function cancel(JobTerms calldata terms) external;
     /// @notice Anyone, from the deadline of Open on: everything back to the requester.
     function expire(JobTerms calldata terms) external;
-    /// @notice The caller's bids with this nonce can no longer be accepted.
-    function cancelBid(uint256 nonce) external;
     /// @notice Anyone, from the deadline on: moves a Running, Committing or Revealing job on, whoever is absent (P3); and a
     /// Scored one whose demand ran out. It decides and never pays: a job that is over is Scored, with its outcome set and its
     /// deadline now, and `settle` pays at once.
