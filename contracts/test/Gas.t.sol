@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {VmSafe} from "forge-std/Vm.sol";
 import {Signing} from "./Signing.sol";
 import {Votes} from "../src/libraries/Votes.sol";
 
@@ -12,9 +13,9 @@ contract GasTest is Signing {
     bool private _isSilent; // no line a step
 
     // Ratchets at what the roads cost today; they only ever go down. docs/gas.md says what is between them and P6.2.
-    uint256 private constant PLAIN_CEILING = 650_000;
-    uint256 private constant RELAYED_CEILING = 505_000;
-    uint256 private constant COOPERATIVE_CEILING = 158_000;
+    uint256 private constant PLAIN_CEILING = 642_000;
+    uint256 private constant RELAYED_CEILING = 484_000;
+    uint256 private constant COOPERATIVE_CEILING = 155_000;
 
     function setUp() public override {
         super.setUp();
@@ -171,7 +172,11 @@ contract GasTest is Signing {
     }
 
     function _record(string memory name) private {
-        if (_isSilent) _total += vm.lastCallGas().gasTotalUsed;
-        else _total += vm.snapshotGasLastCall(GROUP, name);
+        if (!_isSilent) {
+            _total += vm.snapshotGasLastCall(GROUP, name);
+            return;
+        }
+        VmSafe.Gas memory last = vm.lastCallGas();
+        _total += last.gasTotalUsed - uint64(last.gasRefunded); // as the snapshot counts
     }
 }
