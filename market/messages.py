@@ -143,6 +143,9 @@ class Kind(StrEnum):
     HELD_OUT_KEYS = "held_out_keys"
     HALF_B = "half_b"
     RUN_RECORD = "run_record"
+    SCORE_COMMIT = "score_commit"
+    SCORE_REVEAL = "score_reveal"
+    WAIVER = "waiver"
 
 
 BULLETIN: Final = "bulletin"
@@ -162,6 +165,9 @@ class Letter:
       held_out_keys  {envelope}                  of the held-out shards' keys, 32 bytes each, in the split's order
       half_b         {lane, envelope}            of b
       run_record     {…, signature}              how the training ran (heldout.market.runrecord)
+      score_commit   {round, seat, hash, signature}           for anybody to post (heldout.market.relayed)
+      score_reveal   {round, place, vote, evidence, salt}     the commit of that place, opened
+      waiver         {round, result, signature}               consent to the result as it stands
     """
 
     job: JobId
