@@ -235,6 +235,10 @@ class Node:
     def turn(self) -> None:
         """One new block, one cycle."""
         self.court.devnet.mine()
+        self.look()
+
+    def look(self) -> None:
+        """One cycle at the block there is."""
         self._loop.turn()
 
     def until(self, case: Case, holds: Callable[[JobState], object], patience_s: float = 60) -> JobState:
