@@ -10,12 +10,15 @@ from typing import Any
 from heldout.market.errors import BadInput
 from heldout.market.money import Wei, format_tokens, parse_tokens
 from heldout.provider.bidding import Offer
+from heldout.provider.duties import NEVER_WAIVE
 from heldout.provider.owner import When, parse_hours
 
 FILE_NAME = "provider.toml"
+WAIVE_AT = 100
+"""By default only a lane that is paid in full has nothing to appeal."""
 RUNNERS = ("docker", "podman", "process")
 _KEYS = {
-    "pay": {"price", "minimum", "strict"},
+    "pay": {"price", "minimum", "strict", "waive_at"},
     "offer": {"cpus", "memory", "disk", "gpus", "jobs", "accelerator"},
     "run": {"runner", "metrics", "gas_reserve"},
     "alarm": {"command", "webhook"},
@@ -30,6 +33,7 @@ _TEMPLATE = """\
 {price}
 minimum = "{minimum}"   # tokens: never bid less for a whole job
 # strict = "…"          # as price, for jobs that want a kernel of their own (gVisor); left out: not offered
+waive_at = {waive_at}          # percent of the bid: what is paid this much is settled at once, unappealed; 101: never
 
 [offer]
 cpus = {cpus}
@@ -63,6 +67,8 @@ class Config:
     offer: Offer
     gas_reserve: Wei
     """Of the chain's own coin."""
+    waive_at: int = WAIVE_AT
+    """Percent of the bid from which a lane's challenge is signed away (P6.1); NEVER_WAIVE for never."""
     runner: str = "docker"
     accelerator: str = ""
     """A plug-in of the group `heldout.accelerators`; empty: none."""
@@ -108,6 +114,7 @@ def parse(text: str) -> Config:
         accelerator=_text(offer, "accelerator", ""),
         metrics=_text(run, "metrics", "127.0.0.1:0"),
         gas_reserve=parse_tokens(_text(run, "gas_reserve", "0.01")),
+        waive_at=_percent(pay, "waive_at", WAIVE_AT),
         alarm_command=tuple(command),
         alarm_webhook=_text(alarm, "webhook", ""),
         when=When(
@@ -119,7 +126,16 @@ def parse(text: str) -> Config:
     )
 
 
-def render(offer: Offer | None, *, cpus: int, memory_bytes: int, disk_bytes: int, gpus: int, runner: str) -> str:
+def render(
+    offer: Offer | None,
+    *,
+    cpus: int,
+    memory_bytes: int,
+    disk_bytes: int,
+    gpus: int,
+    runner: str,
+    waive_at: int = WAIVE_AT,
+) -> str:
     """A provider.toml for a machine. Without an offer the price is left out, and the file refuses to be used."""
     price = f'price = "{_plain(offer.price)}"' if offer else '# price = "…"          # not set'
     return _TEMPLATE.format(
@@ -130,6 +146,7 @@ def render(offer: Offer | None, *, cpus: int, memory_bytes: int, disk_bytes: int
         disk=f"{max(1, disk_bytes >> 20)} MiB",
         gpus=gpus,
         runner=runner,
+        waive_at=waive_at,
     )
 
 
@@ -173,6 +190,13 @@ def _count(section: Mapping[str, Any], key: str, default: int, *, least: int) ->
     value = section.get(key, default)
     if type(value) is not int or value < least:
         raise _bad(f"{key} must be a whole number of at least {least}")
+    return value
+
+
+def _percent(section: Mapping[str, Any], key: str, default: int) -> int:
+    value = _count(section, key, default, least=0)
+    if value > NEVER_WAIVE:
+        raise _bad(f"{key} is a share of the bid in percent, at most {NEVER_WAIVE} for never")
     return value
 
 

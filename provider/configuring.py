@@ -18,6 +18,13 @@ SHARE = 2
 def init_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--price", metavar="TOKENS", help="per job-hour; asked for if there is a terminal")
     parser.add_argument("--minimum", metavar="TOKENS", default="0", help="never bid less for a whole job")
+    parser.add_argument(
+        "--waive-at",
+        type=int,
+        metavar="PERCENT",
+        default=config.WAIVE_AT,
+        help="settle at once what is paid this much of the bid, unappealed; 101: never",
+    )
     parser.add_argument("--cpus", type=int, metavar="N", help="cores a job may have (default: all)")
     parser.add_argument("--runner", choices=config.RUNNERS, default="docker", help="process isolates nothing")
 
@@ -62,6 +69,7 @@ def _text(args: argparse.Namespace, price: Wei, machine: Hardware) -> str:
         disk_bytes=machine.disk_free_bytes // SHARE,
         gpus=len(machine.cuda),
         runner=args.runner,
+        waive_at=args.waive_at,
     )
 
 

@@ -23,6 +23,10 @@ from heldout.provider.record import Record
 MOST_FAILURES = 3
 PATIENCE = 4
 """Keys are demanded when one part in this many of the work window has gone by without them: a demand costs gas."""
+CONCLUDE_AFTER_S = 8
+"""The requester posts everybody's waivers first, then lane 0, and so on, this long one after the other."""
+NEVER_WAIVE = 101
+"""A share of the bid, in percent, that no lane is paid."""
 STAGGER_S = 4
 """Lane i leaves a deadline move i times this long to the lanes before it, so that they do not pay for it twice."""
 
@@ -45,6 +49,8 @@ class Step(StrEnum):
     DELIVER = "deliver"
     ANSWER = "answer"
     GIVE_HALF = "give_half"
+    WAIVE = "waive"
+    CONCLUDE = "conclude"
     CLOSE = "close"
     SETTLE = "settle"
     FINISH = "finish"
@@ -64,6 +70,10 @@ class View:
     confirmations: int
     training: bool = False
     """Whether an attempt is in the sandbox, running or ended."""
+    waive_at: int = NEVER_WAIVE
+    """The operator's policy: percent of the bid at which a lane has nothing to appeal."""
+    waived_since: Timestamp | None = None
+    """When the waivers of all parties were here."""
 
     @property
     def deep(self) -> bool:
@@ -119,7 +129,22 @@ def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]
         yield Step.DELIVER
     if job.state is State.SCORED and mine.sealed and view.deep and is_paid(job, index):
         yield Step.GIVE_HALF
+    if job.state is State.SCORED and mine.sealed and view.deep and in_time:
+        yield from _waiving(view, index)
     yield from _deadline_moves(view, mine, index)
+
+
+def _waiving(view: View, index: int) -> Iterator[Step]:
+    """The challenge is all a provider has against a score that is too low: it is signed away for a good one (P6.1)."""
+    job = view.job
+    if job.pending or job.standing is None:
+        return
+    price = job.lanes[index].price
+    if 100 * lane_pays(job.terms, price, job.standing[index]) < view.waive_at * price:
+        return
+    yield Step.WAIVE
+    if view.waived_since is not None and view.now >= view.waived_since + CONCLUDE_AFTER_S * (1 + index):
+        yield Step.CONCLUDE
 
 
 def is_paid(job: JobState, index: int) -> bool:

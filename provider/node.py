@@ -25,6 +25,7 @@ from heldout.provider.making import Making
 from heldout.provider.owner import Wish, objection
 from heldout.provider.record import Record, Records
 from heldout.provider.tools import Tools
+from heldout.provider.waiving import Waiving
 from heldout.provider.work import Work
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ class ProviderNode:
         self._end = end
         self._ticks = ticks
         self._making = Making(tools)
-        self._work = Work(tools, self._making, Delivering(tools), self._means)
+        network = tools.chain.network
+        self._waiving = Waiving(tools, network.chain_id, network.market)
+        self._work = Work(tools, self._making, Delivering(tools), self._waiving, self._means)
         self._jobs = Isolation(alarm, clock=ticks)
         self._head: Block | None = None
         self._sandbox = False
@@ -123,6 +126,8 @@ class ProviderNode:
             changed=self._book.changed(job.id),
             confirmations=self._confirmations,
             training=self._tools.training.has(job.id),
+            waive_at=self._tools.config.waive_at,
+            waived_since=self._waiving.whole_since(job, Timestamp(head.timestamp)),
         )
 
     def _warn(self, view: View, mine: Record) -> None:
@@ -134,11 +139,14 @@ class ProviderNode:
                 self._alarm.clear(code, job=view.job.id)
 
     def _receive(self) -> None:
-        """File training keys that came by mail; everything else in a provider's mail is of no use to it."""
+        """File training keys and waivers that came by mail; all else in a provider's mail is of no use to it."""
         for letter in self._tools.mail.fetch():
             job = self._book.jobs.get(letter.job)
-            wanted = letter.kind is Kind.TRAINING_KEYS and job is not None and job.lane_of(self.me) is not None
-            if wanted and job is not None and letter.sender.lower() == job.terms.requester.lower():
+            if job is None or job.lane_of(self.me) is None:
+                continue
+            if letter.kind is Kind.WAIVER:
+                self._waiving.receive(letter)
+            elif letter.kind is Kind.TRAINING_KEYS and letter.sender.lower() == job.terms.requester.lower():
                 self._making.receive(letter)
 
     # ------------------------------------------------------------------------------------------------ means

@@ -17,6 +17,7 @@ from heldout.provider.ending import describe_ending
 from heldout.provider.making import PROGRESS, Making
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools
+from heldout.provider.waiving import Waiving
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,17 @@ class Work:
     """Carries out steps. `means` tells what this node has to bid with at this moment."""
 
     def __init__(
-        self, tools: Tools, making: Making, delivering: Delivering, means: Callable[[View, Manifest | Refusal], Means]
+        self,
+        tools: Tools,
+        making: Making,
+        delivering: Delivering,
+        waiving: Waiving,
+        means: Callable[[View, Manifest | Refusal], Means],
     ) -> None:
         self._tools = tools
         self._making = making
         self._delivering = delivering
+        self._waiving = waiving
         self._means = means
         registry = tools.registry
         self._refusals = Counter("heldout_provider_refusals", "Jobs not bid for, by rule", ["rule"], registry=registry)
@@ -50,6 +57,8 @@ class Work:
             Step.DELIVER: delivering.deliver,
             Step.ANSWER: delivering.answer,
             Step.GIVE_HALF: delivering.give_half,
+            Step.WAIVE: waiving.waive,
+            Step.CONCLUDE: waiving.conclude,
             Step.CLOSE: self._close,
             Step.SETTLE: self._settle,
             Step.FINISH: self._finish,
@@ -100,6 +109,7 @@ class Work:
         self._tools.materials.forget(job)
         self._making.forget(job)
         self._delivering.forget(job)
+        self._waiving.forget(job)
         ending = describe_ending(view.job, view.lane, mine)
         log.info("job %s  over  %s", job, ending)
         mine = self._tools.records.keep(mine.but(done=True, ending=ending))

@@ -143,11 +143,17 @@ def _policy_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept-after", metavar="SPAN", help="take bids this long after post (default: half the window)"
     )
     parser.add_argument("--accept-by-hand", action="store_true", help="leave bids to `heldout job accept`")
+    parser.add_argument(
+        "--waive",
+        choices=("verified", "trusted", "never"),
+        default="verified",
+        help="end the challenge early, with the providers: once paid weights are here and measured again, or just here",
+    )
 
 
 def _policy(args: argparse.Namespace) -> "Policy":
     from heldout.market.spans import parse_span
-    from heldout.requester_cli.duties import Policy
+    from heldout.requester_cli.duties import Policy, Waiving
 
     after = None if args.accept_after is None else parse_span(args.accept_after)
-    return Policy(accept_after=after, accept=not args.accept_by_hand)
+    return Policy(accept_after=after, accept=not args.accept_by_hand, waiving=Waiving(args.waive))
