@@ -84,6 +84,8 @@ class Parts:
     alarm: Alarm
     show: Callable[[Block, list[Entry]], None]
     """Takes the calendar after each cycle."""
+    sent: Callable[[str], None]
+    """Takes the function of each transaction, once: `commit` and `commitAll` tell the roads apart."""
     reach: Reach = unarmed
     capable: bool = True
     """Whether the known answers came out right (P9.4)."""
@@ -100,6 +102,7 @@ class ValidatorNode:
         self._tried: dict[tuple[JobId, int, int], object] = {}
         self._refused: dict[str, str] = {}
         self._forwarded: set[str] = set()
+        self._sent: set[str] = set()
         self._affordable: bool | None = None
 
     def step(self, head: Block, /) -> None:
@@ -165,6 +168,7 @@ class ValidatorNode:
                 self._parts.alarm.clear(code, job=job)
         self._tried = {key: value for key, value in self._tried.items() if key[0] != job}
         self._refused = {intent: why for intent, why in self._refused.items() if job not in intent}
+        self._sent = {intent for intent in self._sent if job not in intent}
         self._forwarded = {key for key in self._forwarded if job not in key}
 
     # ---------------------------------------------------------------------------------------------- deeds
@@ -206,6 +210,9 @@ class ValidatorNode:
         intent = f"{what}:{sight.job}:{sight.view.round}"
         try:
             self._parts.outbox.send(intent, function, *args, urgency=urgency)
+            if intent not in self._sent:
+                self._sent.add(intent)
+                self._parts.sent(function)
         except (Reverted, InsufficientFunds) as refused:
             if self._refused.get(intent) != refused.message:
                 log.warning("%s was not sent: %s. %s", intent, refused.message, refused.hint)

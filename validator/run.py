@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import KernelError
@@ -95,6 +95,7 @@ def assembled(
         device = proven_device(options.device, alarm)
         ballots = Ballots(journal, keys.vote_secret)
         deliver = partial(mail.send, fallback=options.announce)
+        sent = Counter("heldout_validator_sent", "Transactions, by function", ["function"], registry=registry)
         relay = Relay(chain, keys.account, ballots, deliver, options.grace_s)
         parts = Parts(
             chain=chain,
@@ -107,6 +108,7 @@ def assembled(
             forward=partial(_hand_on, chain, keys, mail),
             alarm=alarm,
             show=Board(home, bool(device), registry).show,
+            sent=lambda function: sent.labels(function).inc(),
             reach=failpoints(network, os.environ),
             capable=bool(device),
         )
