@@ -305,11 +305,12 @@ class Town:
 class Kept:
     """`heldout requester run` looks after the requester's jobs until the block ends; then the requester is gone."""
 
-    def __init__(self, town: Town) -> None:
-        self._town = town
+    def __init__(self, town: Town, waive: str = "never") -> None:
+        self._town, self._waive = town, waive
 
     def __enter__(self) -> "Kept":
-        self._town.start("requester")
+        argv = self._town.devnet.command("requester", "run", "--waive", self._waive, home="requester")
+        self._town.devnet.processes.start("requester", argv)
         return self
 
     def __exit__(self, *exception: object) -> None:
