@@ -4,17 +4,51 @@ A waiver is held against its signature alone, so it does not matter who brings i
 sign (ERC-1271). It names round and result: after an appeal, or on a chain that turned back, it is worth nothing.
 """
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final, Protocol
 
 from heldout.market.errors import BadMessage
-from heldout.market.lifecycle import JobState
+from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import Kind, Letter
 from heldout.market.relayed import Waiver, waiver_of
 from heldout.market.terms import Address, JobId
 
 MOST_PER_JOB: Final = 256
 """Nine parties in three rounds sign 27; strangers can announce more."""
+
+
+_WILLING: Final = "waives"
+
+
+def willing(letter: Letter, is_so: bool) -> Letter:
+    """A letter to a seat, and in it that its sender would conclude: the seats then leave the reveals to the parties for
+    one grace. It binds nobody."""
+    return replace(letter, body={**letter.body, _WILLING: True}) if is_so else letter
+
+
+def is_willing(letter: Letter) -> bool:
+    return letter.body.get(_WILLING) is True
+
+
+class Stored(Protocol):
+    """What this needs of heldout.market.chain.JobView."""
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def result(self) -> bytes: ...
+
+
+def consent_to(job: JobState, stored: Stored) -> Waiver | None:
+    """The waiver of a Scored job's result: as the chain holds it, what silence made of it included; or as it will be
+    once the openings by which `job` is foreseen are posted. None if the chain is past that."""
+    if stored.state is State.SCORED:
+        return Waiver(job.id, stored.round, stored.result)
+    result = job.rounds[-1].result if job.rounds else None
+    return Waiver(job.id, job.round, result) if stored.state is State.REVEALING and result else None
 
 
 class Asked(Protocol):

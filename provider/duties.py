@@ -74,6 +74,8 @@ class View:
     """The operator's policy: percent of the bid at which a lane has nothing to appeal."""
     waived_since: Timestamp | None = None
     """When the waivers of all parties were here."""
+    foreseen: bool = False
+    """Whether `job` is Scored by openings that nobody has posted yet."""
 
     @property
     def deep(self) -> bool:
@@ -93,6 +95,8 @@ class View:
 def decide(view: View, mine: Record) -> list[Step]:
     """The steps to take now, in order. Empty means: wait for the chain, for others, or for ever."""
     job, lane = view.job, view.lane
+    if view.foreseen:
+        return [*_foreseen(view, mine, lane)]
     if job.state is State.OPEN:
         return _bidding(mine)
     if job.final and view.deep and lane is not None and _owes_half_still(job.lanes[lane], mine):
@@ -132,6 +136,15 @@ def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]
     if job.state is State.SCORED and mine.sealed and view.deep and in_time:
         yield from _waiving(view, index)
     yield from _deadline_moves(view, mine, index)
+
+
+def _foreseen(view: View, mine: Record, index: int | None) -> Iterator[Step]:
+    """Nothing of it is on chain: only what leads to a `conclude` that brings it there."""
+    if index is None or not mine.sealed or view.now >= view.job.deadline:
+        return
+    if is_paid(view.job, index):
+        yield Step.GIVE_HALF
+    yield from _waiving(view, index)
 
 
 def _waiving(view: View, index: int) -> Iterator[Step]:

@@ -106,6 +106,8 @@ class ProviderNode:
         mine = self._tools.records.of(job.id, job.posted.block)
         view = self._view(job, head)
         self._warn(view, mine)
+        if (foreseen := self._waiving.foresee(job)) and view.deep:
+            view = self._view(foreseen.job, head, foreseen=True)
         for step in decide(view, mine):
             if step in _NEEDS_SANDBOX and not self._adopted:
                 continue
@@ -117,7 +119,7 @@ class ProviderNode:
         """Jobs that were over before this node came are none of its business."""
         return job.state is State.OPEN or job.lane_of(self.me) is not None or self._tools.records.knows(job.id)
 
-    def _view(self, job: JobState, head: Block) -> View:
+    def _view(self, job: JobState, head: Block, *, foreseen: bool = False) -> View:
         return View(
             job=job,
             me=self.me,
@@ -128,6 +130,7 @@ class ProviderNode:
             training=self._tools.training.has(job.id),
             waive_at=self._tools.config.waive_at,
             waived_since=self._waiving.whole_since(job, Timestamp(head.timestamp)),
+            foreseen=foreseen,
         )
 
     def _warn(self, view: View, mine: Record) -> None:
@@ -139,12 +142,12 @@ class ProviderNode:
                 self._alarm.clear(code, job=view.job.id)
 
     def _receive(self) -> None:
-        """File training keys and waivers that came by mail; all else in a provider's mail is of no use to it."""
+        """File training keys, openings and waivers that came by mail; all else there is of no use to a provider."""
         for letter in self._tools.mail.fetch():
             job = self._book.jobs.get(letter.job)
             if job is None or job.lane_of(self.me) is None:
                 continue
-            if letter.kind is Kind.WAIVER:
+            if letter.kind in (Kind.WAIVER, Kind.SCORE_REVEAL):
                 self._waiving.receive(letter)
             elif letter.kind is Kind.TRAINING_KEYS and letter.sender.lower() == job.terms.requester.lower():
                 self._making.receive(letter)

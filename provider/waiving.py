@@ -1,14 +1,16 @@
 """Signing away the challenge of a lane that is paid well enough, and posting what everybody signed (P6.1)."""
 
 import logging
+from hashlib import sha256
 
 from heldout.market.errors import HeldoutError
+from heldout.market.foreseen import Foreseen, Openings
 from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import Letter
 from heldout.market.relayed import Waiver
 from heldout.market.terms import Address, JobId, Timestamp
-from heldout.market.waiving import Waivers
-from heldout.provider.duties import View
+from heldout.market.waiving import Waivers, consent_to
+from heldout.provider.duties import NEVER_WAIVE, View
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools
 
@@ -21,12 +23,24 @@ class Waiving:
     def __init__(self, tools: Tools, chain_id: int, market: str) -> None:
         self._tools = tools
         self._waivers = Waivers(tools.chain, chain_id, market)
+        self._openings = Openings(chain_id, market)
+        self._unposted: dict[JobId, Foreseen] = {}
         self._whole: dict[tuple[JobId, int], Timestamp] = {}
         self._told: set[JobId] = set()
 
     def receive(self, letter: Letter) -> None:
-        """What is no waiver is dropped."""
+        """What is neither waiver nor opening is dropped."""
         self._waivers.keep(letter)
+        self._openings.keep(letter)
+
+    def foresee(self, job: JobState) -> Foreseen | None:
+        """What comes of the openings that are here."""
+        foreseen = self._openings.foresee(job) if self._tools.config.waive_at < NEVER_WAIVE else None
+        if foreseen:
+            self._unposted[job.id] = foreseen
+        else:
+            self._unposted.pop(job.id, None)
+        return foreseen
 
     def whole_since(self, job: JobState, now: Timestamp) -> Timestamp | None:
         """When everybody's signature was first seen here; None while one is lacking. Raises ChainProblem."""
@@ -51,21 +65,23 @@ class Waiving:
 
     def conclude(self, view: View, mine: Record) -> Record:
         """Settles at once, with every waiver."""
-        signatures = self._signatures(view.job)
+        signatures, foreseen = self._signatures(view.job), self._unposted.get(view.job.id)
         if signatures is not None:
-            intent = f"conclude:{view.job.id}:{view.job.round}"
-            self._tools.outbox.send(intent, "conclude", view.job.terms.as_tuple(), [], signatures)
+            openings = foreseen.as_tuples() if foreseen else []
+            name = sha256(repr((openings, signatures)).encode()).hexdigest()[:16]
+            terms = view.job.terms.as_tuple()
+            self._tools.outbox.send(f"conclude:{view.job.id}:{name}", "conclude", terms, openings, signatures)
         return mine
 
     def forget(self, job: JobId) -> None:
         self._waivers.forget(job)
+        self._openings.forget(job)
         self._told.discard(job)
         self._whole = {key: since for key, since in self._whole.items() if key[0] != job}
 
     def _standing(self, job: JobState) -> Waiver | None:
         """Of the result as the chain holds it now, silence of either side included."""
-        stored = self._tools.chain.job(job.id)
-        return Waiver(job.id, stored.round, stored.result) if stored.state is State.SCORED else None
+        return consent_to(job, self._tools.chain.job(job.id))
 
     def _signatures(self, job: JobState) -> tuple[bytes, ...] | None:
         waiver = self._standing(job)

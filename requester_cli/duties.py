@@ -79,6 +79,8 @@ class View:
     """Whether the paid lanes were measured again here, and are worth what the chain says."""
     all_waived: bool = False
     """Whether everybody's waiver of the standing result is here."""
+    foreseen: bool = False
+    """Whether `job` is Scored by openings that nobody has posted yet, so that `conclude` has to bring them along."""
     policy: Policy = field(default_factory=Policy)
 
     @property
@@ -174,6 +176,9 @@ Duty = (
 def duties(view: View) -> list[Duty]:
     """What to do now, the most urgent first. Empty means: wait for the chain or for others."""
     found: list[Duty] = []
+    if view.foreseen:  # nothing of it is on chain: only what leads to a `conclude` that brings it there
+        found += _fetches(view)
+        return [*found, *_waiving(view)] if view.now < view.job.deadline else found
     if REQUESTER in view.job.pending and view.now < view.job.deadline and _can_answer(view):
         found.append(Answer())
     match view.job.state:
@@ -185,8 +190,11 @@ def duties(view: View) -> list[Duty]:
             found += _while_committing(view)
         case State.SCORED:
             found += _while_scored(view)
-    found += [Fetch(lane) for lane in sorted(view.complete - view.fetched) if pays(view.job, lane)]
-    return [*found, *_deadline_moves(view)]
+    return [*found, *_fetches(view), *_deadline_moves(view)]
+
+
+def _fetches(view: View) -> list[Fetch]:
+    return [Fetch(lane) for lane in sorted(view.complete - view.fetched) if pays(view.job, lane)]
 
 
 def letter_name(kind: str, receiver: str) -> str:

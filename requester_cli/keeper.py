@@ -20,15 +20,16 @@ from heldout.market.chain import Block, Chain, JobView, connect
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
 from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Reverted
+from heldout.market.foreseen import Foreseen, Openings
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import BULLETIN, Letter, encode_answer
-from heldout.market.relayed import Waiver, sign, waiver_letter
+from heldout.market.relayed import sign, waiver_letter
 from heldout.market.split import SEED_DELAY
 from heldout.market.terms import BlockNumber, JobId
-from heldout.market.waiving import Waivers
+from heldout.market.waiving import Waivers, consent_to, willing
 from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.duties import (
     Accept,
@@ -102,6 +103,8 @@ class Keeper:
         self._now = 0
         network = tools.chain.network
         self._waivers = Waivers(tools.chain, network.chain_id, network.market)
+        self._openings = Openings(network.chain_id, network.market)
+        self._foreseen: dict[JobId, Foreseen] = {}
         self._rechecker = Rechecker(partial(_measured_again, tools))
 
     # ----------------------------------------------------------------------------------------------- one cycle
@@ -147,10 +150,11 @@ class Keeper:
         if is_done(view):
             self._tools.journal.put(f"done:{job}", {"outcome": view.job.outcome.name})
             self._waivers.forget(job)
+            self._openings.forget(job)
             log.info("job %s is done: %s", job, view.job.outcome.name.lower())
 
     def _ring(self, view: View) -> None:
-        now = {risk.code: risk.message for risk in risks(view)}
+        now = {} if view.foreseen else {risk.code: risk.message for risk in risks(view)}
         if view.job.state is State.SCORED and (differs := self._rechecker.difference(view.job)):
             now[_DIFFERS] = f"{differs}: the result is not waived; `heldout job appeal` calls a bigger committee"
         for code in (*_RISKS, _DIFFERS):
@@ -172,6 +176,11 @@ class Keeper:
         letters = self._letters(job)
         for letter in letters:
             self._waivers.keep(letter)
+            self._openings.keep(letter)
+        if foreseen := self._foresee(state, events[-1].block, head):
+            state, self._foreseen[job] = foreseen.job, foreseen
+        else:
+            self._foreseen.pop(job, None)
         return View(
             job=state,
             changed=events[-1].block,
@@ -187,6 +196,7 @@ class Keeper:
             fetched=frozenset(i for i in range(len(state.lanes)) if self._shelf.path(job, i).exists()),
             rechecked=self._rechecker.agrees(state),
             all_waived=self._all_waived(state, stored) is not None,
+            foreseen=foreseen is not None,
             policy=self._policy,
         )
 
@@ -218,10 +228,16 @@ class Keeper:
         kept = [Letter.decode(bytes.fromhex(row["letter"])) for _, row in journal.items(f"mail:{job}:")]
         return [*kept, *mail.bids(job)]
 
+    def _foresee(self, job: JobState, changed: BlockNumber, head: Block) -> Foreseen | None:
+        """What comes of the openings that are here, once the commits are deep."""
+        deep = head.number >= changed + self._tools.chain.network.confirmations
+        return self._openings.foresee(job) if deep and self._policy.waiving is not Waiving.NEVER else None
+
     def _all_waived(self, job: JobState, stored: JobView) -> tuple[bytes, ...] | None:
         if job.state is not State.SCORED or self._policy.waiving is Waiving.NEVER:
             return None
-        return self._waivers.signatures(job, Waiver(job.id, stored.round, stored.result))
+        waiver = consent_to(job, stored)
+        return self._waivers.signatures(job, waiver) if waiver else None
 
     def _parcel(self, job: JobState, lane: int, letters: list[Letter]) -> Parcel | None:
         return find_parcel(self._tools.keys, job, lane, letters) if job.lanes[lane].word else None
@@ -250,6 +266,7 @@ class Keeper:
                 self._hand_over(job, self._writer(job).training_keys(lane), letter_name("training_keys", provider))
             case ReleaseHeldOut(seat):
                 if letter := self._to_seat(self._writer(job), seat):
+                    letter = willing(letter, self._policy.waiving is not Waiving.NEVER)
                     self._hand_over(job, letter, letter_name("held_out_keys", seat_name(seat)))
             case ShowHeldOut(lane):
                 provider = job.lanes[lane].provider
@@ -308,10 +325,9 @@ class Keeper:
 
     def _waive(self, job: JobState) -> None:
         """Of what the chain holds now: if it turns back, the signature is worth nothing (P6.1)."""
-        tools, stored = self._tools, self._tools.chain.job(job.id)
-        if stored.state is not State.SCORED:
+        tools, waiver = self._tools, consent_to(job, self._tools.chain.job(job.id))
+        if waiver is None:
             return
-        waiver = Waiver(job.id, stored.round, stored.result)
         network = tools.chain.network
         signature = sign(tools.keys.account, waiver.digest(network.chain_id, network.market))
         for provider in dict.fromkeys(lane.provider for lane in job.lanes):
@@ -321,10 +337,11 @@ class Keeper:
 
     def _conclude(self, job: JobState) -> None:
         stored = self._tools.chain.job(job.id)
-        signatures = self._all_waived(job, stored)
+        signatures, foreseen = self._all_waived(job, stored), self._foreseen.get(job.id)
         if signatures is not None:
-            name = sha256(b"".join(signatures)).hexdigest()[:16]
-            self._send(f"conclude:{job.id}:{stored.round}:{name}", "conclude", job.terms.as_tuple(), [], signatures)
+            openings = foreseen.as_tuples() if foreseen else []
+            name = sha256(repr((openings, signatures)).encode()).hexdigest()[:16]
+            self._send(f"conclude:{job.id}:{name}", "conclude", job.terms.as_tuple(), openings, signatures)
 
     def _to_seat(self, writer: Writer, seat: int) -> Letter | None:
         """None for a seat whose wrapping key is unusable: it shut itself out, and nobody else."""

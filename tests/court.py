@@ -172,12 +172,12 @@ class Court:
 
     # ----------------------------------------------------------------------------------------------- letters
 
-    def send_weights(self, case: Case) -> None:
+    def send_weights(self, case: Case, **more: object) -> None:
         _, body, secret = self._submission(case)
-        self._write(case, Kind.SUBMISSION, self.provider, secret, body)
+        self._write(case, Kind.SUBMISSION, self.provider, secret, {**body, **more})
 
-    def send_held_out_keys(self, case: Case, seeds: bytes = b"") -> None:
-        self._write(case, Kind.HELD_OUT_KEYS, self.requester, self.held_out_keys(case) + seeds, {})
+    def send_held_out_keys(self, case: Case, seeds: bytes = b"", **more: object) -> None:
+        self._write(case, Kind.HELD_OUT_KEYS, self.requester, self.held_out_keys(case) + seeds, more)
 
     def held_out_keys(self, case: Case) -> bytes:
         return self._keys(case, self._split(case).held_out)

@@ -203,7 +203,7 @@ def _by_either_road(sight: Sight, mine: Mine, waiting: Mapping[int, int], now: T
     latest = sight.view.deadline - window // 3
     if sight.round.committed or now >= latest or mine.exchange.is_over(now, window):
         return _commits(waiting)
-    post: list[Action] = [CommitAll()] if mine.exchange.is_turn(now, min(waiting)) else []
+    post: list[Action] = [CommitAll()] if mine.exchange.is_turn(now, min(waiting), window) else []
     return [Offer(tuple(waiting.items())), *post]
 
 
@@ -240,7 +240,7 @@ def _while_revealing(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
     alone = sight.round.revealed or mine.exchange.is_over(now, window)
     if alone or not known or not sight.deep or now >= half:
         return _reveals(sight, mine)
-    post: list[Action] = [RevealAll()] if mine.exchange.is_turn(now, min(known)) else []
+    post: list[Action] = [RevealAll()] if mine.exchange.is_turn(now, min(known), window) else []
     return [Open(tuple(known.items())), *post, *_recoveries(sight, mine)]
 
 

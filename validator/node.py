@@ -183,7 +183,8 @@ class ValidatorNode:
                 self._commit_all(sight)
             case Open(seats):
                 self._parts.letters.collect()
-                self._parts.relay.open(sight, self._domain(sight), seats, head)
+                had = self._parts.letters.of(sight.job)
+                self._parts.relay.open(sight, self._domain(sight), seats, had, head)
             case RevealAll():
                 self._reveal_all(sight, head)
             case Commit(place, seat):

@@ -27,6 +27,7 @@ from heldout.market.relayed import (
 )
 from heldout.market.signatures import Signer
 from heldout.market.terms import Address, JobId, Timestamp
+from heldout.market.waiving import is_willing
 from heldout.validator.ballots import Ballots
 from heldout.validator.duties import Sight
 from heldout.validator.exchanging import Exchange
@@ -49,6 +50,7 @@ Signed = tuple[bytes, bytes]
 class _Times:
     since: Timestamp
     whole: Timestamp | None = None
+    parties: bool = False
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Relay:
             return Exchange(self._grace_s)
         if times.whole is None and self._is_whole(sight, domain, head):
             times.whole = head.timestamp
-        return Exchange(self._grace_s, times.since, times.whole)
+        return Exchange(self._grace_s, times.since, times.whole, times.parties)
 
     # ---------------------------------------------------------------------------------------------- commits
 
@@ -155,13 +157,17 @@ class Relay:
 
     # ---------------------------------------------------------------------------------------------- reveals
 
-    def open(self, sight: Sight, domain: Domain, seats: Iterable[tuple[int, int]], head: Block) -> None:
-        """Send the openings of these places: only once the commits are as deep as the network file says (P3.5)."""
+    def open(
+        self, sight: Sight, domain: Domain, seats: Iterable[tuple[int, int]], had: Iterable[Letter], head: Block
+    ) -> None:
+        """Send the openings of these places: only once the commits are as deep as the network file says (P3.5). `had`:
+        what this node was sent about the job; if all parties say there that they would conclude, they get them too."""
         assert sight.deep and sight.view.state is State.REVEALING, "decide opens deep commits only"
+        parties = self._willing_parties(sight, had)
         for place, seat in seats:
             opening = self._opening(domain, place, seat)
-            self._send(sight, partial(opening_letter, sight.job, domain.round, opening, self._me))
-        self._begin(sight, domain, head)
+            self._send(sight, partial(opening_letter, sight.job, domain.round, opening, self._me), parties)
+        self._begin(sight, domain, head, parties=bool(parties))
 
     def openings(self, sight: Sight, domain: Domain, head: Block) -> list[tuple[int, bytes, bytes, bytes]]:
         """Of all commits, in the order of the chain, as `revealAll` takes them."""
@@ -211,16 +217,25 @@ class Relay:
             return self._commits(sight, domain).keys() == sight.hot.keys()
         return self._openings(sight, domain, head).keys() == self._committed(sight, head).keys()
 
-    def _begin(self, sight: Sight, domain: Domain, head: Block) -> None:
+    def _willing_parties(self, sight: Sight, had: Iterable[Letter]) -> tuple[Address, ...]:
+        """Requester and providers if each of them would conclude, else none."""
+        willing = {letter.sender.lower() for letter in had if is_willing(letter)}
+        if sight.terms.requester.lower() not in willing:
+            return ()
+        lanes = self._chain.lanes(sight.job, sight.view.lanes)
+        parties = (sight.terms.requester, *(lane.provider for lane in lanes))
+        return parties if all(party.lower() in willing for party in parties) else ()
+
+    def _begin(self, sight: Sight, domain: Domain, head: Block, *, parties: bool = False) -> None:
         """The grace runs from the first time that mine went out."""
         if _stage(sight) not in self._times:
-            times = self._times[_stage(sight)] = _Times(head.timestamp)
+            times = self._times[_stage(sight)] = _Times(head.timestamp, parties=parties)
             if self._is_whole(sight, domain, head):
                 times.whole = times.since
 
-    def _send(self, sight: Sight, letter_to: Callable[[Address], Letter]) -> None:
+    def _send(self, sight: Sight, letter_to: Callable[[Address], Letter], others: Iterable[Address] = ()) -> None:
         """A carrier that is down costs nobody a deadline: the grace runs all the same."""
-        for receiver in dict.fromkeys(sight.hot.values()):
+        for receiver in dict.fromkeys((*sight.hot.values(), *others)):
             if receiver == self._me:
                 continue
             try:

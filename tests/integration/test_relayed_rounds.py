@@ -16,9 +16,12 @@ import pytest
 from court import PERFECT, WINDOW, Case, Court, Node, held_court, working
 
 from heldout.market.failpoint import VARIABLE
+from heldout.market.foreseen import Openings
 from heldout.market.lifecycle import ChainEvent, JobState, State
 from heldout.market.mail import Mail
 from heldout.market.relayed import ScoreCommit, commit_letter, sign
+from heldout.market.roads import End, Road, RoundRoads, roads_of
+from heldout.market.waiving import consent_to
 
 pytestmark = pytest.mark.integration
 
@@ -34,13 +37,13 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
 class Committee:
     """A case that waits for three seats of different validators, and the nodes of some of them."""
 
-    def __init__(self, court: Court, home: Path) -> None:
+    def __init__(self, court: Court, home: Path, **willing: bool) -> None:
         self.court, self.home = court, home
         while len(set(owners := self._drawn())) < 3:
             continue
         self.owners = owners
-        court.send_weights(self.case)
-        court.send_held_out_keys(self.case)
+        court.send_weights(self.case, **willing)
+        court.send_held_out_keys(self.case, **willing)
 
     def _drawn(self) -> list[int]:
         self.case: Case = self.court.case()
@@ -116,6 +119,31 @@ def test_commits_and_reveals_of_all_seats_take_one_transaction_each(
     assert committee.transactions("Committed") == committee.transactions("Revealed") == 1
     assert committee.events("Revealed")[0].block > committed + court.network.confirmations
     assert job.standing == (PERFECT,)
+
+
+@pytest.mark.deep
+def test_parties_who_would_conclude_get_the_openings_and_end_the_job_with_them(court: Court, tmp_path: Path) -> None:
+    """P6.1: reveals, waivers and settlement in one transaction, which no seat pays for."""
+    committee = Committee(court, tmp_path, waives=True)
+    network, case = court.network, committee.case
+    openings = Openings(network.chain_id, network.market)
+    mail = Mail(network, court.chain, court.requester.account)
+    with committee.at_work() as nodes:
+        while (foreseen := openings.foresee(committee.look())) is None:
+            nodes.turn()
+            assert not committee.look().rounds[0].votes if committee.look().rounds else True
+            for letter in mail.fetch():
+                openings.keep(letter)
+        assert foreseen.job.standing == (PERFECT,)
+        waiver = consent_to(foreseen.job, court.chain.job(case.id))
+        assert waiver is not None
+        digest = waiver.digest(network.chain_id, network.market)
+        signatures = [sign(ring.account, digest) for ring in (court.requester, court.provider)]
+        court.call(court.requester, "conclude", case.terms.as_tuple(), foreseen.as_tuples(), signatures)
+    mail.close()
+    job, roads = committee.look(), roads_of(court.chain.events(1, court.chain.head().number, job=case.id))
+    assert job.final and job.lanes[0].score == PERFECT and job.sums
+    assert (roads.rounds, roads.end) == ((RoundRoads(Road.RELAYED, Road.RELAYED),), End.WAIVED)
 
 
 def test_a_silent_seat_sends_the_others_down_the_plain_road_in_time(court: Court, tmp_path: Path) -> None:

@@ -248,6 +248,18 @@ def test_nothing_is_waived_while_somebody_must_answer_or_after_the_deadline() ->
     assert waiving(Waiving.TRUSTED, now=late) == []
 
 
+def test_a_foreseen_result_is_acted_on_towards_a_conclude_and_nothing_else() -> None:
+    """P6.1: it is not on chain, so nothing is demanded, shown or settled for it."""
+    job = history("running", "committing", "scored", result=GOOD)
+    half = frozenset({0})
+    usual = {"foreseen": True, "policy": Policy(waiving=Waiving.TRUSTED), "complete": half}
+    early = view(job, now=Timestamp(POSTED_AT + 20), **usual)
+    assert duties(early) == [d.Fetch(0)]
+    whole = {**usual, "complete": frozenset({0, 1}), "fetched": frozenset({0, 1}), "all_waived": True}
+    assert duties(view(job, **whole)) == [d.Waive(), d.Conclude()]
+    assert duties(view(job, now=Timestamp(job.deadline + 60), **whole)) == []
+
+
 def test_a_job_is_done_when_it_is_final_deep_and_fetched() -> None:
     job = history("running", "committing", "scored", "settled", result=GOOD)
     whole = frozenset({0, 1})

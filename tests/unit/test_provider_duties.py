@@ -255,6 +255,16 @@ def test_the_half_key_leaves_before_the_waiver_and_the_requester_posts_first() -
     assert decide(later, SUBMITTED)[-1] is Step.CONCLUDE
 
 
+def test_a_foreseen_result_is_acted_on_towards_a_conclude_and_nothing_else() -> None:
+    """P6.1: half b, then the waiver; no letter to seats, no deadline move."""
+    story = Story().accepted(ME).submitted().committing().scored(980_000)
+    view = story.view(waive_at=100, foreseen=True, waived_since=Timestamp(START - CONCLUDE_AFTER_S))
+    assert decide(view, SUBMITTED) == [Step.GIVE_HALF, Step.WAIVE, Step.CONCLUDE]
+    assert decide(replace(view, now=view.job.deadline), SUBMITTED) == []
+    poor = Story().accepted(ME).submitted().committing().scored(100_000).view(waive_at=100, foreseen=True)
+    assert decide(poor, SUBMITTED) == []
+
+
 def test_half_b_stays_here_while_the_result_could_still_be_reorganised_away() -> None:
     story = Story().accepted(ME).submitted().committing().scored(950_000)
     assert Step.GIVE_HALF not in decide(story.view(depth=1), SUBMITTED)

@@ -132,3 +132,14 @@ def test_whatever_the_others_do_the_last_third_finds_the_own_commit(
 
 def test_the_seed_block_must_be_deep_before_anything_is_offered() -> None:
     assert acts(sight(deep=False, head=SEED_BLOCK), mine(), START + 1) == []
+
+
+def test_reveals_are_left_to_willing_parties_for_one_grace_and_go_alone_after_another() -> None:
+    """They conclude with the openings, and the seats pay nothing; half of the window is the end of all waiting."""
+    theirs = Exchange(6, Timestamp(START), Timestamp(START), parties=True)
+    found = [acts(revealing(), mine(exchange=theirs), START + waited) for waited in range(13)]
+    assert found[:6] == [[OPEN]] * 6
+    assert found[6:10] == [[OPEN]] * 4 and found[10:12] == [[OPEN, RevealAll()]] * 2  # place 1 has its turn 4 s later
+    assert found[12] == [Reveal(1, 5)]
+    slow = replace(theirs, grace_s=120)
+    assert acts(revealing(), mine(exchange=slow), START + 30) == [Reveal(1, 5)]
