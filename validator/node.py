@@ -220,7 +220,7 @@ class ValidatorNode:
             self._refused[intent] = refused.message
             if isinstance(refused, InsufficientFunds):
                 self._parts.alarm.ring("low_gas", refused.message)
-            elif refused.name == "WrongReveal":
+            elif refused.name == "WrongReveal" and function == "reveal":
                 self._ring_foreign(sight, what)
 
     def _measure(self, sight: Sight, head: Block) -> None:

@@ -7,6 +7,7 @@ and a restarted node reads its mailbox anew.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,6 +80,7 @@ class Relay:
         self._me = Address(account.address)
         self._post: dict[JobId, _Post] = {}
         self._times: dict[Stage, _Times] = {}
+        self._failures: Counter[Address] = Counter()
         self._checked: dict[tuple[JobId, bytes, Address, bytes], bool] = {}
         self._on_chain: dict[tuple[JobId, int], dict[int, bytes]] = {}
 
@@ -234,14 +236,17 @@ class Relay:
                 times.whole = times.since
 
     def _send(self, sight: Sight, letter_to: Callable[[Address], Letter], others: Iterable[Address] = ()) -> None:
-        """A carrier that is down costs nobody a deadline: the grace runs all the same."""
-        for receiver in dict.fromkeys((*sight.hot.values(), *others)):
+        """A carrier that is down costs nobody a deadline: the grace runs all the same. One that fails is not tried for
+        the others in the same cycle, since each try may take seconds; whoever failed least comes first in the next."""
+        for receiver in sorted(dict.fromkeys((*sight.hot.values(), *others)), key=lambda to: self._failures[to]):
             if receiver == self._me:
                 continue
             try:
                 self._deliver(letter_to(receiver))
             except HeldoutError as problem:
+                self._failures[receiver] += 1
                 log.debug("job %s: no letter to %s: %s", sight.job, receiver, problem.message)
+                return
 
 
 def _stage(sight: Sight) -> Stage:
