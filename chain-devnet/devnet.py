@@ -234,7 +234,7 @@ class Devnet:
                 self.deposit(name, parameters.PROVIDER_DEPOSIT)
             if not (self.home(name) / "provider.toml").exists():
                 prices = ("--price", str(parameters.HOURLY_PRICE), "--minimum", str(parameters.LEAST_PRICES[number]))
-                content = ("--waive-at", "1")  # whatever a committee pays is good enough here
+                content = ("--waive-at", "1", "--agree-at", "100")  # whatever a committee pays is good enough here
                 argv = self.command("provider", "init", *prices, *content, "--runner", runner, home=name)
                 done = subprocess.run(argv, capture_output=True, text=True, check=False)
                 if done.returncode:

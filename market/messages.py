@@ -185,6 +185,7 @@ class Kind(StrEnum):
     SCORE_COMMIT = "score_commit"
     SCORE_REVEAL = "score_reveal"
     WAIVER = "waiver"
+    OUTCOME = "outcome"
 
 
 BULLETIN: Final = "bulletin"
@@ -207,6 +208,7 @@ class Letter:
       score_commit   {round, seat, hash, signature}           for anybody to post (heldout.market.relayed)
       score_reveal   {round, place, vote, evidence, salt}     the commit of that place, opened
       waiver         {round, result, signature}               consent to the result as it stands
+      outcome        {validUntil, lanes, signature}           how the job is to end (heldout.market.agreeing)
     """
 
     job: JobId

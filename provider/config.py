@@ -18,7 +18,7 @@ WAIVE_AT = 100
 """By default only a lane that is paid in full has nothing to appeal."""
 RUNNERS = ("docker", "podman", "process")
 _KEYS = {
-    "pay": {"price", "minimum", "strict", "waive_at"},
+    "pay": {"price", "minimum", "strict", "waive_at", "agree_at"},
     "offer": {"cpus", "memory", "disk", "gpus", "jobs", "accelerator"},
     "run": {"runner", "metrics", "gas_reserve"},
     "alarm": {"command", "webhook"},
@@ -34,6 +34,7 @@ _TEMPLATE = """\
 minimum = "{minimum}"   # tokens: never bid less for a whole job
 # strict = "…"          # as price, for jobs that want a kernel of their own (gVisor); left out: not offered
 waive_at = {waive_at}          # percent of the bid: what is paid this much is settled at once, unappealed; 101: never
+agree_at = {agree_at}          # percent of the bid: sign what the requester proposes from this on; 101: never
 
 [offer]
 cpus = {cpus}
@@ -69,6 +70,8 @@ class Config:
     """Of the chain's own coin."""
     waive_at: int = WAIVE_AT
     """Percent of the bid from which a lane's challenge is signed away (P6.1); NEVER_WAIVE for never."""
+    agree_at: int = NEVER_WAIVE
+    """Percent of the bid from which an outcome that the requester proposes is signed unmeasured; off by default."""
     runner: str = "docker"
     accelerator: str = ""
     """A plug-in of the group `heldout.accelerators`; empty: none."""
@@ -115,6 +118,7 @@ def parse(text: str) -> Config:
         metrics=_text(run, "metrics", "127.0.0.1:0"),
         gas_reserve=parse_tokens(_text(run, "gas_reserve", "0.01")),
         waive_at=_percent(pay, "waive_at", WAIVE_AT),
+        agree_at=_percent(pay, "agree_at", NEVER_WAIVE),
         alarm_command=tuple(command),
         alarm_webhook=_text(alarm, "webhook", ""),
         when=When(
@@ -135,6 +139,7 @@ def render(
     gpus: int,
     runner: str,
     waive_at: int = WAIVE_AT,
+    agree_at: int = NEVER_WAIVE,
 ) -> str:
     """A provider.toml for a machine. Without an offer the price is left out, and the file refuses to be used."""
     price = f'price = "{_plain(offer.price)}"' if offer else '# price = "…"          # not set'
@@ -147,6 +152,7 @@ def render(
         gpus=gpus,
         runner=runner,
         waive_at=waive_at,
+        agree_at=agree_at,
     )
 
 

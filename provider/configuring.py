@@ -9,6 +9,7 @@ from heldout.market.errors import BadInput
 from heldout.market.money import Wei, parse_tokens
 from heldout.provider import config
 from heldout.provider.bidding import Offer
+from heldout.provider.duties import NEVER_WAIVE
 from heldout.provider.hardware import Hardware, probe
 
 SHARE = 2
@@ -24,6 +25,13 @@ def init_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         default=config.WAIVE_AT,
         help="settle at once what is paid this much of the bid, unappealed; 101: never",
+    )
+    parser.add_argument(
+        "--agree-at",
+        type=int,
+        metavar="PERCENT",
+        default=NEVER_WAIVE,
+        help="sign an outcome that the requester proposes if it pays this much of the bid (default: never)",
     )
     parser.add_argument("--cpus", type=int, metavar="N", help="cores a job may have (default: all)")
     parser.add_argument("--runner", choices=config.RUNNERS, default="docker", help="process isolates nothing")
@@ -70,6 +78,7 @@ def _text(args: argparse.Namespace, price: Wei, machine: Hardware) -> str:
         gpus=len(machine.cuda),
         runner=args.runner,
         waive_at=args.waive_at,
+        agree_at=args.agree_at,
     )
 
 

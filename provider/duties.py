@@ -51,6 +51,7 @@ class Step(StrEnum):
     GIVE_HALF = "give_half"
     WAIVE = "waive"
     CONCLUDE = "conclude"
+    AGREE = "agree"
     CLOSE = "close"
     SETTLE = "settle"
     FINISH = "finish"
@@ -74,6 +75,8 @@ class View:
     """The operator's policy: percent of the bid at which a lane has nothing to appeal."""
     waived_since: Timestamp | None = None
     """When the waivers of all parties were here."""
+    proposed: bool = False
+    """Whether the requester has proposed an outcome, and the operator lets this node sign one."""
     foreseen: bool = False
     """Whether `job` is Scored by openings that nobody has posted yet."""
 
@@ -135,6 +138,8 @@ def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]
         yield Step.GIVE_HALF
     if job.state is State.SCORED and mine.sealed and view.deep and in_time:
         yield from _waiving(view, index)
+    if view.proposed and lane.word and mine.sealed:
+        yield Step.AGREE
     yield from _deadline_moves(view, mine, index)
 
 

@@ -17,6 +17,7 @@ from heldout.market.manifest import Manifest
 from heldout.market.messages import Kind
 from heldout.market.money import ONE_TOKEN, Wei, format_tokens
 from heldout.market.terms import Address, BlockNumber, Timestamp
+from heldout.provider.agreeing import Agreeing
 from heldout.provider.bidding import Means, Refusal
 from heldout.provider.book import Book
 from heldout.provider.delivering import Delivering
@@ -66,7 +67,8 @@ class ProviderNode:
         self._making = Making(tools)
         network = tools.chain.network
         self._waiving = Waiving(tools, network.chain_id, network.market)
-        self._work = Work(tools, self._making, Delivering(tools), self._waiving, self._means)
+        self._agreeing = Agreeing(tools, network.chain_id, network.market)
+        self._work = Work(tools, self._making, Delivering(tools), self._waiving, self._agreeing, self._means)
         self._jobs = Isolation(alarm, clock=ticks)
         self._head: Block | None = None
         self._sandbox = False
@@ -130,6 +132,7 @@ class ProviderNode:
             training=self._tools.training.has(job.id),
             waive_at=self._tools.config.waive_at,
             waived_since=self._waiving.whole_since(job, Timestamp(head.timestamp)),
+            proposed=self._agreeing.is_proposed(job),
             foreseen=foreseen,
         )
 
@@ -142,14 +145,18 @@ class ProviderNode:
                 self._alarm.clear(code, job=view.job.id)
 
     def _receive(self) -> None:
-        """File training keys, openings and waivers that came by mail; all else there is of no use to a provider."""
+        """File openings and waivers, whoever brings them, and what the requester sends: keys and proposals."""
         for letter in self._tools.mail.fetch():
             job = self._book.jobs.get(letter.job)
             if job is None or job.lane_of(self.me) is None:
                 continue
             if letter.kind in (Kind.WAIVER, Kind.SCORE_REVEAL):
                 self._waiving.receive(letter)
-            elif letter.kind is Kind.TRAINING_KEYS and letter.sender.lower() == job.terms.requester.lower():
+            elif letter.sender.lower() != job.terms.requester.lower():
+                continue
+            elif letter.kind is Kind.OUTCOME:
+                self._agreeing.receive(letter)
+            elif letter.kind is Kind.TRAINING_KEYS:
                 self._making.receive(letter)
 
     # ------------------------------------------------------------------------------------------------ means

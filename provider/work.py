@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from heldout.market.manifest import Manifest
 from heldout.market.money import format_tokens
 from heldout.market.terms import Timestamp
+from heldout.provider.agreeing import Agreeing
 from heldout.provider.bidding import Means, Quote, Refusal, judge
 from heldout.provider.delivering import Delivering
 from heldout.provider.duties import Step, View
@@ -31,12 +32,13 @@ class Work:
         making: Making,
         delivering: Delivering,
         waiving: Waiving,
+        agreeing: Agreeing,
         means: Callable[[View, Manifest | Refusal], Means],
     ) -> None:
         self._tools = tools
         self._making = making
         self._delivering = delivering
-        self._waiving = waiving
+        self._waiving, self._agreeing = waiving, agreeing
         self._means = means
         registry = tools.registry
         self._refusals = Counter("heldout_provider_refusals", "Jobs not bid for, by rule", ["rule"], registry=registry)
@@ -59,6 +61,7 @@ class Work:
             Step.GIVE_HALF: delivering.give_half,
             Step.WAIVE: waiving.waive,
             Step.CONCLUDE: waiving.conclude,
+            Step.AGREE: agreeing.agree,
             Step.CLOSE: self._close,
             Step.SETTLE: self._settle,
             Step.FINISH: self._finish,
@@ -110,6 +113,7 @@ class Work:
         self._making.forget(job)
         self._delivering.forget(job)
         self._waiving.forget(job)
+        self._agreeing.forget(job)
         ending = describe_ending(view.job, view.lane, mine)
         log.info("job %s  over  %s", job, ending)
         mine = self._tools.records.keep(mine.but(done=True, ending=ending))
