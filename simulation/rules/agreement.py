@@ -11,6 +11,9 @@ from heldout.simulation.rules.demands import Demands
 from heldout.simulation.rules.jobs import raw, terms_values
 from heldout.simulation.rules.terms import check_shape
 
+_UNDERFLOW = 0x11
+"""Solidity's code of a checked subtraction that went below zero."""
+
 Agrees = Callable[[AgreedOutcome, Address, bytes], bool]
 
 
@@ -39,7 +42,7 @@ class Agreements(Demands):
             self._require_bound(job, lanes)
             self._pay_rounds(job)
             for lane in job.lanes:
-                self.pay(id_, lane.provider, Purpose.COLLATERAL, terms.collateral)
+                self._pay_back(id_, lane.provider, Purpose.COLLATERAL, terms.collateral)
         for number, agreed in enumerate(lanes):
             self._pay_agreed(id_, terms, number, agreed)
         if left := self.jobs[id_].locked:
@@ -83,9 +86,15 @@ class Agreements(Demands):
             for place in sorted(round_.commits):
                 seat = self.seats.get(round_.seats[place])
                 if seat is not None:
-                    self.pay(job.id, seat.cold, Purpose.FEE, job.terms.fee)
+                    self._pay_back(job.id, seat.cold, Purpose.FEE, job.terms.fee)
             if round_.appellant is not None and round_.bond:
-                self.pay(job.id, round_.appellant, Purpose.APPEAL_BOND, round_.bond)
+                self._pay_back(job.id, round_.appellant, Purpose.APPEAL_BOND, round_.bond)
+
+    def _pay_back(self, id_: JobId, to: Address, purpose: Purpose, amount: int) -> None:
+        """A job too poor for the fees of its later rounds cannot be agreed on: money of other jobs is out of reach."""
+        if amount > self.jobs[id_].locked:
+            raise Reverted("Panic", (_UNDERFLOW,))
+        self.pay(id_, to, purpose, amount)
 
     def _pay_agreed(self, id_: JobId, terms: JobTerms, number: int, lane: AgreedLane) -> None:
         if lane.score > NO_DATA:
