@@ -92,6 +92,14 @@ class Waivers:
             gathered.append(fitting)
         return tuple(gathered)
 
+    def to_post(self, job: JobState, waiver: Waiver, sender: Address) -> tuple[bytes, ...] | None:
+        """As `signatures`, for a call by `sender`: it has signed by that, and saves the gas of its own signature."""
+        signatures = self.signatures(job, waiver)
+        signers = (job.terms.requester, *(lane.provider for lane in job.lanes))
+        return signatures and tuple(
+            b"" if signer.lower() == sender.lower() else each for signer, each in zip(signers, signatures, strict=True)
+        )
+
     def forget(self, job: JobId) -> None:
         self._found.pop(job, None)
         self._checked = {key: value for key, value in self._checked.items() if key[0] != job}

@@ -65,7 +65,8 @@ class Waiving:
 
     def conclude(self, view: View, mine: Record) -> Record:
         """Settles at once, with every waiver."""
-        signatures, foreseen = self._signatures(view.job), self._unposted.get(view.job.id)
+        waiver, foreseen = self._standing(view.job), self._unposted.get(view.job.id)
+        signatures = self._waivers.to_post(view.job, waiver, view.me) if waiver else None
         if signatures is not None:
             openings = foreseen.as_tuples() if foreseen else []
             name = sha256(repr((openings, signatures)).encode()).hexdigest()[:16]

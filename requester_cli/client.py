@@ -261,10 +261,10 @@ class Client:
         return gathered
 
     def agree(self, job: JobState, outcome: AgreedOutcome, signatures: Sequence[bytes]) -> Receipt:
-        """Settle a job as requester and all providers signed."""
+        """Settle a job as requester and all providers signed. The requester sends it, which is its signature."""
         name = outcome.digest(self.network.chain_id, self.network.market).hex()[:16]
         lanes = [lane.as_tuple() for lane in outcome.lanes]
-        arguments = (job.terms.as_tuple(), lanes, outcome.validUntil, list(signatures))
+        arguments = (job.terms.as_tuple(), lanes, outcome.validUntil, [b"", *signatures[1:]])
         return self.outbox.send(f"agree:{job.id}:{name}", "agree", *arguments, wait=True)
 
     def opens(self, job: JobState, lane: int) -> bool:

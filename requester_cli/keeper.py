@@ -336,8 +336,8 @@ class Keeper:
             self._hand_over(job, letter, letter_name(f"waiver {waiver.round}", provider), fallback=False)
 
     def _conclude(self, job: JobState) -> None:
-        stored = self._tools.chain.job(job.id)
-        signatures, foreseen = self._all_waived(job, stored), self._foreseen.get(job.id)
+        waiver, foreseen = consent_to(job, self._tools.chain.job(job.id)), self._foreseen.get(job.id)
+        signatures = self._waivers.to_post(job, waiver, self._tools.keys.address) if waiver else None
         if signatures is not None:
             openings = foreseen.as_tuples() if foreseen else []
             name = sha256(repr((openings, signatures)).encode()).hexdigest()[:16]

@@ -246,8 +246,10 @@ class ValidatorNode:
         self._parts.reach("after_offer")
 
     def _commit_all(self, sight: Sight) -> None:
-        """A batch is named by what is in it: another set of signatures is another intent."""
-        hashes, signatures = self._parts.relay.commits(sight, self._domain(sight))
+        """A batch is named by what is in it: another set of signatures is another intent. Who sends it has signed by
+        that, and saves the gas of its own signatures."""
+        hashes, gathered = self._parts.relay.commits(sight, self._domain(sight))
+        signatures = [b"" if place in sight.places else each for place, each in enumerate(gathered)]
         self._parts.reach("before_commit_all")
         name = f"commit_all:{sha256(b''.join((*hashes, *signatures))).hexdigest()[:16]}"
         self._send(sight, name, "commitAll", sight.job, hashes, signatures, urgency=Urgency.COMMIT)

@@ -27,6 +27,7 @@ def test_a_job_that_nobody_would_appeal_is_concluded_as_soon_as_its_weights_are_
     assert client.fetch(ended, 0) and ended.lanes[0].payout > 0
 
 
+@pytest.mark.deep
 def test_requester_and_provider_agree_and_the_job_is_settled_by_their_word(town: Town) -> None:
     """P6.1: a real provider node signs what pays its whole bid, and nothing less; committed seats keep their fee."""
     client, job = town.post("agreed", **{**GOOD_ENOUGH, "challenge": '"120 s"'})

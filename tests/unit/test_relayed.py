@@ -106,6 +106,16 @@ def test_waivers_are_whole_when_requester_and_every_provider_signed_in_that_orde
     assert waivers.signatures(two_lanes(), WAIVER) == tuple(sign(s, digest_) for s in (REQUESTER, FIRST, SECOND))
 
 
+def test_who_posts_waivers_needs_no_signature_of_its_own() -> None:
+    waivers = Waivers(Wallets(), CHAIN, MARKET)
+    for signer in (REQUESTER, FIRST):
+        waivers.keep(waived(signer))
+    assert waivers.to_post(two_lanes(), WAIVER, ME) is None
+    waivers.keep(waived(SECOND))
+    posted = waivers.to_post(two_lanes(), WAIVER, Address(ME.lower()))
+    assert posted is not None and [bool(each) for each in posted] == [True, False, True]
+
+
 def test_a_waiver_counts_for_its_round_and_result_alone() -> None:
     waivers = Waivers(Wallets(), CHAIN, MARKET)
     for other in (replace(WAIVER, round=2), replace(WAIVER, result=digest("other"))):
