@@ -37,6 +37,8 @@ from heldout.market.settings import Network
 from heldout.market.terms import Address
 
 READY_S = 30.0
+PLAIN = ("--relay-grace", "0")
+"""Flags of `validator run` for the plain road only."""
 
 
 class Devnet:
@@ -58,8 +60,10 @@ class Devnet:
         store: bool = True,
         service: bool = True,
         runner: str = "docker",
+        relayed: bool = True,
     ) -> "Devnet":
         """A devnet with that many nodes. `block_time` None: a block per transaction. Providers run jobs in `runner`.
+        Not `relayed`: validators know the plain road only (P6.1).
 
         Raises AlreadyRunning, HeldoutError (`no_anvil`, `not_ready`). Whatever it had started is ended then.
         """
@@ -78,7 +82,7 @@ class Devnet:
             devnet._enrol_providers(providers, runner)
             if block_time:
                 devnet.anvil.mine_every(block_time)
-            devnet._start_nodes(providers, validators)
+            devnet._start_nodes(providers, validators, () if relayed else PLAIN)
         except BaseException:
             processes.stop()
             raise
@@ -230,18 +234,19 @@ class Devnet:
                 self.deposit(name, parameters.PROVIDER_DEPOSIT)
             if not (self.home(name) / "provider.toml").exists():
                 prices = ("--price", str(parameters.HOURLY_PRICE), "--minimum", str(parameters.LEAST_PRICES[number]))
-                argv = self.command("provider", "init", *prices, "--runner", runner, home=name)
+                content = ("--waive-at", "1", "--agree-at", "100")  # whatever a committee pays is good enough here
+                argv = self.command("provider", "init", *prices, *content, "--runner", runner, home=name)
                 done = subprocess.run(argv, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise HeldoutError(f"{name} cannot be configured: {done.stderr}", code="not_ready")
 
-    def _start_nodes(self, providers: int, validators: int) -> None:
+    def _start_nodes(self, providers: int, validators: int, road: tuple[str, ...]) -> None:
         for number in range(providers):
             name = f"provider-{number}"
             self.processes.start(name, self.command("provider", "run", home=name))
         for number in range(validators):
             name = f"validator-{number}"
-            self.processes.start(name, self.command("validator", "run", home=name))
+            self.processes.start(name, self.command("validator", "run", *road, home=name))
 
 
 def _start_chain(state: Path, processes: Processes) -> Devnet:

@@ -97,6 +97,8 @@ def verdict(job: dict[str, Any], names: dict[str, str]) -> tuple[int, int, bool]
     score, paid = int(lane["score_ppm"] or 0), int(lane["payout"]["wei"])
     votes = [votes[0] for round_ in job["rounds"] for votes in round_["votes"].values()]
     print(f"votes    {'  '.join(votes)}   ({len(votes)} drawn seats, one number)")
+    roads = job["roads"]["rounds"]
+    print(f"road     commits {roads[0]['commits']}, reveals {roads[0]['reveals']}, end {job['roads']['end']}")
     settled = job["state"] == "settled" and job["outcome"] == "measured"
     agreed = len(votes) >= 3 and set(votes) == {describe_score(score)}
     return score, paid, settled and agreed and paid > 0 and came == went and bool(job["sums"])

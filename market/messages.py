@@ -183,6 +183,10 @@ class Kind(StrEnum):
     HALF_B = "half_b"
     RUN_RECORD = "run_record"
     CHECKPOINT = "checkpoint"
+    SCORE_COMMIT = "score_commit"
+    SCORE_REVEAL = "score_reveal"
+    WAIVER = "waiver"
+    OUTCOME = "outcome"
 
 
 BULLETIN: Final = "bulletin"
@@ -203,6 +207,10 @@ class Letter:
       half_b         {lane, envelope}            of b
       run_record     {…, signature}              how the training ran (heldout.market.runrecord)
       checkpoint     {sequence, salt, sealedHash} a provider's to itself: where its newest sealed checkpoint lies
+      score_commit   {round, seat, hash, signature}           for anybody to post (heldout.market.relayed)
+      score_reveal   {round, place, vote, evidence, salt}     the commit of that place, opened
+      waiver         {round, result, signature}               consent to the result as it stands
+      outcome        {validUntil, lanes, signature}           how the job is to end (heldout.market.agreeing)
     """
 
     job: JobId

@@ -10,12 +10,15 @@ from typing import Any
 from heldout.market.errors import BadInput
 from heldout.market.money import Wei, format_tokens, parse_tokens
 from heldout.provider.bidding import Offer
+from heldout.provider.duties import NEVER_WAIVE
 from heldout.provider.owner import When, parse_hours
 
 FILE_NAME = "provider.toml"
+WAIVE_AT = 100
+"""By default only a lane that is paid in full has nothing to appeal."""
 RUNNERS = ("docker", "podman", "process")
 _KEYS = {
-    "pay": {"price", "minimum", "strict"},
+    "pay": {"price", "minimum", "strict", "waive_at", "agree_at"},
     "offer": {"cpus", "memory", "disk", "gpus", "jobs", "accelerator"},
     "run": {"runner", "metrics", "gas_reserve", "checkpoint_s"},
     "alarm": {"command", "webhook"},
@@ -30,6 +33,8 @@ _TEMPLATE = """\
 {price}
 minimum = "{minimum}"   # tokens: never bid less for a whole job
 # strict = "…"          # as price, for jobs that want a kernel of their own (gVisor); left out: not offered
+waive_at = {waive_at}          # percent of the bid: what is paid this much is settled at once, unappealed; 101: never
+agree_at = {agree_at}          # percent of the bid: sign what the requester proposes from this on; 101: never
 
 [offer]
 cpus = {cpus}
@@ -66,6 +71,10 @@ class Config:
     offer: Offer
     gas_reserve: Wei
     """Of the chain's own coin."""
+    waive_at: int = WAIVE_AT
+    """Percent of the bid from which a lane's challenge is signed away (P6.1); NEVER_WAIVE for never."""
+    agree_at: int = NEVER_WAIVE
+    """Percent of the bid from which an outcome that the requester proposes is signed unmeasured; off by default."""
     runner: str = "docker"
     accelerator: str = ""
     """A plug-in of the group `heldout.accelerators`; empty: none."""
@@ -114,6 +123,8 @@ def parse(text: str) -> Config:
         metrics=_text(run, "metrics", "127.0.0.1:0"),
         gas_reserve=parse_tokens(_text(run, "gas_reserve", "0.01")),
         checkpoint_s=_count(run, "checkpoint_s", 300, least=0),
+        waive_at=_percent(pay, "waive_at", WAIVE_AT),
+        agree_at=_percent(pay, "agree_at", NEVER_WAIVE),
         alarm_command=tuple(command),
         alarm_webhook=_text(alarm, "webhook", ""),
         when=When(
@@ -127,7 +138,17 @@ def parse(text: str) -> Config:
     )
 
 
-def render(offer: Offer | None, *, cpus: int, memory_bytes: int, disk_bytes: int, gpus: int, runner: str) -> str:
+def render(
+    offer: Offer | None,
+    *,
+    cpus: int,
+    memory_bytes: int,
+    disk_bytes: int,
+    gpus: int,
+    runner: str,
+    waive_at: int = WAIVE_AT,
+    agree_at: int = NEVER_WAIVE,
+) -> str:
     """A provider.toml for a machine. Without an offer the price is left out, and the file refuses to be used."""
     price = f'price = "{_plain(offer.price)}"' if offer else '# price = "…"          # not set'
     return _TEMPLATE.format(
@@ -138,6 +159,8 @@ def render(offer: Offer | None, *, cpus: int, memory_bytes: int, disk_bytes: int
         disk=f"{max(1, disk_bytes >> 20)} MiB",
         gpus=gpus,
         runner=runner,
+        waive_at=waive_at,
+        agree_at=agree_at,
     )
 
 
@@ -188,6 +211,13 @@ def _at_risk(text: str) -> bool:
     if text not in ("thaw", "wait"):
         raise _bad(f'[when] at_risk = "{text}": use "thaw" or "wait"')
     return text == "thaw"
+
+
+def _percent(section: Mapping[str, Any], key: str, default: int) -> int:
+    value = _count(section, key, default, least=0)
+    if value > NEVER_WAIVE:
+        raise _bad(f"{key} is a share of the bid in percent, at most {NEVER_WAIVE} for never")
+    return value
 
 
 def _size(section: Mapping[str, Any], key: str, default: str) -> int:

@@ -9,6 +9,7 @@ from heldout.market.errors import BadInput
 from heldout.market.money import Wei, parse_tokens
 from heldout.provider import config
 from heldout.provider.bidding import Offer
+from heldout.provider.duties import NEVER_WAIVE
 from heldout.provider.hardware import Hardware, probe
 
 SHARE = 2
@@ -18,6 +19,20 @@ SHARE = 2
 def init_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--price", metavar="TOKENS", help="per job-hour; asked for if there is a terminal")
     parser.add_argument("--minimum", metavar="TOKENS", default="0", help="never bid less for a whole job")
+    parser.add_argument(
+        "--waive-at",
+        type=int,
+        metavar="PERCENT",
+        default=config.WAIVE_AT,
+        help="settle at once what is paid this much of the bid, unappealed; 101: never",
+    )
+    parser.add_argument(
+        "--agree-at",
+        type=int,
+        metavar="PERCENT",
+        default=NEVER_WAIVE,
+        help="sign an outcome that the requester proposes if it pays this much of the bid (default: never)",
+    )
     parser.add_argument("--cpus", type=int, metavar="N", help="cores a job may have (default: all)")
     parser.add_argument("--runner", choices=config.RUNNERS, default="docker", help="process isolates nothing")
 
@@ -62,6 +77,8 @@ def _text(args: argparse.Namespace, price: Wei, machine: Hardware) -> str:
         disk_bytes=machine.disk_free_bytes // SHARE,
         gpus=len(machine.cuda),
         runner=args.runner,
+        waive_at=args.waive_at,
+        agree_at=args.agree_at,
     )
 
 

@@ -9,10 +9,12 @@ from hashlib import sha256
 
 from eth_typing import Hash32
 
+from heldout.market.agreeing import outcome_letter
 from heldout.market.errors import BadEnvelope
 from heldout.market.keys import KeyRing
-from heldout.market.messages import Bid, Kind, Letter, bid_letter, hexed
+from heldout.market.messages import AgreedOutcome, Bid, Kind, Letter, bid_letter, hexed
 from heldout.market.money import Wei
+from heldout.market.relayed import Waiver, sign, waiver_letter
 from heldout.market.runrecord import RunRecord
 from heldout.market.sealing import (
     envelope_context,
@@ -112,6 +114,16 @@ class Deliveries:
         context = envelope_context(_bytes(job), Kind.HALF_B, self.me, terms.requester)
         envelope = make_envelope(seed, terms.wrapKey, bytes.fromhex(sealed.half_b), context)
         return Letter(job, Kind.HALF_B, self.me, terms.requester, {"lane": lane, "envelope": hexed(envelope)})
+
+    def waiver(self, waiver: Waiver, receiver: Address) -> Letter:
+        """This provider's consent to a result, signed (P6.1)."""
+        digest = waiver.digest(self._network.chain_id, self._network.market)
+        return waiver_letter(waiver, sign(self._keys.account, digest), self.me, receiver)
+
+    def outcome(self, outcome: AgreedOutcome, requester: Address) -> Letter:
+        """This provider's consent to an outcome that the requester proposed, signed (P6.1)."""
+        digest = outcome.digest(self._network.chain_id, self._network.market)
+        return outcome_letter(outcome, sign(self._keys.account, digest), self.me, requester)
 
     def _submission(self, job: JobId, lane: int, sealed: Sealed, receiver: Address, envelope: bytes) -> Letter:
         body = {

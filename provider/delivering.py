@@ -11,7 +11,8 @@ from heldout.market.errors import HeldoutError, Reverted
 from heldout.market.lifecycle import VACANT, State
 from heldout.market.messages import NO_KEYS, Letter, encode_answer
 from heldout.market.terms import JobId
-from heldout.provider.duties import View, is_paid
+from heldout.market.waiving import willing
+from heldout.provider.duties import NEVER_WAIVE, View, is_paid
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools, job_bytes
 
@@ -62,7 +63,7 @@ class Delivering:
         if letters is None:
             return mine
         for letter in letters:
-            self._send(letter)
+            self._send(willing(letter, self._tools.config.waive_at < NEVER_WAIVE))
         if round_ in mine.delivered:
             return mine
         log.info("job %s  round %d: what opens the weights is sent to %d keys", view.job.id, round_, len(letters))

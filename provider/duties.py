@@ -25,6 +25,10 @@ PATIENCE = 4
 """Keys are demanded when one part in this many of the work window has gone by without them: a demand costs gas."""
 TRAINING_SHARE = 0.95
 """Of the time left to the deadline: the rest is for sealing, the upload and the transaction."""
+CONCLUDE_AFTER_S = 8
+"""The requester posts everybody's waivers first, then lane 0, and so on, this long one after the other."""
+NEVER_WAIVE = 101
+"""A share of the bid, in percent, that no lane is paid."""
 STAGGER_S = 4
 """Lane i leaves a deadline move i times this long to the lanes before it, so that they do not pay for it twice."""
 
@@ -47,6 +51,9 @@ class Step(StrEnum):
     DELIVER = "deliver"
     ANSWER = "answer"
     GIVE_HALF = "give_half"
+    WAIVE = "waive"
+    CONCLUDE = "conclude"
+    AGREE = "agree"
     CLOSE = "close"
     SETTLE = "settle"
     FINISH = "finish"
@@ -78,6 +85,14 @@ class View:
     training: bool = False
     """Whether an attempt is in the sandbox, running or ended."""
     standing: Standing | None = None
+    waive_at: int = NEVER_WAIVE
+    """The operator's policy: percent of the bid at which a lane has nothing to appeal."""
+    waived_since: Timestamp | None = None
+    """When the waivers of all parties were here."""
+    proposed: bool = False
+    """Whether the requester has proposed an outcome, and the operator lets this node sign one."""
+    foreseen: bool = False
+    """Whether `job` is Scored by openings that nobody has posted yet."""
 
     @property
     def deep(self) -> bool:
@@ -97,6 +112,8 @@ class View:
 def decide(view: View, mine: Record) -> list[Step]:
     """The steps to take now, in order. Empty means: wait for the chain, for others, or for ever."""
     job, lane = view.job, view.lane
+    if view.foreseen:
+        return [*_foreseen(view, mine, lane)]
     if job.state is State.OPEN:
         return _bidding(mine)
     if job.final and view.deep and lane is not None and _owes_half_still(job.lanes[lane], mine):
@@ -133,7 +150,33 @@ def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]
         yield Step.DELIVER
     if job.state is State.SCORED and mine.sealed and view.deep and is_paid(job, index):
         yield Step.GIVE_HALF
+    if job.state is State.SCORED and mine.sealed and view.deep and in_time:
+        yield from _waiving(view, index)
+    if view.proposed and lane.word and mine.sealed:
+        yield Step.AGREE
     yield from _deadline_moves(view, mine, index)
+
+
+def _foreseen(view: View, mine: Record, index: int | None) -> Iterator[Step]:
+    """Nothing of it is on chain: only what leads to a `conclude` that brings it there."""
+    if index is None or not mine.sealed or view.now >= view.job.deadline:
+        return
+    if is_paid(view.job, index):
+        yield Step.GIVE_HALF
+    yield from _waiving(view, index)
+
+
+def _waiving(view: View, index: int) -> Iterator[Step]:
+    """The challenge is all a provider has against a score that is too low: it is signed away for a good one (P6.1)."""
+    job = view.job
+    if job.pending or job.standing is None:
+        return
+    price = job.lanes[index].price
+    if 100 * lane_pays(job.terms, price, job.standing[index]) < view.waive_at * price:
+        return
+    yield Step.WAIVE
+    if view.waived_since is not None and view.now >= view.waived_since + CONCLUDE_AFTER_S * (1 + index):
+        yield Step.CONCLUDE
 
 
 def is_paid(job: JobState, index: int) -> bool:

@@ -18,6 +18,7 @@ from heldout.market.manifest import Manifest
 from heldout.market.messages import Kind
 from heldout.market.money import ONE_TOKEN, Wei, format_tokens
 from heldout.market.terms import Address, BlockNumber, Timestamp
+from heldout.provider.agreeing import Agreeing
 from heldout.provider.bidding import Means, Refusal
 from heldout.provider.book import Book
 from heldout.provider.checkpoints import Checkpoints
@@ -28,6 +29,7 @@ from heldout.provider.making import Making
 from heldout.provider.owner import Wish, objection
 from heldout.provider.record import Record, Records
 from heldout.provider.tools import Tools
+from heldout.provider.waiving import Waiving
 from heldout.provider.work import Work
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,10 @@ class ProviderNode:
         self._checkpoints = Checkpoints(tools)
         self._freezing = Freezing(tools)
         self._making = Making(tools, self._checkpoints)
-        self._work = Work(tools, self._making, Delivering(tools), self._means)
+        network = tools.chain.network
+        self._waiving = Waiving(tools, network.chain_id, network.market)
+        self._agreeing = Agreeing(tools, network.chain_id, network.market)
+        self._work = Work(tools, self._making, Delivering(tools), self._waiving, self._agreeing, self._means)
         self._jobs = Isolation(alarm, clock=ticks)
         self._head: Block | None = None
         self._sandbox = False
@@ -110,6 +115,8 @@ class ProviderNode:
         if view.training:
             view = replace(view, standing=self._freezing.tend(view))
         self._warn(view, mine)
+        if (foreseen := self._waiving.foresee(job)) and view.deep:
+            view = self._view(foreseen.job, head, foreseen=True)
         for step in decide(view, mine):
             if step in _NEEDS_SANDBOX and not self._adopted:
                 continue
@@ -121,7 +128,7 @@ class ProviderNode:
         """Jobs that were over before this node came are none of its business."""
         return job.state is State.OPEN or job.lane_of(self.me) is not None or self._tools.records.knows(job.id)
 
-    def _view(self, job: JobState, head: Block) -> View:
+    def _view(self, job: JobState, head: Block, *, foreseen: bool = False) -> View:
         return View(
             job=job,
             me=self.me,
@@ -130,6 +137,10 @@ class ProviderNode:
             changed=self._book.changed(job.id),
             confirmations=self._confirmations,
             training=self._tools.training.has(job.id),
+            waive_at=self._tools.config.waive_at,
+            waived_since=self._waiving.whole_since(job, Timestamp(head.timestamp)),
+            proposed=self._agreeing.is_proposed(job),
+            foreseen=foreseen,
         )
 
     def _warn(self, view: View, mine: Record) -> None:
@@ -141,14 +152,21 @@ class ProviderNode:
                 self._alarm.clear(code, job=view.job.id)
 
     def _receive(self) -> None:
-        """File training keys, and what this node told itself; everything else in its mail is of no use to it."""
+        """File openings and waivers, whoever brings them, what the requester sends, and what this node told itself."""
         for letter in self._tools.mail.fetch():
             if letter.kind is Kind.CHECKPOINT and letter.sender.lower() == self.me.lower():
                 self._checkpoints.receive(letter)
                 continue
             job = self._book.jobs.get(letter.job)
-            wanted = letter.kind is Kind.TRAINING_KEYS and job is not None and job.lane_of(self.me) is not None
-            if wanted and job is not None and letter.sender.lower() == job.terms.requester.lower():
+            if job is None or job.lane_of(self.me) is None:
+                continue
+            if letter.kind in (Kind.WAIVER, Kind.SCORE_REVEAL):
+                self._waiving.receive(letter)
+            elif letter.sender.lower() != job.terms.requester.lower():
+                continue
+            elif letter.kind is Kind.OUTCOME:
+                self._agreeing.receive(letter)
+            elif letter.kind is Kind.TRAINING_KEYS:
                 self._making.receive(letter)
 
     # ------------------------------------------------------------------------------------------------ means

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from heldout.market.manifest import Manifest
 from heldout.market.money import format_tokens
 from heldout.market.terms import Timestamp
+from heldout.provider.agreeing import Agreeing
 from heldout.provider.bidding import Means, Quote, Refusal, judge
 from heldout.provider.delivering import Delivering
 from heldout.provider.duties import Step, View
@@ -17,6 +18,7 @@ from heldout.provider.ending import describe_ending
 from heldout.provider.making import PROGRESS, Making
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools
+from heldout.provider.waiving import Waiving
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +27,18 @@ class Work:
     """Carries out steps. `means` tells what this node has to bid with at this moment."""
 
     def __init__(
-        self, tools: Tools, making: Making, delivering: Delivering, means: Callable[[View, Manifest | Refusal], Means]
+        self,
+        tools: Tools,
+        making: Making,
+        delivering: Delivering,
+        waiving: Waiving,
+        agreeing: Agreeing,
+        means: Callable[[View, Manifest | Refusal], Means],
     ) -> None:
         self._tools = tools
         self._making = making
         self._delivering = delivering
+        self._waiving, self._agreeing = waiving, agreeing
         self._means = means
         registry = tools.registry
         self._refusals = Counter("heldout_provider_refusals", "Jobs not bid for, by rule", ["rule"], registry=registry)
@@ -50,6 +59,9 @@ class Work:
             Step.DELIVER: delivering.deliver,
             Step.ANSWER: delivering.answer,
             Step.GIVE_HALF: delivering.give_half,
+            Step.WAIVE: waiving.waive,
+            Step.CONCLUDE: waiving.conclude,
+            Step.AGREE: agreeing.agree,
             Step.CLOSE: self._close,
             Step.SETTLE: self._settle,
             Step.FINISH: self._finish,
@@ -100,6 +112,8 @@ class Work:
         self._tools.materials.forget(job)
         self._making.forget(job)
         self._delivering.forget(job)
+        self._waiving.forget(job)
+        self._agreeing.forget(job)
         ending = describe_ending(view.job, view.lane, mine)
         log.info("job %s  over  %s", job, ending)
         mine = self._tools.records.keep(mine.but(done=True, ending=ending))

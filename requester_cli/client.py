@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heldout.market.agreeing import outcome_letter, outcome_of
 from heldout.market.alarm import Alarm
 from heldout.market.artifacts import Stores
 from heldout.market.chain import Block, Chain, connect
@@ -34,8 +35,9 @@ from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, open_ring
 from heldout.market.lifecycle import ChainEvent, JobState, State, fold
 from heldout.market.mail import Mail
-from heldout.market.messages import Letter
+from heldout.market.messages import AgreedOutcome, Kind, Letter
 from heldout.market.money import BasisPoints, Wei
+from heldout.market.relayed import sign
 from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId
@@ -45,7 +47,7 @@ from heldout.requester_cli.dataset import SealedData, seal
 from heldout.requester_cli.duties import Offer, Policy, pays
 from heldout.requester_cli.files import write_whole
 from heldout.requester_cli.keeper import Keeper, Tools, getter
-from heldout.requester_cli.opening import find_parcel, open_parcel
+from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from heldout.requester_cli.plan import Plan, make_plan
 from heldout.requester_cli.posting import Posting, draft
 from heldout.requester_cli.project import Project
@@ -239,6 +241,39 @@ class Client:
         """Ask for a bigger committee, with a bond out of the free balance (P3.6)."""
         return self.outbox.send(f"appeal:{job.id}:{job.round}", "appeal", job.terms.as_tuple(), 0, wait=True)
 
+    # ----------------------------------------------------------------------------------------- by consent (P6.1)
+
+    def propose(self, job: JobState, outcome: AgreedOutcome) -> None:
+        """Send a signed outcome to every provider. Raises ServiceProblem, Refused."""
+        signature = self._consent(outcome)
+        for provider in dict.fromkeys(lane.provider for lane in job.lanes):
+            self.mail.send(outcome_letter(outcome, signature, self.address, provider))
+
+    def consents(self, job: JobState, outcome: AgreedOutcome) -> list[bytes] | None:
+        """Everybody's signature of it, in the order `agree` takes them; None while one is lacking."""
+        digest, gathered = outcome.digest(self.network.chain_id, self.network.market), [self._consent(outcome)]
+        offered = [found[1] for letter in self._letters_of(job) if (found := _read(letter)) and found[0] == outcome]
+        for lane in job.lanes:
+            by = (each for each in offered if self.chain.verify_signature(lane.provider, digest, each))
+            if (signature := next(by, None)) is None:
+                return None
+            gathered.append(signature)
+        return gathered
+
+    def agree(self, job: JobState, outcome: AgreedOutcome, signatures: Sequence[bytes]) -> Receipt:
+        """Settle a job as requester and all providers signed. The requester sends it, which is its signature."""
+        name = outcome.digest(self.network.chain_id, self.network.market).hex()[:16]
+        lanes = [lane.as_tuple() for lane in outcome.lanes]
+        arguments = (job.terms.as_tuple(), lanes, outcome.validUntil, [b"", *signatures[1:]])
+        return self.outbox.send(f"agree:{job.id}:{name}", "agree", *arguments, wait=True)
+
+    def opens(self, job: JobState, lane: int) -> bool:
+        """Whether everything that opens a lane's weights is here."""
+        return self._shelf.find(job, lane) is not None or self._parcel_of(job, lane) is not None
+
+    def _consent(self, outcome: AgreedOutcome) -> bytes:
+        return sign(self.keys.account, outcome.digest(self.network.chain_id, self.network.market))
+
     # -------------------------------------------------------------------------------------------------- duties
 
     def keeper(self, alarm: Alarm, *, policy: Policy | None = None, only: Sequence[JobId] = ()) -> Keeper:
@@ -268,9 +303,7 @@ class Client:
         kept = self._shelf.find(job, lane)
         if kept is not None:
             return kept
-        letters = self._letters.setdefault(job.id, [])
-        letters += self.mail.fetch(job.id)  # each comes once, and the two that are needed may come apart
-        parcel = find_parcel(self.keys, job, lane, letters) if job.lanes[lane].word else None
+        parcel = self._parcel_of(job, lane)
         if parcel is None:
             why = "its provider owes half b" if pays(job, lane) else "only a lane that pays can be opened"
             hint = "leave `heldout job watch` running: it demands what does not come"
@@ -278,6 +311,14 @@ class Client:
         weights = open_parcel(parcel, job, getter(self.stores))
         self._shelf.keep(job.id, lane, parcel.submission, weights)
         return weights
+
+    def _letters_of(self, job: JobState) -> list[Letter]:
+        letters = self._letters.setdefault(job.id, [])
+        letters += self.mail.fetch(job.id)  # each comes once, and the two that are needed may come apart
+        return letters
+
+    def _parcel_of(self, job: JobState, lane: int) -> Parcel | None:
+        return find_parcel(self.keys, job, lane, self._letters_of(job)) if job.lanes[lane].word else None
 
     def save(self, job: JobState, lane: int, path: Path) -> bytes:
         """As `fetch`, into a file."""
@@ -331,6 +372,13 @@ class Client:
         if self._home is None:
             raise KeyProblem("weights are kept in a home directory", code="no_home")
         return Shelf(self._home / "weights")
+
+
+def _read(letter: Letter) -> tuple[AgreedOutcome, bytes] | None:
+    try:
+        return outcome_of(letter) if letter.kind is Kind.OUTCOME else None
+    except BadMessage:
+        return None
 
 
 class _UntilDone:

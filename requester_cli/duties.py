@@ -6,22 +6,34 @@
     Committing  release the held-out keys to the drawn seats once the seed's block is deep; answer a demand
     Scored      ├─ providers may check ─┼─ demand half b of a paid lane ─┤            │ settle
                 start                   1/4                              1/2          deadline
+                with all paid weights here, and measured again: waive; with everybody's waiver: conclude (P6.1)
 
 Every duty may be taken twice, so a process that died between doing and noting does it again. Nothing here spends money
-that was not escrowed: the only transactions are accept, answer, demand and the deadline moves everybody may make.
+that was not escrowed: the transactions are accept, answer, demand, conclude and the deadline moves everybody may make.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from heldout.market.alarm import at_risk
 from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, deadline_move, lane_pays
-from heldout.market.messages import NO_KEYS, Bid
+from heldout.market.messages import NO_DATA, NO_KEYS, Bid
 from heldout.market.split import SEED_DELAY
 from heldout.market.terms import Address, BlockNumber, Timestamp
 
 STAGGER_S = 8
 """Seconds a deadline move is left to the providers, who wait for it too."""
+
+
+class Waiving(StrEnum):
+    """When to sign away the challenge. Before every paid lane's weights are here and open, never."""
+
+    NEVER = "never"
+    VERIFIED = "verified"
+    """Once every paid lane was measured again here, and all is as the chain says."""
+    TRUSTED = "trusted"
+    """On the committee's word."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,7 @@ class Policy:
     accept_after: int | None = None
     accept: bool = True
     """False: bids are accepted by hand (`heldout job accept`)."""
+    waiving: Waiving = Waiving.NEVER
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,12 @@ class View:
     complete: frozenset[int] = frozenset()
     """Lanes whose weights could be opened now: submission letter and half b are here."""
     fetched: frozenset[int] = frozenset()
+    rechecked: bool = False
+    """Whether the paid lanes were measured again here, and are worth what the chain says."""
+    all_waived: bool = False
+    """Whether everybody's waiver of the standing result is here."""
+    foreseen: bool = False
+    """Whether `job` is Scored by openings that nobody has posted yet, so that `conclude` has to bring them along."""
     policy: Policy = field(default_factory=Policy)
 
     @property
@@ -118,18 +137,48 @@ class Fetch:
 
 
 @dataclass(frozen=True)
+class Recheck:
+    """Measure the paid lanes again."""
+
+
+@dataclass(frozen=True)
+class Waive:
+    """Sign that the result may stand, and send that to the providers (P6.1)."""
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """Post everybody's waivers: the job is settled at once."""
+
+
+@dataclass(frozen=True)
 class Move:
     """A deadline move that anyone may make (P1.1)."""
 
     function: str
 
 
-Duty = Accept | ReleaseTraining | ReleaseHeldOut | ShowHeldOut | Answer | DemandHalf | Fetch | Move
+Duty = (
+    Accept
+    | ReleaseTraining
+    | ReleaseHeldOut
+    | ShowHeldOut
+    | Answer
+    | DemandHalf
+    | Fetch
+    | Recheck
+    | Waive
+    | Conclude
+    | Move
+)
 
 
 def duties(view: View) -> list[Duty]:
     """What to do now, the most urgent first. Empty means: wait for the chain or for others."""
     found: list[Duty] = []
+    if view.foreseen:  # nothing of it is on chain: only what leads to a `conclude` that brings it there
+        found += _fetches(view)
+        return [*found, *_waiving(view)] if view.now < view.job.deadline else found
     if REQUESTER in view.job.pending and view.now < view.job.deadline and _can_answer(view):
         found.append(Answer())
     match view.job.state:
@@ -141,8 +190,11 @@ def duties(view: View) -> list[Duty]:
             found += _while_committing(view)
         case State.SCORED:
             found += _while_scored(view)
-    found += [Fetch(lane) for lane in sorted(view.complete - view.fetched) if pays(view.job, lane)]
-    return [*found, *_deadline_moves(view)]
+    return [*found, *_fetches(view), *_deadline_moves(view)]
+
+
+def _fetches(view: View) -> list[Fetch]:
+    return [Fetch(lane) for lane in sorted(view.complete - view.fetched) if pays(view.job, lane)]
 
 
 def letter_name(kind: str, receiver: str) -> str:
@@ -209,6 +261,25 @@ def _while_scored(view: View) -> Iterator[Duty]:
         lacking = pays(view.job, index) and index not in view.complete and lane.word != NO_KEYS
         if lacking and index not in view.job.demanded and window // 4 <= waited < window // 2:
             yield DemandHalf(index)
+    yield from _waiving(view)
+
+
+def _waiving(view: View) -> Iterator[Duty]:
+    """The challenge is all a requester has against a wrong score and a half key that does not come, so it is signed
+    away last: every paid lane's weights are on the shelf, and the policy's measure agrees. A lane that is paid although
+    no keys came costs the bond: then the challenge runs its time."""
+    policy, job = view.policy.waiving, view.job
+    if policy is Waiving.NEVER or job.pending or job.standing is None or NO_DATA in job.standing:
+        return
+    paid = frozenset(lane for lane in range(len(job.lanes)) if pays(job, lane))
+    if not paid <= view.fetched:
+        return
+    if policy is Waiving.VERIFIED and paid and not view.rechecked:
+        yield Recheck()
+        return
+    yield Waive()
+    if view.all_waived:
+        yield Conclude()
 
 
 def _deadline_moves(view: View) -> Iterator[Duty]:

@@ -59,18 +59,21 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def show(args: argparse.Namespace) -> int:
-    """One job: where it stands, until when, what happens if nobody acts, bids, scores, and every token's way."""
+    """One job: where it stands, until when, what happens if nobody acts, bids, scores, the road it took, and every
+    token's way."""
     from heldout.market.lifecycle import State
+    from heldout.market.roads import roads_of
     from heldout.requester_cli.report import as_json, lines, offer_json, offer_lines, run_lines
 
     with reading(args) as client:
         job = chosen_job(args, client)
         offers = client.offers(job) if job.state is State.OPEN else ()
         runs = client.runs(job)
+        roads = roads_of(client.events(job))
         now = client.chain.head().timestamp
         compared = _compared(args, client, job) if args.trustless else None
     shown = as_json(job) | {"bids": [offer_json(offer) for offer in offers], "runs": [asdict(run) for run in runs]}
-    emit(args, shown, *lines(job, now), *run_lines(runs), *offer_lines(offers))
+    emit(args, shown | {"roads": asdict(roads)}, *lines(job, now, roads), *run_lines(runs), *offer_lines(offers))
     return _tell(args, compared)
 
 

@@ -8,6 +8,7 @@ kill -9 at any point, or a lost disk with a backup of the keys, loses nothing.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -15,40 +16,50 @@ from typing import Any
 
 from heldout.market.alarm import Alarm
 from heldout.market.artifacts import Stores, artifact_id
-from heldout.market.chain import Block, Chain, JobView
+from heldout.market.chain import Block, Chain, JobView, connect
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
 from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Reverted
+from heldout.market.foreseen import Foreseen, Openings
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import BULLETIN, Letter, encode_answer
+from heldout.market.relayed import sign, waiver_letter
 from heldout.market.split import SEED_DELAY
 from heldout.market.terms import BlockNumber, JobId
+from heldout.market.waiving import Waivers, consent_to, willing
 from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.duties import (
     Accept,
     Answer,
+    Conclude,
     DemandHalf,
     Duty,
     Fetch,
     Move,
     Offer,
     Policy,
+    Recheck,
     ReleaseHeldOut,
     ReleaseTraining,
     ShowHeldOut,
     View,
+    Waive,
+    Waiving,
     duties,
     is_done,
     letter_name,
+    pays,
     risks,
     seat_name,
 )
 from heldout.requester_cli.letters import Recipient, Writer
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
+from heldout.requester_cli.rechecking import Rechecker
 from heldout.requester_cli.shelf import Shelf
+from heldout.requester_cli.verifying import Check, verify
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +68,7 @@ _REORG_MARGIN = 64
 _RESEND_S = 30
 """Letters are handed over again while they are due: a service may have lost its database."""
 _RISKS = ("demanded", "release_at_risk", "no_bids", "half_key_missing")
+_DIFFERS = "score_differs"
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,11 @@ class Keeper:
         self._sent: defaultdict[JobId, dict[str, int]] = defaultdict(dict)
         """When each letter was handed over last, in block time."""
         self._now = 0
+        network = tools.chain.network
+        self._waivers = Waivers(tools.chain, network.chain_id, network.market)
+        self._openings = Openings(network.chain_id, network.market)
+        self._foreseen: dict[JobId, Foreseen] = {}
+        self._rechecker = Rechecker(partial(_measured_again, tools))
 
     # ----------------------------------------------------------------------------------------------- one cycle
 
@@ -132,11 +149,15 @@ class Keeper:
             self._try(view.job, duty)
         if is_done(view):
             self._tools.journal.put(f"done:{job}", {"outcome": view.job.outcome.name})
+            self._waivers.forget(job)
+            self._openings.forget(job)
             log.info("job %s is done: %s", job, view.job.outcome.name.lower())
 
     def _ring(self, view: View) -> None:
-        now = {risk.code: risk.message for risk in risks(view)}
-        for code in _RISKS:
+        now = {} if view.foreseen else {risk.code: risk.message for risk in risks(view)}
+        if view.job.state is State.SCORED and (differs := self._rechecker.difference(view.job)):
+            now[_DIFFERS] = f"{differs}: the result is not waived; `heldout job appeal` calls a bigger committee"
+        for code in (*_RISKS, _DIFFERS):
             if code in now:
                 self._alarm.ring(code, now[code], job=view.job.id, deadline=view.job.deadline)
             else:
@@ -153,6 +174,13 @@ class Keeper:
             return None
         stored = chain.job(job, at=head)
         letters = self._letters(job)
+        for letter in letters:
+            self._waivers.keep(letter)
+            self._openings.keep(letter)
+        if foreseen := self._foresee(state, events[-1].block, head):
+            state, self._foreseen[job] = foreseen.job, foreseen
+        else:
+            self._foreseen.pop(job, None)
         return View(
             job=state,
             changed=events[-1].block,
@@ -166,6 +194,9 @@ class Keeper:
             sent=frozenset(name for name, at in self._sent[job].items() if head.timestamp < at + _RESEND_S),
             complete=frozenset(i for i in range(len(state.lanes)) if self._parcel(state, i, letters)),
             fetched=frozenset(i for i in range(len(state.lanes)) if self._shelf.path(job, i).exists()),
+            rechecked=self._rechecker.agrees(state),
+            all_waived=self._all_waived(state, stored) is not None,
+            foreseen=foreseen is not None,
             policy=self._policy,
         )
 
@@ -197,6 +228,17 @@ class Keeper:
         kept = [Letter.decode(bytes.fromhex(row["letter"])) for _, row in journal.items(f"mail:{job}:")]
         return [*kept, *mail.bids(job)]
 
+    def _foresee(self, job: JobState, changed: BlockNumber, head: Block) -> Foreseen | None:
+        """What comes of the openings that are here, once the commits are deep."""
+        deep = head.number >= changed + self._tools.chain.network.confirmations
+        return self._openings.foresee(job) if deep and self._policy.waiving is not Waiving.NEVER else None
+
+    def _all_waived(self, job: JobState, stored: JobView) -> tuple[bytes, ...] | None:
+        if job.state is not State.SCORED or self._policy.waiving is Waiving.NEVER:
+            return None
+        waiver = consent_to(job, stored)
+        return self._waivers.signatures(job, waiver) if waiver else None
+
     def _parcel(self, job: JobState, lane: int, letters: list[Letter]) -> Parcel | None:
         return find_parcel(self._tools.keys, job, lane, letters) if job.lanes[lane].word else None
 
@@ -224,6 +266,7 @@ class Keeper:
                 self._hand_over(job, self._writer(job).training_keys(lane), letter_name("training_keys", provider))
             case ReleaseHeldOut(seat):
                 if letter := self._to_seat(self._writer(job), seat):
+                    letter = willing(letter, self._policy.waiving is not Waiving.NEVER)
                     self._hand_over(job, letter, letter_name("held_out_keys", seat_name(seat)))
             case ShowHeldOut(lane):
                 provider = job.lanes[lane].provider
@@ -236,6 +279,14 @@ class Keeper:
                 self._send(f"demand:{job.id}:{job.round}:{lane}", "demand", job.terms.as_tuple(), lane, 0)
             case Fetch(lane):
                 self._fetch(job, lane)
+            case Recheck():
+                paid = (lane for lane in range(len(job.lanes)) if pays(job, lane))
+                found = {lane: self._shelf.find(job, lane) for lane in paid}
+                self._rechecker.begin(job, {lane: weights for lane, weights in found.items() if weights is not None})
+            case Waive():
+                self._waive(job)
+            case Conclude():
+                self._conclude(job)
             case Move(function):
                 argument = job.id if function == "close" else job.terms.as_tuple()
                 self._send(f"{function}:{job.id}:{job.deadline}", function, argument)
@@ -272,6 +323,26 @@ class Keeper:
                 return [writer.held_out_keys_for_lane(lane) for lane in range(len(job.lanes))]
         raise HeldoutError(f"nothing can be demanded while a job is {job.state.name}")
 
+    def _waive(self, job: JobState) -> None:
+        """Of what the chain holds now: if it turns back, the signature is worth nothing (P6.1)."""
+        tools, waiver = self._tools, consent_to(job, self._tools.chain.job(job.id))
+        if waiver is None:
+            return
+        network = tools.chain.network
+        signature = sign(tools.keys.account, waiver.digest(network.chain_id, network.market))
+        for provider in dict.fromkeys(lane.provider for lane in job.lanes):
+            letter = waiver_letter(waiver, signature, tools.keys.address, provider)
+            self._waivers.keep(letter)
+            self._hand_over(job, letter, letter_name(f"waiver {waiver.round}", provider), fallback=False)
+
+    def _conclude(self, job: JobState) -> None:
+        waiver, foreseen = consent_to(job, self._tools.chain.job(job.id)), self._foreseen.get(job.id)
+        signatures = self._waivers.to_post(job, waiver, self._tools.keys.address) if waiver else None
+        if signatures is not None:
+            openings = foreseen.as_tuples() if foreseen else []
+            name = sha256(repr((openings, signatures)).encode()).hexdigest()[:16]
+            self._send(f"conclude:{job.id}:{name}", "conclude", job.terms.as_tuple(), openings, signatures)
+
     def _to_seat(self, writer: Writer, seat: int) -> Letter | None:
         """None for a seat whose wrapping key is unusable: it shut itself out, and nobody else."""
         chain = self._tools.chain
@@ -293,6 +364,12 @@ class Keeper:
         weights = open_parcel(parcel, job, getter(self._tools.stores))
         path = self._shelf.keep(job.id, lane, parcel.submission, weights)
         log.info("job %s: weights of lane %d are in %s", job.id, lane, path)
+
+
+def _measured_again(tools: Tools, job: JobState, weights: dict[int, bytes]) -> list[Check]:
+    """With a connection of its own: it runs beside the keeper's cycles."""
+    with closing(connect(tools.chain.network)) as chain:
+        return verify(chain, tools.keys, job, weights, getter(tools.stores))
 
 
 def getter(stores: Stores) -> Callable[[bytes, int], bytes]:

@@ -26,6 +26,7 @@ JOB: Final = {
     "show": Command("one job: stage, deadline, bids, scores, and the money table", f"{_HERE}.jobs:show"),
     "watch": Command("follow one of your jobs to its end, releasing keys when they are due", f"{_HERE}.watch:watch"),
     "accept": Command("accept bids now instead of waiting", f"{_HERE}.jobs:accept"),
+    "agree": Command("end a job by consent: you and its providers sign what each is paid", f"{_HERE}.agreeing:agree"),
     "appeal": Command("call a bigger committee on a scored job", f"{_HERE}.jobs:appeal"),
     "cancel": Command("take an open job back, whole", f"{_HERE}.jobs:cancel"),
     "fetch": Command("download and open the weights you paid for", f"{_HERE}.fetch:fetch"),

@@ -8,6 +8,7 @@ from heldout.market.lifecycle import VACANT, JobState, Movement, deadline_move, 
 from heldout.market.messages import describe_score, hexed, unpack_vote
 from heldout.market.money import format_tokens
 from heldout.market.narration import BURNED, clock, purpose_of
+from heldout.market.roads import Roads, describe
 from heldout.market.runrecord import RunRecord
 from heldout.market.spans import format_span
 from heldout.market.terms import Timestamp
@@ -90,7 +91,7 @@ def _movement_json(row: Movement) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------ for people
 
 
-def lines(job: JobState, now: Timestamp) -> list[str]:
+def lines(job: JobState, now: Timestamp, roads: Roads | None = None) -> list[str]:
     """One job for a person, the money table last."""
     terms = job.terms
     state = f"{job.state.name.lower()}" + (f", {job.outcome.name.lower()}" if job.final else "")
@@ -113,7 +114,7 @@ def lines(job: JobState, now: Timestamp) -> list[str]:
             seats = ", ".join("vacant" if seat == VACANT else str(seat) for seat in round_.seats)
             done = f"{len(round_.commits)} committed, {len(round_.votes)} revealed"
             shown.append(f"round {number}: seats {seats}; {done}")
-    return [*shown, "", *money_lines(job)]
+    return [*shown, *(describe(roads) if roads else ()), "", *money_lines(job)]
 
 
 def money_lines(job: JobState) -> list[str]:

@@ -9,6 +9,7 @@ from heldout.requester_cli.session import chosen_job, job_argument, reading, sig
 
 if TYPE_CHECKING:
     from heldout.market.lifecycle import JobState
+    from heldout.market.roads import Roads
     from heldout.requester_cli.client import Client
     from heldout.requester_cli.duties import Policy
 
@@ -24,7 +25,7 @@ def watch_arguments(parser: argparse.ArgumentParser) -> None:
 
 def watch(args: argparse.Namespace) -> int:
     """Follow a job to its end, a line for each event, and do your part of it: accept the cheapest bids, release keys
-    when they are due and only then, answer demands, demand what is not delivered, settle, fetch what you paid for.
+    when they are due and only then, answer demands, demand what is not delivered, fetch what you paid for, settle.
     Exit code 0 if a lane was paid, 5 if none was, 6 if the job expired. Stop and start it as you like, or leave
     `heldout requester run` working instead."""
     from heldout.market.errors import AlreadyRunning
@@ -36,10 +37,11 @@ def watch(args: argparse.Namespace) -> int:
             job = chosen_job(args, client)
             teller = _Teller(args, client, job)
             ended = client.keep(job.id, policy=_policy(args), on_cycle=lambda _: teller.tell())
+            roads = _roads(client, ended)
     except AlreadyRunning:
         say("`heldout requester run` does your duties already: looking on")
         return _look_on(args)
-    return _end(args, ended)
+    return _end(args, ended, roads)
 
 
 def _look_on(args: argparse.Namespace) -> int:
@@ -50,7 +52,14 @@ def _look_on(args: argparse.Namespace) -> int:
         teller = _Teller(args, client, job)
         while not teller.tell():
             time.sleep(1)
-        return _end(args, client.job(job.id))
+        ended = client.job(job.id)
+        return _end(args, ended, _roads(client, ended))
+
+
+def _roads(client: "Client", job: "JobState") -> "Roads":
+    from heldout.market.roads import roads_of
+
+    return roads_of(client.events(job))
 
 
 class _Teller:
@@ -87,12 +96,12 @@ class _Teller:
                 emit(self._args, heard, f"          lane {lane} says  {said}")
 
 
-def _end(args: argparse.Namespace, job: "JobState") -> int:
+def _end(args: argparse.Namespace, job: "JobState", roads: "Roads") -> int:
     from heldout.market.errors import OutcomeNegative, TimedOut
     from heldout.market.lifecycle import Outcome
     from heldout.requester_cli.report import as_json, lines
 
-    emit(args, {"event": "end", "job": as_json(job)}, "", *lines(job, job.deadline))
+    emit(args, {"event": "end", "job": as_json(job)}, "", *lines(job, job.deadline, roads))
     if job.outcome is Outcome.EXPIRED:
         raise TimedOut("no bid was accepted in time; everything was refunded", code="expired")
     if not any(lane.payout for lane in job.lanes):
@@ -143,11 +152,17 @@ def _policy_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept-after", metavar="SPAN", help="take bids this long after post (default: half the window)"
     )
     parser.add_argument("--accept-by-hand", action="store_true", help="leave bids to `heldout job accept`")
+    parser.add_argument(
+        "--waive",
+        choices=("verified", "trusted", "never"),
+        default="verified",
+        help="end the challenge early, with the providers: once paid weights are here and measured again, or just here",
+    )
 
 
 def _policy(args: argparse.Namespace) -> "Policy":
     from heldout.market.spans import parse_span
-    from heldout.requester_cli.duties import Policy
+    from heldout.requester_cli.duties import Policy, Waiving
 
     after = None if args.accept_after is None else parse_span(args.accept_after)
-    return Policy(accept_after=after, accept=not args.accept_by_hand)
+    return Policy(accept_after=after, accept=not args.accept_by_hand, waiving=Waiving(args.waive))

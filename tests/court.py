@@ -1,12 +1,12 @@
 """A devnet on which a test plays requester and provider, so that a real validator node has something to judge.
 
-All 24 seats are one validator's, so one node is the whole committee. Blocks are mined when somebody sends, and by
-`Node.turn`. Letters go over the chain's `announce`: there is no market service here.
+All 24 seats are one validator's, so one node is the whole committee, unless a test asks for more. Blocks are mined when
+somebody sends, and by `Node.turn`. The played parties' letters go over the chain's `announce`.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -67,14 +67,15 @@ class Case:
 class Court:
     """The devnet and the two played parties."""
 
-    def __init__(self, devnet: Devnet, scratch: Path) -> None:
+    def __init__(self, devnet: Devnet, scratch: Path, validators: int = 1, *, service: bool = False) -> None:
         self.devnet = devnet
-        self.network = replace(devnet.network, service=None)
+        self.network = devnet.network if service else replace(devnet.network, service=None)
+        self.validators = [devnet.keys(f"validator-{number}") for number in range(validators)]
         self.chain: Chain = devnet.chain()
         self.requester, self.provider = devnet.keys("requester"), devnet.keys("provider-0")
         self._outboxes = {
             ring.address: Outbox(self.chain, ring.account, Journal(scratch / f"journal-{ring.address}"))
-            for ring in (self.requester, self.provider, devnet.keys("validator-0"))
+            for ring in (self.requester, self.provider, *self.validators)
         }
         self._stores = Stores.of(self.network.stores, self.requester.account)
         for ring in (self.requester, self.provider):
@@ -171,12 +172,12 @@ class Court:
 
     # ----------------------------------------------------------------------------------------------- letters
 
-    def send_weights(self, case: Case) -> None:
+    def send_weights(self, case: Case, **more: object) -> None:
         _, body, secret = self._submission(case)
-        self._write(case, Kind.SUBMISSION, self.provider, secret, body)
+        self._write(case, Kind.SUBMISSION, self.provider, secret, {**body, **more})
 
-    def send_held_out_keys(self, case: Case, seeds: bytes = b"") -> None:
-        self._write(case, Kind.HELD_OUT_KEYS, self.requester, self.held_out_keys(case) + seeds, {})
+    def send_held_out_keys(self, case: Case, seeds: bytes = b"", **more: object) -> None:
+        self._write(case, Kind.HELD_OUT_KEYS, self.requester, self.held_out_keys(case) + seeds, more)
 
     def held_out_keys(self, case: Case) -> bytes:
         return self._keys(case, self._split(case).held_out)
@@ -192,16 +193,23 @@ class Court:
         return draw_split(bytes.fromhex(seed[2:]), case.bytes, case.terms.shards, case.terms.heldOut)
 
     def letter(
-        self, case: Case, kind: Kind, sender: KeyRing, secret: bytes, body: dict[str, object] | None = None
+        self,
+        case: Case,
+        kind: Kind,
+        sender: KeyRing,
+        secret: bytes,
+        body: dict[str, object] | None = None,
+        seat: KeyRing | None = None,
     ) -> Letter:
-        """To the one validator; all its seats read the same letters."""
-        seat = self.devnet.keys("validator-0")
+        """To one validator, the first if none is named; all its seats read the same letters."""
+        seat = seat or self.validators[0]
         context = envelope_context(case.bytes, kind, sender.address, seat.address)
         envelope = make_envelope(digest(f"{kind} {secret.hex()}"), seat.wrap_public, secret, context)
         return Letter(case.id, kind, sender.address, seat.address, {**(body or {}), "envelope": hexed(envelope)})
 
     def _write(self, case: Case, kind: Kind, sender: KeyRing, secret: bytes, body: dict[str, object]) -> None:
-        self.call(sender, "announce", self.letter(case, kind, sender, secret, body).encode())
+        for seat in self.validators:
+            self.call(sender, "announce", self.letter(case, kind, sender, secret, body, seat).encode())
 
     # ----------------------------------------------------------------------------------------------- looking
 
@@ -227,6 +235,10 @@ class Node:
     def turn(self) -> None:
         """One new block, one cycle."""
         self.court.devnet.mine()
+        self.look()
+
+    def look(self) -> None:
+        """One cycle at the block there is."""
         self._loop.turn()
 
     def until(self, case: Case, holds: Callable[[JobState], object], patience_s: float = 60) -> JobState:
@@ -248,18 +260,20 @@ class Node:
 
 
 @contextmanager
-def held_court(state: Path) -> Iterator[Court]:
-    """A devnet with a store, a requester, a provider and one validator with 24 seats."""
-    with Devnet.up(state, providers=0, validators=0, service=False) as devnet:
-        devnet.stake(0, SEATS)
+def held_court(state: Path, seats: Sequence[int] = (SEATS,), *, service: bool = False) -> Iterator[Court]:
+    """A devnet with a store, a requester, a provider and validators with that many seats each."""
+    with Devnet.up(state, providers=0, validators=0, service=service) as devnet:
+        for number, count_ in enumerate(seats):
+            devnet.stake(number, count_)
         devnet.mine(2)
-        yield Court(devnet, state / "played")
+        yield Court(devnet, state / "played", len(seats), service=service)
 
 
 @contextmanager
-def working(court: Court, home: Path) -> Iterator[Node]:
-    """A node of the validator's keys with its journal in `home`."""
-    keys = court.devnet.keys("validator-0")
-    options = Options(metrics="127.0.0.1:0", period_s=0.0)
-    with assembled(court.network, keys, home, options, threading.Event()) as (loop, alarm):
+def working(
+    court: Court, home: Path, validator: int = 0, *, grace_s: int = 0, announce: bool = False
+) -> Iterator[Node]:
+    """A node of a validator's keys with its journal in `home`: on the plain road, unless it is given a grace."""
+    options = Options(metrics="127.0.0.1:0", period_s=0.0, grace_s=grace_s, announce=announce)
+    with assembled(court.network, court.validators[validator], home, options, threading.Event()) as (loop, alarm):
         yield Node(court, loop, alarm)

@@ -81,6 +81,25 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         "--alarm-command", metavar="WORDS", default="", help="run when a duty is at risk; JSON on stdin"
     )
     parser.add_argument("--alarm-webhook", metavar="URL", default="", help="gets the same JSON by POST")
+    parser.add_argument(
+        "--relay-grace",
+        metavar="SECONDS",
+        type=_seconds,
+        default=120,
+        help="leave votes this long to one transaction for all seats, at most a quarter of a stage; 0: never",
+    )
+    parser.add_argument(
+        "--relay-announce",
+        action="store_true",
+        help="send what is needed for that over the chain while no service answers; it costs more gas than it saves",
+    )
+
+
+def _seconds(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("seconds are not negative")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:

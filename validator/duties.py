@@ -8,21 +8,22 @@
                  start                               1/2
     deadline     ├─ others' turn ─┼─ close or settle, one committee place after the other
 
+Commits, and once they are deep openings, go to the other seats first, for one transaction instead of n (`exchanging`).
+
 An action is a wish: whoever carries it out tries it as a static call first, and the next cycle sees what became of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from heldout.market.alarm import at_risk
 from heldout.market.chain.views import JobView, RoundView
 from heldout.market.lifecycle import REQUESTER, State
-from heldout.market.terms import JobId, JobTerms, Timestamp
+from heldout.market.terms import Address, JobId, JobTerms, Timestamp
+from heldout.validator.exchanging import STAGGER_S, Exchange
 from heldout.validator.voting import Finding, Undelivered
 
-STAGGER_S = 4
-"""Seconds between one node's try at a deadline move and the next one's: only one of them should pay the gas."""
 SETTLE_AFTER_S = 12
 """Provider and requester settle first, they have more to gain."""
 PIN_AFTER_BLOCKS = 128
@@ -42,6 +43,10 @@ class Sight:
     head: int
     deep: bool
     """Whether what this stage rests on cannot be reorganised away: the seed block, or the end of the commits."""
+    seats: tuple[int, ...] = ()
+    """By place, as drawn, whether or not anybody has pinned them."""
+    hot: Mapping[int, Address] = field(default_factory=dict)
+    """Who sits at each place that is not vacant."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Mine:
     """What arrived since is being looked at: the findings may be better in a moment."""
     may_vote: bool = True
     """Known answers reproduced (P9.4), and gas for the reveal in reserve."""
+    exchange: Exchange = field(default_factory=Exchange)
+    """Of this stage's messages with the other seats."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,18 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """Sign the commits of these places (a seat for each) and send them to the other seats (P6.1)."""
+
+    seats: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class CommitAll:
+    """Post the commits of all seats."""
+
+
+@dataclass(frozen=True)
 class Recover:
     """Find the ballot again behind a commit that the journal does not know."""
 
@@ -112,13 +131,25 @@ class Reveal:
 
 
 @dataclass(frozen=True)
+class Open:
+    """Send the openings of these places (a seat for each) to the other seats: their commits are deep."""
+
+    seats: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class RevealAll:
+    """Post the openings of all commits."""
+
+
+@dataclass(frozen=True)
 class Move:
     """A deadline move that anyone may make (P1.1)."""
 
     function: Literal["close", "settle"]
 
 
-Action = Reveal | Recover | Commit | Demand | Forward | Pin | Measure | Move
+Action = Open | RevealAll | Offer | CommitAll | Reveal | Recover | Commit | Demand | Forward | Pin | Measure | Move
 
 
 def decide(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
@@ -146,13 +177,13 @@ def _votes(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
     if not waiting:
         return _recoveries(sight, mine)
     if all(seat in mine.ballots for seat in waiting.values()):
-        return _commits(waiting)
+        return _by_either_road(sight, mine, waiting, now)
     if not mine.may_vote:
         return _commits({place: seat for place, seat in waiting.items() if seat in mine.ballots})
     if mine.findings is None:
         return [*_pin_if_late(sight), Measure()]
     if not mine.findings.lacking or _is_last_call(sight, mine, mine.findings, now):
-        return _commits(waiting)
+        return _by_either_road(sight, mine, waiting, now)
     return [*(_demands(sight, mine.findings, now) or _pin_if_late(sight)), Measure()]
 
 
@@ -164,6 +195,16 @@ def _forwards(sight: Sight, mine: Mine) -> list[Action]:
 
 def _commits(waiting: Mapping[int, int]) -> list[Action]:
     return [Commit(place, seat) for place, seat in waiting.items()]
+
+
+def _by_either_road(sight: Sight, mine: Mine, waiting: Mapping[int, int], now: Timestamp) -> list[Action]:
+    """All commits in one transaction, as long as none has come by itself and there is time for that afterwards."""
+    window = sight.terms.commitWindow
+    latest = sight.view.deadline - window // 3
+    if sight.round.committed or now >= latest or mine.exchange.is_over(now, window):
+        return _commits(waiting)
+    post: list[Action] = [CommitAll()] if mine.exchange.is_turn(now, min(waiting), window) else []
+    return [Offer(tuple(waiting.items())), *post]
 
 
 def _is_last_call(sight: Sight, mine: Mine, findings: Findings, now: Timestamp) -> bool:
@@ -191,9 +232,16 @@ def _pin_if_late(sight: Sight) -> list[Action]:
 
 
 def _while_revealing(sight: Sight, mine: Mine, now: Timestamp) -> list[Action]:
-    if not sight.deep and now < sight.view.deadline - sight.terms.revealWindow // 2:
+    window = sight.terms.revealWindow
+    half = sight.view.deadline - window // 2
+    if not sight.deep and now < half:
         return []
-    return _reveals(sight, mine)
+    known = {p: s for p, s in sight.places.items() if p in sight.round.committed and s in mine.ballots}
+    alone = sight.round.revealed or mine.exchange.is_over(now, window)
+    if alone or not known or not sight.deep or now >= half:
+        return _reveals(sight, mine)
+    post: list[Action] = [RevealAll()] if mine.exchange.is_turn(now, min(known), window) else []
+    return [Open(tuple(known.items())), *post, *_recoveries(sight, mine)]
 
 
 def _reveals(sight: Sight, mine: Mine) -> list[Action]:

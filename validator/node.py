@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 
 from heldout.market.alarm import Alarm
 from heldout.market.chain import Block, Chain
@@ -28,22 +29,27 @@ from heldout.validator.bench import Bench, Sample
 from heldout.validator.duties import (
     Action,
     Commit,
+    CommitAll,
     Demand,
     Duty,
     Forward,
     Measure,
     Mine,
     Move,
+    Offer,
+    Open,
     Pin,
     Recover,
     Reveal,
+    RevealAll,
     Sight,
     calendar,
     decide,
     risk,
 )
 from heldout.validator.letters import Letters
-from heldout.validator.voting import Domain
+from heldout.validator.relaying import Relay
+from heldout.validator.voting import Ballot, Domain
 from heldout.validator.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -72,11 +78,14 @@ class Parts:
     ballots: Ballots
     bench: Bench
     letters: Letters
+    relay: Relay
     forward: Callable[[tuple[Letter, ...], Iterable[int]], None]
     """Hands letters on to seats (P4.3)."""
     alarm: Alarm
     show: Callable[[Block, list[Entry]], None]
     """Takes the calendar after each cycle."""
+    sent: Callable[[str], None]
+    """Takes the function of each transaction, once: `commit` and `commitAll` tell the roads apart."""
     reach: Reach = unarmed
     capable: bool = True
     """Whether the known answers came out right (P9.4)."""
@@ -93,6 +102,7 @@ class ValidatorNode:
         self._tried: dict[tuple[JobId, int, int], object] = {}
         self._refused: dict[str, str] = {}
         self._forwarded: set[str] = set()
+        self._sent: set[str] = set()
         self._affordable: bool | None = None
 
     def step(self, head: Block, /) -> None:
@@ -113,21 +123,22 @@ class ValidatorNode:
             if self._parts.watch.is_over(job, head):
                 self._forget(job)
             return
-        mine = self._mine(sight)
+        mine = self._mine(sight, head)
         if sight.places:
             self._calendar[job] = self._entries(sight, mine)
             self._warn(sight, mine, head.timestamp)
         for action in decide(sight, mine, head.timestamp):
             self._do(action, sight, head)
 
-    def _mine(self, sight: Sight) -> Mine:
+    def _mine(self, sight: Sight, head: Block) -> Mine:
         if not sight.places:
             return Mine()
         ballots = self._parts.ballots.seats(self._domain(sight))
         # In this order: if nothing is being measured, these findings are the last.
         is_measuring = self._parts.bench.is_measuring(sight.job)
         findings = self._parts.bench.findings(sight.job)
-        return Mine(findings, ballots, is_measuring, self._may_vote(sight, ballots))
+        exchange = self._parts.relay.exchange(sight, self._domain(sight), head)
+        return Mine(findings, ballots, is_measuring, self._may_vote(sight, ballots), exchange)
 
     def _may_vote(self, sight: Sight, ballots: frozenset[int]) -> bool:
         """No new duty on a machine that computes wrongly, or that could not pay for the reveal (threat 37)."""
@@ -151,11 +162,13 @@ class ValidatorNode:
         self._parts.watch.forget(job)
         self._parts.bench.forget(job)
         self._parts.letters.forget(job)
+        self._parts.relay.forget(job)
         for code, about in self._parts.alarm.active:
             if about == job:
                 self._parts.alarm.clear(code, job=job)
         self._tried = {key: value for key, value in self._tried.items() if key[0] != job}
         self._refused = {intent: why for intent, why in self._refused.items() if job not in intent}
+        self._sent = {intent for intent in self._sent if job not in intent}
         self._forwarded = {key for key in self._forwarded if job not in key}
 
     # ---------------------------------------------------------------------------------------------- deeds
@@ -164,6 +177,16 @@ class ValidatorNode:
         match action:
             case Measure():
                 self._measure(sight, head)
+            case Offer(seats):
+                self._offer(sight, seats, head)
+            case CommitAll():
+                self._commit_all(sight)
+            case Open(seats):
+                self._parts.letters.collect()
+                had = self._parts.letters.of(sight.job)
+                self._parts.relay.open(sight, self._domain(sight), seats, had, head)
+            case RevealAll():
+                self._reveal_all(sight, head)
             case Commit(place, seat):
                 self._commit(sight, place, seat)
             case Recover(place, seat):
@@ -188,13 +211,16 @@ class ValidatorNode:
         intent = f"{what}:{sight.job}:{sight.view.round}"
         try:
             self._parts.outbox.send(intent, function, *args, urgency=urgency)
+            if intent not in self._sent:
+                self._sent.add(intent)
+                self._parts.sent(function)
         except (Reverted, InsufficientFunds) as refused:
             if self._refused.get(intent) != refused.message:
                 log.warning("%s was not sent: %s. %s", intent, refused.message, refused.hint)
             self._refused[intent] = refused.message
             if isinstance(refused, InsufficientFunds):
                 self._parts.alarm.ring("low_gas", refused.message)
-            elif refused.name == "WrongReveal":
+            elif refused.name == "WrongReveal" and function == "reveal":
                 self._ring_foreign(sight, what)
 
     def _measure(self, sight: Sight, head: Block) -> None:
@@ -208,9 +234,34 @@ class ValidatorNode:
         if self._parts.bench.put(sample):
             log.info("job %s: measuring %d lanes, %d letters", sight.job, sight.view.lanes, len(sample.letters))
 
-    def _commit(self, sight: Sight, place: int, seat: int) -> None:
+    def _cast(self, sight: Sight, seat: int) -> Ballot:
+        """In the journal, and by either road the only one of its round."""
         findings = self._parts.bench.findings(sight.job)
-        ballot = self._parts.ballots.cast(self._domain(sight), seat, findings.lanes if findings else ())
+        return self._parts.ballots.cast(self._domain(sight), seat, findings.lanes if findings else ())
+
+    def _offer(self, sight: Sight, seats: Iterable[tuple[int, int]], head: Block) -> None:
+        offered = [self._cast(sight, seat).seat for _, seat in seats]
+        self._parts.letters.collect()
+        self._parts.relay.offer(sight, self._domain(sight), offered, head)
+        self._parts.reach("after_offer")
+
+    def _commit_all(self, sight: Sight) -> None:
+        """A batch is named by what is in it: another set of signatures is another intent. Who sends it has signed by
+        that, and saves the gas of its own signatures."""
+        hashes, gathered = self._parts.relay.commits(sight, self._domain(sight))
+        signatures = [b"" if place in sight.places else each for place, each in enumerate(gathered)]
+        self._parts.reach("before_commit_all")
+        name = f"commit_all:{sha256(b''.join((*hashes, *signatures))).hexdigest()[:16]}"
+        self._send(sight, name, "commitAll", sight.job, hashes, signatures, urgency=Urgency.COMMIT)
+
+    def _reveal_all(self, sight: Sight, head: Block) -> None:
+        openings = self._parts.relay.openings(sight, self._domain(sight), head)
+        self._parts.reach("before_reveal_all")
+        name = f"reveal_all:{sha256(b''.join(o[1] for o in openings)).hexdigest()[:16]}"
+        self._send(sight, name, "revealAll", sight.job, openings, urgency=Urgency.REVEAL)
+
+    def _commit(self, sight: Sight, place: int, seat: int) -> None:
+        ballot = self._cast(sight, seat)
         self._parts.reach("before_commit")
         self._send(sight, f"commit:{seat}:{place}", "commit", sight.job, place, ballot.hash, urgency=Urgency.COMMIT)
         self._parts.reach("after_commit")

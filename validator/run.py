@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import KernelError
@@ -33,11 +33,13 @@ from heldout.validator import scoring
 from heldout.validator.ballots import Ballots
 from heldout.validator.bench import Bench
 from heldout.validator.board import Board
+from heldout.validator.exchanging import GRACE_S
 from heldout.validator.forwarding import handed_on
 from heldout.validator.letters import Letters
 from heldout.validator.measuring import Tools, measure
 from heldout.validator.node import RESERVE_GAS, Parts, ValidatorNode
 from heldout.validator.opening import Get, Reader
+from heldout.validator.relaying import Relay
 from heldout.validator.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,10 @@ class Options:
     alarm_command: tuple[str, ...] = ()
     alarm_webhook: str = ""
     device: str = scoring.CPU
+    grace_s: int = GRACE_S
+    """How long a seat leaves its commit and its reveal to whoever posts those of all; 0: not at all (P6.1)."""
+    announce: bool = False
+    """Without a service, send these letters over the chain."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
     start_logging(args)
     network, keys, home = load_network(args), open_keys(args), home_path(args)
     alarm_command = tuple(shlex.split(args.alarm_command))
-    options = Options(args.metrics, args.period, alarm_command, args.alarm_webhook, args.device)
+    road = (args.relay_grace, args.relay_announce)
+    options = Options(args.metrics, args.period, alarm_command, args.alarm_webhook, args.device, *road)
     stop = threading.Event()
     with stopping_on_signals(stop), assembled(network, keys, home, options, stop) as (loop, _):
         loop.run()
@@ -86,16 +93,22 @@ def assembled(
         mail = Mail(network, chain, keys.account, outbox)
         stack.callback(mail.close)
         device = proven_device(options.device, alarm)
+        ballots = Ballots(journal, keys.vote_secret)
+        deliver = partial(mail.send, fallback=options.announce)
+        sent = Counter("heldout_validator_sent", "Transactions, by function", ["function"], registry=registry)
+        relay = Relay(chain, keys.account, ballots, deliver, options.grace_s)
         parts = Parts(
             chain=chain,
             outbox=outbox,
             watch=Watch(chain, journal, keys.address),
-            ballots=Ballots(journal, keys.vote_secret),
+            ballots=ballots,
             bench=Bench(partial(measure, tools=tools(network, keys, scratch, device or scoring.CPU)), alarm),
-            letters=Letters(journal, keys.address, mail.fetch),
+            letters=Letters(journal, keys.address, lambda: relay.sifted(mail.fetch())),
+            relay=relay,
             forward=partial(_hand_on, chain, keys, mail),
             alarm=alarm,
             show=Board(home, bool(device), registry).show,
+            sent=lambda function: sent.labels(function).inc(),
             reach=failpoints(network, os.environ),
             capable=bool(device),
         )

@@ -7,7 +7,7 @@ the network file asks. So a reorganised chain needs no undoing here, and what co
 from dataclasses import dataclass
 
 from heldout.market.chain import Block, Chain, Cursor
-from heldout.market.chain.views import JobView, RoundView
+from heldout.market.chain.views import JobView
 from heldout.market.errors import ChainProblem, Reverted
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import VACANT, State
@@ -42,7 +42,7 @@ class Watch:
         self._cursor = Cursor.from_json(record["cursor"]) if record else chain.start()
         self._saved = self._cursor.block
         self.jobs: set[JobId] = {JobId(job) for job in record["jobs"]} if record else set()
-        self._places: dict[tuple[JobId, int, tuple[int, ...]], dict[int, int]] = {}
+        self._owners: dict[tuple[JobId, int, tuple[int, ...]], dict[int, Address]] = {}
 
     def advance(self, head: Block) -> None:
         """Read all events up to `head`."""
@@ -61,7 +61,7 @@ class Watch:
 
     def forget(self, job: JobId) -> None:
         self.jobs.discard(job)
-        self._places = {key: places for key, places in self._places.items() if key[0] != job}
+        self._owners = {key: owners for key, owners in self._owners.items() if key[0] != job}
 
     def is_over(self, job: JobId, head: Block) -> bool:
         """Whether the job was settled so deep that no reorg brings it back."""
@@ -75,18 +75,20 @@ class Watch:
         if view.state not in (State.COMMITTING, State.REVEALING, State.SCORED) or not view.round:
             return None
         round_ = self._chain.round(job, view.round, at=head)
-        places = self._my_places(job, view, round_, head)
-        return Sight(job, self._chain.terms(job), view, round_, places, head.number, self._is_deep(job, view, head))
-
-    def _my_places(self, job: JobId, view: JobView, round_: RoundView, head: Block) -> dict[int, int]:
         seats = round_.seats or self._drawn(job, view, head)
+        hot = self._owners_of(job, view, seats, head)
+        mine = {place: seats[place] for place, owner in hot.items() if owner == self._me}
+        terms, deep = self._chain.terms(job), self._is_deep(job, view, head)
+        return Sight(job, terms, view, round_, mine, head.number, deep, seats, hot)
+
+    def _owners_of(self, job: JobId, view: JobView, seats: tuple[int, ...], head: Block) -> dict[int, Address]:
+        """The hot key at each place that is not vacant."""
         key = (job, view.round, seats)
-        if key not in self._places:
+        if key not in self._owners:
             drawn = {place: seat for place, seat in enumerate(seats) if seat != VACANT}
             owners = self._chain.seats(drawn.values(), at=head)
-            mine = {place for place, owner in zip(drawn, owners, strict=True) if owner.hot == self._me}
-            self._places[key] = {place: seat for place, seat in drawn.items() if place in mine}
-        return self._places[key]
+            self._owners[key] = {place: owner.hot for place, owner in zip(drawn, owners, strict=True)}
+        return self._owners[key]
 
     def _drawn(self, job: JobId, view: JobView, head: Block) -> tuple[int, ...]:
         """The committee nobody has pinned yet; none while its seed may still change, or once its block is gone."""

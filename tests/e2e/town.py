@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from heldout.devnet.devnet import Devnet
+from heldout.devnet.devnet import PLAIN, Devnet
 from heldout.market.chain import Chain
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
@@ -49,6 +49,8 @@ _WINDOWS = {
     "reveal": '"30 s"',
     "challenge": '"30 s"',
 }
+# The plain road, whatever the nodes would take by themselves: challenges run their time, and can be used.
+_ROADS = {"validator": PLAIN, "requester": ("--waive", "never")}
 GOOD_ENOUGH = {**_WINDOWS, "command": '["python", "/in/task/baseline.py"]', "floor": "0.5", "target": "0.9"}
 HARD = {**GOOD_ENOUGH, "floor": "0.9", "target": "0.95"}
 RANDOM = {**GOOD_ENOUGH, "command": '["python", "/in/task/train.py", "--epochs", "0"]'}
@@ -217,7 +219,8 @@ class Town:
         if name in ("store", "service"):
             argv = self._server(name)
         else:
-            argv = self.devnet.command(name.split("-")[0], "run", home=name)
+            role = name.split("-")[0]
+            argv = self.devnet.command(role, "run", *_ROADS.get(role, ()), home=name)
         return self.devnet.processes.start(name, argv, env)
 
     def _server(self, name: str) -> list[str]:
@@ -302,11 +305,12 @@ class Town:
 class Kept:
     """`heldout requester run` looks after the requester's jobs until the block ends; then the requester is gone."""
 
-    def __init__(self, town: Town) -> None:
-        self._town = town
+    def __init__(self, town: Town, waive: str = "never") -> None:
+        self._town, self._waive = town, waive
 
     def __enter__(self) -> "Kept":
-        self._town.start("requester")
+        argv = self._town.devnet.command("requester", "run", "--waive", self._waive, home="requester")
+        self._town.devnet.processes.start("requester", argv)
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -37,7 +37,7 @@ def heldout(court: Court, *words: str, home: Path | str = "validator-0", code: i
 
 
 def start(court: Court, failpoint: str = "") -> "subprocess.Popen[bytes]":
-    argv = [*court.devnet.command("validator", "run", home="validator-0"), "--period", "0.1"]
+    argv = [*court.devnet.command("validator", "run", home="validator-0"), "--period", "0.1", "--relay-grace", "0"]
     log = (court.devnet.state / "validator.log").open("ab")
     return subprocess.Popen(argv, env={**os.environ, VARIABLE: failpoint}, stderr=log, stdout=log)
 

@@ -10,7 +10,7 @@ from heldout.market.messages import BAD, MISSING, NO_DATA, NO_KEYS, Bid, pack_vo
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import BlockNumber, Timestamp
 from heldout.requester_cli import duties as d
-from heldout.requester_cli.duties import Offer, Policy, View, duties, letter_name, risks, seat_name
+from heldout.requester_cli.duties import Offer, Policy, View, Waiving, duties, letter_name, risks, seat_name
 from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
 
 POSTED_AT = 1_800_000_000
@@ -201,6 +201,63 @@ def test_a_scored_job_is_settled_after_its_providers_had_their_turn() -> None:
     for late, expected in ((0, []), (d.STAGGER_S - 1, []), (d.STAGGER_S, [d.Move("settle")])):
         at = Timestamp(job.deadline + late)
         assert duties(view(job, now=at, complete=whole, fetched=whole)) == expected
+
+
+def waiving(policy: Waiving, result: bytes = GOOD, **changes: object) -> list[d.Duty]:
+    """Of a scored job with every letter sent; lanes 0 and 1 are bid for at one price."""
+    job = history("running", "committing", "scored", result=result)
+    shown = frozenset(letter_name("held_out_keys", p) for p in PROVIDERS)
+    whole = frozenset({0, 1})
+    usual: dict[str, object] = {"sent": shown, "complete": whole, "fetched": whole, "policy": Policy(waiving=policy)}
+    found = duties(view(job, **{**usual, **changes}))
+    return [duty for duty in found if isinstance(duty, d.Recheck | d.Waive | d.Conclude)]
+
+
+def test_the_challenge_is_signed_away_by_policy_only() -> None:
+    """P6.1"""
+    assert waiving(Waiving.NEVER, all_waived=True) == []
+    assert waiving(Waiving.TRUSTED) == [d.Waive()]
+    assert waiving(Waiving.VERIFIED) == [d.Recheck()]
+    assert waiving(Waiving.VERIFIED, rechecked=True) == [d.Waive()]
+    assert waiving(Waiving.VERIFIED, rechecked=True, all_waived=True) == [d.Waive(), d.Conclude()]
+
+
+@pytest.mark.parametrize("policy", [Waiving.TRUSTED, Waiving.VERIFIED])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_no_challenge_is_signed_away_before_every_paid_lane_is_open_and_kept(policy: Waiving, missing: int) -> None:
+    """P4.4: the half key can be demanded until then, and no longer."""
+    here = frozenset({0, 1}) - {missing}
+    assert waiving(policy, fetched=here, rechecked=True, all_waived=True) == []
+
+
+def test_a_lane_that_pays_nothing_has_nothing_to_wait_for() -> None:
+    poor = pack_vote([100_000, 950_000])
+    assert waiving(Waiving.VERIFIED, poor, fetched=frozenset({1}), rechecked=True) == [d.Waive()]
+    worthless = pack_vote([BAD, MISSING])
+    assert waiving(Waiving.VERIFIED, worthless, fetched=frozenset()) == [d.Waive()]
+
+
+def test_a_result_that_costs_the_bond_is_never_waived() -> None:
+    """P4.5: NO_DATA says that this requester did not deliver."""
+    assert waiving(Waiving.TRUSTED, pack_vote([NO_DATA, 950_000])) == []
+
+
+def test_nothing_is_waived_while_somebody_must_answer_or_after_the_deadline() -> None:
+    job = history("running", "committing", "scored", result=GOOD)
+    late = Timestamp(job.deadline)
+    assert waiving(Waiving.TRUSTED, now=late) == []
+
+
+def test_a_foreseen_result_is_acted_on_towards_a_conclude_and_nothing_else() -> None:
+    """P6.1: it is not on chain, so nothing is demanded, shown or settled for it."""
+    job = history("running", "committing", "scored", result=GOOD)
+    half = frozenset({0})
+    usual = {"foreseen": True, "policy": Policy(waiving=Waiving.TRUSTED), "complete": half}
+    early = view(job, now=Timestamp(POSTED_AT + 20), **usual)
+    assert duties(early) == [d.Fetch(0)]
+    whole = {**usual, "complete": frozenset({0, 1}), "fetched": frozenset({0, 1}), "all_waived": True}
+    assert duties(view(job, **whole)) == [d.Waive(), d.Conclude()]
+    assert duties(view(job, now=Timestamp(job.deadline + 60), **whole)) == []
 
 
 def test_a_job_is_done_when_it_is_final_deep_and_fetched() -> None:

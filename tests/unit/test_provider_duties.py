@@ -13,7 +13,18 @@ from heldout.market.lifecycle import Outcome, State, fold
 from heldout.market.messages import MISSING, NO_DATA, NO_KEYS, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import BlockNumber, Timestamp
-from heldout.provider.duties import MOST_FAILURES, STAGGER_S, Standing, Step, View, decide, is_paid, risks
+from heldout.provider.duties import (
+    CONCLUDE_AFTER_S,
+    MOST_FAILURES,
+    NEVER_WAIVE,
+    STAGGER_S,
+    Standing,
+    Step,
+    View,
+    decide,
+    is_paid,
+    risks,
+)
 from heldout.provider.record import Record, Sealed
 
 ME, OTHER = PROVIDERS[0], PROVIDERS[1]
@@ -205,6 +216,54 @@ def test_half_b_goes_to_the_requester_of_a_lane_that_pays_and_of_no_other(score:
     view = Story().accepted(ME).submitted().committing().scored(score).view()
     assert is_paid(view.job, 0) is paid
     assert (Step.GIVE_HALF in decide(view, SUBMITTED)) is paid
+
+
+@pytest.mark.parametrize(
+    ("score", "waive_at", "waives"),
+    [
+        (980_000, 100, True),
+        (950_000, 100, False),
+        (950_000, 81, True),
+        (950_000, 82, False),
+        (899_999, 1, False),
+        (MISSING, 0, True),
+        (NO_DATA, 100, True),
+        (980_000, NEVER_WAIVE, False),
+    ],
+)
+def test_a_lane_waives_from_the_share_of_its_bid_that_its_operator_named(
+    score: int, waive_at: int, waives: bool
+) -> None:
+    """P6.1: 950,000 between 900,000 and 980,000 pays 81.25 % of the bid."""
+    view = Story().accepted(ME).submitted().committing().scored(score).view(waive_at=waive_at)
+    assert (Step.WAIVE in decide(view, SUBMITTED)) is waives
+
+
+def test_nothing_is_waived_while_it_may_be_reorganised_away_or_a_demand_runs_or_too_late() -> None:
+    story = Story().accepted(ME).submitted().committing().scored(980_000)
+    assert Step.WAIVE not in decide(story.view(depth=1, waive_at=100), SUBMITTED)
+    late = decide(story.view(at=TERMS.challengeWindow, waive_at=100), SUBMITTED)
+    assert Step.WAIVE not in late
+    assert Step.WAIVE not in decide(story.demanded(0).view(waive_at=100), SUBMITTED)
+
+
+def test_the_half_key_leaves_before_the_waiver_and_the_requester_posts_first() -> None:
+    story = Story().accepted(ME).submitted().committing().scored(980_000)
+    view = story.view(at=10, waive_at=100, waived_since=Timestamp(START + 10))
+    steps = decide(view, SUBMITTED)
+    assert steps.index(Step.GIVE_HALF) < steps.index(Step.WAIVE) and Step.CONCLUDE not in steps
+    later = replace(view, now=Timestamp(START + 10 + CONCLUDE_AFTER_S))
+    assert decide(later, SUBMITTED)[-1] is Step.CONCLUDE
+
+
+def test_a_foreseen_result_is_acted_on_towards_a_conclude_and_nothing_else() -> None:
+    """P6.1: half b, then the waiver; no letter to seats, no deadline move."""
+    story = Story().accepted(ME).submitted().committing().scored(980_000)
+    view = story.view(waive_at=100, foreseen=True, waived_since=Timestamp(START - CONCLUDE_AFTER_S))
+    assert decide(view, SUBMITTED) == [Step.GIVE_HALF, Step.WAIVE, Step.CONCLUDE]
+    assert decide(replace(view, now=view.job.deadline), SUBMITTED) == []
+    poor = Story().accepted(ME).submitted().committing().scored(100_000).view(waive_at=100, foreseen=True)
+    assert decide(poor, SUBMITTED) == []
 
 
 def test_half_b_stays_here_while_the_result_could_still_be_reorganised_away() -> None:
