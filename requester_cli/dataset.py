@@ -10,29 +10,12 @@ from hashlib import sha256
 
 from heldout.market import sealing
 from heldout.market.errors import BadInput, BadWeights
+from heldout.market.posting.drafting import SealedData
 from heldout.market.weights import read_rows, row_bytes, split_rows
 
 SHARD_UNIT = 1024
 """Shards are padded to a multiple of this many bytes."""
 _ORDER = "heldout/row-order/v1"
-
-
-@dataclass(frozen=True)
-class SealedData:
-    """What a job's terms and a later `job check` need to know; the sealed bytes themselves lie beside it."""
-
-    salt: bytes
-    root: bytes
-    shards: int
-    shard_bytes: int
-    rows: tuple[int, ...]
-    """Rows of each shard."""
-    source: str
-    """SHA-256 over the source files, hex: tells whether the data has changed since."""
-
-    def held_out_rows(self, held_out: int) -> int:
-        """The most rows any draw of `held_out` shards can have."""
-        return sum(sorted(self.rows, reverse=True)[:held_out])
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """The right to put bytes on somebody's disk: a text that the uploader signs, carried in one header.
 
-    Heldout-Upload: 0xADDRESS EXPIRES 0xSIGNATURE
+    Heldout-Upload: 0xADDRESS EXPIRES 0xSIGNATURE [SHA256:BYTES,SHA256:BYTES,…]
 
 The signature (EIP-191) is over store, artifact, size and expiry, so a permit is worth nothing for other bytes, in
 another store, or later. It says who fills the disk; it gives no rights over the artifact, which belongs to nobody.
+A wallet that asks a person each time signs once for a list, which then comes along with every one of its uploads.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from heldout.market.artifacts.blob import ArtifactId
@@ -16,11 +18,19 @@ from heldout.market.terms import Address
 HEADER: Final = "Heldout-Upload"
 LIFETIME: Final = 3600
 """Most seconds a permit may be good for."""
+MOST_LISTED: Final = 150
+"""Blobs that one signature may name: a header has to hold them."""
 
 
 def permit_text(store: str, artifact: ArtifactId, size: int, expires: int) -> str:
     """What is signed. `store` is the store's public address, without a slash at its end."""
     return f"Heldout upload\nstore: {store}\nsha256: {artifact}\nbytes: {size}\nexpires: {expires}"
+
+
+def list_text(store: str, blobs: Sequence[tuple[str, int]], expires: int) -> str:
+    """What is signed for several blobs at once: `(SHA-256, bytes)` of each."""
+    lines = "".join(f"\n{artifact} {size}" for artifact, size in blobs)
+    return f"Heldout uploads\nstore: {store}\nexpires: {expires}{lines}"
 
 
 def write_permit(signer: Signer, store: str, artifact: ArtifactId, size: int, expires: int) -> str:
@@ -31,8 +41,9 @@ def write_permit(signer: Signer, store: str, artifact: ArtifactId, size: int, ex
 def check_permit(header: str, store: str, artifact: ArtifactId, size: int, now: float) -> Address:
     """The address that signed for these bytes. Raises Refused."""
     try:
-        claimed, expires, signature = header.split(" ")
-        digest = personal_digest(permit_text(store, artifact, size, int(expires)))
+        claimed, expires, signature, *listed = header.split(" ")
+        text = _listed(store, listed, artifact, size, expires) or permit_text(store, artifact, size, int(expires))
+        digest = personal_digest(text)
         signer = recover(digest, bytes.fromhex(signature.removeprefix("0x")))
     except (ValueError, BadInput):
         raise _refused("the upload's permit cannot be read") from None
@@ -41,6 +52,17 @@ def check_permit(header: str, store: str, artifact: ArtifactId, size: int, now: 
     if not now < int(expires) <= now + LIFETIME:
         raise _refused("the upload's permit has expired, or is good for too long")
     return signer
+
+
+def _listed(store: str, listed: list[str], artifact: ArtifactId, size: int, expires: str) -> str:
+    """The text of a permit for several blobs; empty for one of the other kind. Raises ValueError."""
+    if not listed:
+        return ""
+    (several,) = listed
+    blobs = [(name, int(count)) for name, count in (entry.split(":") for entry in several.split(","))]
+    if (artifact, size) not in blobs or len(blobs) > MOST_LISTED:
+        raise ValueError("not in the list")
+    return list_text(store, blobs, int(expires))
 
 
 def _refused(message: str) -> HeldoutError:
