@@ -16,11 +16,13 @@ from heldout.market.artifacts.health import add_health
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.chain import Chain
 from heldout.market.errors import ChainProblem
+from heldout.market.service.accounts import Accounts
 from heldout.market.service.answers import Answers
 from heldout.market.service.api import read_routes
 from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
+from heldout.market.service.graphs import Graphs
 from heldout.market.service.indexer import Follower, Index
 from heldout.market.service.kept import SECONDS, Generation, Kept
 from heldout.market.service.letters import MOST_BYTES, Letters
@@ -29,6 +31,7 @@ from heldout.market.service.pages import failures
 from heldout.market.service.pages.routes import page_routes
 from heldout.market.service.pages.site import Site
 from heldout.market.service.people import People
+from heldout.market.service.planning import Planner, plan_routes
 from heldout.market.service.reading import Reading
 from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
@@ -45,6 +48,7 @@ FIGURES_S = 10.0
 """Seconds for which figures of the whole market are remembered."""
 LETTERS_PER_S = 5.0
 NONCES_PER_S = 1.0
+PLANS_PER_S = 0.5
 _ENVELOPE = 2048
 """What a request may add to a letter's bytes: spaces, escapes."""
 
@@ -79,11 +83,12 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
         feed.tell()
 
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
-    fetcher = Fetcher(manifests, Stores.of(network.stores), settings.ticks)
+    stores = Stores.of(network.stores)
+    fetcher = Fetcher(manifests, stores, settings.ticks)
     letters = Letters(engine, chain, network, settings.clock)
     statistics = Statistics(engine)
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
-    known = (reading, manifests, Reported(engine), letters, People(engine), statistics, figures)
+    known = (reading, manifests, Reported(engine), letters, People(engine), Accounts(engine), statistics, figures)
     sources = Sources(network, settings.url, block_time, *known)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
@@ -120,6 +125,8 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     answers = Answers(engine, settings.clock)
     senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
     app.include_router(letter_routes(sources, sessions, answers, senders))
+    planners = Throttle(PLANS_PER_S, 20 * PLANS_PER_S, settings.ticks)
+    app.include_router(plan_routes(Planner(network, chain, stores, Graphs(stores)), planners))
     askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
     app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
