@@ -17,7 +17,7 @@ from heldout.market.artifacts.gate import client_of
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.chain import Chain
 from heldout.market.errors import BadInput
-from heldout.market.manifest import Manifest
+from heldout.market.manifest import MAX_FILES, Manifest, TaskFile
 from heldout.market.posting.drafting import SealedData, terms_of
 from heldout.market.posting.jobfile import FILE_NAME, JobFile, parse
 from heldout.market.posting.plan import Plan, make_plan
@@ -31,6 +31,7 @@ from heldout.market.terms import JobTerms, job_id
 
 _MANIFEST_BYTES: Final = 1 << 20
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
+JobText = Annotated[str, Field(max_length=20_000)]
 
 
 class Draft(BaseModel):
@@ -38,7 +39,7 @@ class Draft(BaseModel):
 
     requester: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")]
     wrap_key: Hash
-    job_file: Annotated[str, Field(max_length=20_000)]
+    job_file: JobText
     task: Hash
     salt: Hash
     root: Hash
@@ -46,11 +47,43 @@ class Draft(BaseModel):
     rows: Annotated[list[Annotated[int, Field(ge=1, lt=2**40)]], Field(min_length=16, max_length=64)]
 
 
+class File(BaseModel):
+    """One file of a task, as the manifest names it."""
+
+    path: Annotated[str, Field(max_length=400)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0, lt=2**40)]
+
+
+class TaskDraft(BaseModel):
+    """A job file and the files of its task."""
+
+    job_file: JobText
+    files: Annotated[list[File], Field(max_length=MAX_FILES)]
+    graph: File
+
+
+def manifest_of(draft: TaskDraft, images: Mapping[str, str]) -> Manifest:
+    """Raises BadJobFile, BadManifest; `images` are the network's own, for a job file that names none."""
+    job = parse(draft.job_file, Path(FILE_NAME))
+    found = dict(job.image or images)
+    if not found:
+        raise job.error("task", "image", "there is no job image", hint="this network has none of its own: name yours")
+    files, graph = (tuple(TaskFile(f.path, f.sha256, f.bytes) for f in each) for each in (draft.files, [draft.graph]))
+    made = Manifest(files, found, job.command, job.resources, graph[0], job.score.metric, job.score.scorer)
+    made.check()
+    return made
+
+
 class Planner:
     """Terms and plan of a draft, from chain and stores."""
 
     def __init__(self, network: Network, chain: Chain, stores: Stores, graphs: Graphs) -> None:
         self._network, self._chain, self._stores, self._graphs = network, chain, stores, graphs
+
+    @property
+    def images(self) -> Mapping[str, str]:
+        return self._network.images
 
     def plan(self, draft: Draft) -> tuple[JobTerms, Plan]:
         """Raises BadInput and its kinds for what the contract or a node would refuse, ChainProblem, StoreProblem."""
@@ -85,6 +118,12 @@ def _check_same(job: JobFile, manifest: Manifest, images: Mapping[str, str]) -> 
 def plan_routes(planner: Planner, askers: Throttle) -> APIRouter:
     """`askers` bounds what one client may have worked out."""
     routes = APIRouter(prefix="/v1", tags=["posting"], responses=PROBLEMS)
+
+    @routes.post("/manifest", response_model=shapes.ManifestText)
+    def manifest(draft: TaskDraft, request: Request) -> Any:
+        """The text of a task's manifest, to be uploaded: its SHA-256 is the terms' task hash."""
+        askers.take(client_of(request.scope))
+        return {"manifest": manifest_of(draft, planner.images).encode().decode()}
 
     @routes.post("/plan", response_model=shapes.PlanShown)
     def plan(draft: Draft, request: Request) -> Any:

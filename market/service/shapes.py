@@ -72,6 +72,12 @@ class PlanShown(TypedDict):
     plan: dict[str, Any]
 
 
+class ManifestText(TypedDict):
+    """Canonical JSON, to the byte."""
+
+    manifest: str
+
+
 class AccountRow(TypedDict):
     """`incoming`: out of the account and into a job; else the other way."""
 
