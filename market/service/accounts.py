@@ -53,7 +53,7 @@ class Accounts:
         for row in reversed(rows):
             amount = f"{int(row.amount) // 10**18}.{int(row.amount) % 10**18:018d}"
             sides = ("", amount) if row.incoming else (amount, "")
-            writer.writerow([iso(row.at), row.block, row.tx, row.job, row.purpose, *sides])
+            writer.writerow([iso(row.at), row.block, row.tx, row.job, _purpose(row), *sides])
         return text.getvalue()
 
 
@@ -72,5 +72,10 @@ def _rows_of(account: Address) -> Select[Any]:
 
 
 def _told(row: Any) -> dict[str, Any]:
-    kept = ("job", "incoming", "purpose", "amount", "tx", "block", "at")
-    return {name: row._mapping[name] for name in kept}
+    kept = ("job", "incoming", "amount", "tx", "block", "at")
+    return {name: row._mapping[name] for name in kept} | {"purpose": _purpose(row)}
+
+
+def _purpose(row: Any) -> str:
+    """The contract calls it a refund on both ways: what goes in is the escrow."""
+    return "escrow" if row.incoming and row.purpose == "refund" else str(row.purpose)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from heldout.market.messages import hexed
-from tests.browser import DESKTOP, PHONE, SHOTS, axe, chromium, visit
+from tests.browser import DESKTOP, PHONE, SHOTS, axe, chromium
 from tests.scenery import Play, account, small_market
 from tests.service_app import listening
 
@@ -67,13 +67,56 @@ def test_every_page_fits_and_reads(
     wrong: list[str] = []
     for name, path in pages(plays).items():
         page = context.new_page()
-        page.on("console", lambda said, at=name: wrong.append(f"{at}: {said.text}") if said.type == "error" else None)
+        said: list[str] = []
+        page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
         page.goto(path)
         page.screenshot(path=SHOTS / f"{name}-{device}-{scheme}.png", full_page=True)
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         wrong += [f"{name}: {wide} px too wide"] if wide > 0 else []
         if (device, scheme) in AXED:
             wrong += [f"{name}: {each}" for each in axe(page)]
+        wrong += [f"{name}: {each}" for each in said]
         page.close()
     context.close()
     assert wrong == []
+
+
+HOSTILE = """"><img src=x onerror="window.ran=1"><script>window.ran=1</script>{{7*7}}\\u2028</pre>"""
+
+
+def test_hostile_answers_stay_text_in_every_field_and_in_the_draft(browser: Browser, url: str) -> None:
+    """Threat 73, in a browser: the wizard's fields, a draft that somebody left in storage, and the address."""
+    context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
+    page = visit(context, f"/post?{urlencode({'task.command': HOSTILE})}")
+    assert page.get_by_label("Command").input_value() == HOSTILE
+    for field in page.locator("input[data-kind]").all():
+        field.evaluate("(field, text) => { field.value = text; field.required = false; }", HOSTILE)
+    page.evaluate("document.querySelectorAll('input[type=file]').forEach((field) => { field.required = false; })")
+    page.locator("#job-name").dispatch_event("input")
+    page.get_by_role("button", name="5. Review").click()
+    expect(page.locator("#lend code")).to_contain_text("heldout requester lend")
+    page.get_by_text("The same as job.toml").click()
+    toml = page.locator("#toml").inner_text()
+    assert tomllib.loads(toml)["job"]["name"] == HOSTILE, "what was written is what the file says"
+    page.get_by_label("The line it prints").fill(HOSTILE)
+    page.reload()
+    assert page.get_by_label("Name", exact=True).input_value() == HOSTILE
+    assert page.evaluate("window.ran") is None
+    assert page.locator("main img").count() == 0
+    context.close()
+
+
+def test_a_wallets_hostile_name_stays_text(browser: Browser, url: str) -> None:
+    """Threat 73: any extension announces itself as it likes."""
+    context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
+    for number in range(2):
+        wallet = TestWallet(account_of(bytes([number + 1]) * 32), None, 1, identity=f"hostile.{number}")  # type: ignore[arg-type]
+        wallet.announce(context, HOSTILE[:50] + str(number))
+    page = visit(context, "/")
+    page.get_by_role("button", name="Connect wallet").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(HOSTILE[:50] + "1")).to_be_visible()
+    assert axe(page) == []
+    page.screenshot(path=SHOTS / "wallets-desktop-light.png")
+    assert page.evaluate("window.ran") is None
+    context.close()

@@ -52,11 +52,13 @@ const SAYS: Record<string, string> = {
   unstake: "Take the stake of a seat that has left",
 };
 const AMOUNTS = new Set(["amount", "value", "priceCap", "price", "fee", "bond", "collateral"]);
+const FOREVER = 2n ** 256n - 1n;
 const SHARES = new Set(["floor", "target", "floorPay"]);
 
 function shown(name: string, value: unknown): string {
   if (typeof value === "bigint" || typeof value === "number") {
     if (AMOUNTS.has(name)) return `${tokens(BigInt(value))} tokens`;
+    if (name === "deadline" && BigInt(value) === FOREVER) return "none: spent by its nonce";
     if (SHARES.has(name)) return (Number(value) / 1e6).toFixed(6);
     if (name.endsWith("Window")) return `${value} s`;
     return String(value);

@@ -77,9 +77,10 @@ export class Sender {
           "details", { open: reading.rows.length < 8 }, element("summary", {}, `${reading.name}, as it will be signed`),
           table(reading.rows),
         ),
-        element("p", { class: "note" }, gas[n] === null ? "Gas: known once the call before it is mined." : `Gas: about ${gas[n]}.`),
+        element("p", { class: "note" }, gas[n] === null ? "Gas: known once the call before it is mined." : `Gas: about ${gas[n]!.toLocaleString("en")}.`),
       ),
     );
+    say("");
     const how = calls.length > 1 ? (together ? "Your wallet sends these together, with one signature." : `Your wallet asks ${calls.length} times.`) : "";
     const facts = table([["Costs", about.costs], ["At risk", about.risks], ["From", this.account], ["Network", `${network.name}, chain ${network.chainId}`]]);
     return dialog(about.title, [facts, ...body, how && element("p", {}, how)], "Continue in the wallet");
