@@ -48,8 +48,7 @@ _ANNOUNCE = """
     },
   };
   window.__emit = (event, value) => (listeners[event] ?? []).forEach((listener) => listener(value));
-  const info = { uuid: "7d3f0c8e-0000-4000-8000-000000000001", name: NAME, icon: "data:image/svg+xml,<svg/>",
-    rdns: "test.wallet" };
+  const info = { uuid: ID, name: NAME, icon: "data:image/svg+xml,<svg/>", rdns: ID };
   const announce = () => dispatchEvent(new CustomEvent("eip6963:announceProvider",
     { detail: Object.freeze({ info, provider }) }));
   addEventListener("eip6963:requestProvider", announce);
@@ -80,6 +79,7 @@ class TestWallet:
     texts: list[str] = field(default_factory=list)
     """Messages that were signed as text."""
     batch: list[str] = field(default_factory=list)
+    identity: str = "test.wallet"
 
     def answer(self, method: str, params: str) -> str:
         """One request of a page, as JSON."""
@@ -139,7 +139,12 @@ class TestWallet:
     def enter(self, context: BrowserContext, name: str = "Test wallet") -> None:
         """Every page of the context finds the wallet."""
         context.expose_function("__wallet", self.answer)
-        context.add_init_script(_ANNOUNCE.replace("NAME", json.dumps(name)))
+        self.announce(context, name)
+
+    def announce(self, context: BrowserContext, name: str) -> None:
+        """Only the name and the picture: one of several wallets in a browser."""
+        script = _ANNOUNCE.replace("NAME", json.dumps(name)).replace("ID", json.dumps(self.identity))
+        context.add_init_script(script)
 
 
 @contextmanager

@@ -181,6 +181,17 @@ async function seatButtons(sender: Sender): Promise<void> {
 
 let turn = 0;
 
+// Half-filled forms stay as they are; acts that are no longer possible go, and the keyboard stays near.
+function exchange(place: HTMLElement, made: HTMLElement[]): void {
+  const told = (nodes: Iterable<Element>) => [...nodes].map((node) => node.textContent).join();
+  if (told(place.children) === told(made)) return;
+  const typing = place.querySelector("input:focus");
+  if (typing) return void typing.addEventListener("blur", () => document.dispatchEvent(new Event("heldout:refreshed")), { once: true });
+  const inside = place.contains(document.activeElement);
+  place.replaceChildren(...made);
+  if (inside) place.focus();
+}
+
 export async function offer(sender: Sender | null): Promise<void> {
   const mine = ++turn;
   const place = document.querySelector<HTMLElement>("[data-acts]");
@@ -196,7 +207,7 @@ export async function offer(sender: Sender | null): Promise<void> {
       made = await accountForms(sender);
     }
     if (account) await seatButtons(sender);
-    if (mine === turn && !place.contains(document.activeElement)) place.replaceChildren(...made);
+    if (mine === turn) exchange(place, made);
   } catch (error) {
     if (mine === turn) place.replaceChildren(element("p", { class: "dim" }, (await problemOf(error)).text));
   }
