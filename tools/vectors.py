@@ -26,7 +26,7 @@ from heldout.market.terms import Address, JobTerms, Parent, job_id, keccak256, s
 from heldout.market.weights import Tensor
 from heldout.market.weights import encode as encode_file
 from heldout.requester_cli.dataset import seal
-from heldout.requester_cli.lending import lend_keys
+from heldout.requester_cli.loans import lend_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests/vectors"

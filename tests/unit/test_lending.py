@@ -14,7 +14,7 @@ from heldout.market.errors import BadEnvelope, BadInput, Refused
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.requester_cli.dataset import order_key
-from heldout.requester_cli.lending import PREFIX, lend_keys, loan_context
+from heldout.requester_cli.loans import PREFIX, lend_keys, loan_context
 from heldout.requester_cli.main import dispatch
 from tests.builders import digest
 from tests.service_app import NETWORK
@@ -35,7 +35,7 @@ def test_what_is_lent_is_what_the_ring_seals_with() -> None:
 
 
 def test_another_page_cannot_open_a_loan_and_neither_can_a_changed_salt() -> None:
-    """Threat 75."""
+    """Threat 76."""
     loan = lend_keys(KEYS, bytes.fromhex(CODE), digest("salt"), 16)
     context = loan_context(loan.address, loan.wrap_key, loan.salt)
     with pytest.raises(BadEnvelope):

@@ -37,7 +37,7 @@ def test_a_page_seals_data_to_the_same_bytes_as_the_command_line(tmp_path: Path)
 
 @pytest.mark.parametrize("wrong", ["another salt", "another address", "another page"])
 def test_a_page_takes_no_loan_that_is_not_for_it(tmp_path: Path, wrong: str) -> None:
-    """Threat 75: what is said beside the envelope is bound to it."""
+    """Threat 76: what is said beside the envelope is bound to it."""
     import base64
 
     case = json.loads(VECTORS.read_text())["cases"][0]
