@@ -1,6 +1,7 @@
 """A local chain: anvil, found and started, and the few methods only a test chain has."""
 
 import os
+import random
 import shutil
 import socket
 import time
@@ -16,6 +17,7 @@ from heldout.market.settings import DEVNET_CHAIN_ID
 NAME = "anvil"
 START_S = 30.0
 DUMP_EVERY_S = 10
+_PORTS = range(20_000, 32_768)
 
 
 def find_anvil() -> str:
@@ -35,15 +37,19 @@ def find_anvil() -> str:
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nobody listens there, else any free port of the loopback."""
-    for port in (preferred, 0):
+    """`preferred` if nobody listens there, else any free port of the loopback.
+
+    Below those that the kernel lends to outgoing connections (Linux: 32768 and up): a server that stops for
+    a while finds its port free again.
+    """
+    for port in filter(None, (preferred, *random.sample(_PORTS, 100))):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            return port
     raise HeldoutError("no port is free on 127.0.0.1")
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -60,6 +61,7 @@ class Carrier:
         self._account, self._clock, self._ticks = account, clock, ticks
         self._client = httpx2.Client(timeout=SILENCE, limits=CONNECTIONS, follow_redirects=False, trust_env=False)
         self._token, self._token_ends, self._rest_ends = "", 0.0, float("-inf")
+        self._ahead_s = 0.0
 
     def post(self, letter: Letter) -> None:
         """Leave a letter; the same one twice is one."""
@@ -111,12 +113,12 @@ class Carrier:
 
     def _session(self) -> str:
         """A token that is good for a while yet; signs in if there is none."""
-        if self._token and self._clock() < self._token_ends - _EARLY_S:
+        if self._token and self._clock() + self._ahead_s < self._token_ends - _EARLY_S:
             return self._token
         if self._account is None:
             raise Refused("no account to sign in with", hint="open a key ring first", code="sign_in")
         nonce = str(self._exchange("POST", "/v1/auth/nonce", None, {}).get("nonce"))
-        now = int(self._clock())
+        now = int(self._clock() + self._ahead_s)  # a sign-in is for this service alone: it may tell the time
         address = checksummed(self._account.address)
         text = SignIn(self._domain, address, self.url, self._chain_id, nonce, now, now + LIFETIME).text()
         said = self._exchange(
@@ -131,6 +133,7 @@ class Carrier:
         try:
             with self._client.stream(method, self.url + path, content=content, headers=sent) as answer:
                 said = read_json(_bounded(answer))
+                self._ahead_s = _told_time(answer, self._clock())
         except (httpx2.HTTPError, ValueError) as problem:
             raise self._rests(f"cannot be used: {problem}") from None
         if not isinstance(said, dict) or answer.status_code >= 500:
@@ -144,6 +147,14 @@ class Carrier:
     def _rests(self, what: str) -> ServiceProblem:
         self._rest_ends = self._ticks() + REST_S
         return ServiceProblem(f"{self.url} {what}", hint="letters can also go over the chain")
+
+
+def _told_time(answer: httpx2.Response, here: float) -> float:
+    """Seconds by which the clock of whoever answered (`Date`, RFC 9110 section 6.6.1) is ahead of `here`, unix time."""
+    try:
+        return parsedate_to_datetime(answer.headers["Date"]).timestamp() - here
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _bounded(answer: httpx2.Response) -> bytes:

@@ -16,7 +16,7 @@ from heldout.market.artifacts import ArtifactId
 from heldout.market.artifacts.permit import HEADER, write_permit
 from heldout.market.signatures import Signer
 
-_PATIENCE_S = 30
+_PATIENCE_S = 60
 
 
 class StorePlace:

@@ -88,9 +88,9 @@ def test_connections_that_never_finish_a_request_are_closed_and_keep_nobody_out(
     for line in lines[::2]:
         line.sendall(b"GET /v1/blobs/")
     try:
-        lines[0].settimeout(4 * HEAD_SECONDS)
-        lines[1].settimeout(4 * HEAD_SECONDS)
-        assert lines[0].recv(1) == lines[1].recv(1) == b""
+        for line in lines[:MAX_CONNECTIONS]:
+            line.settimeout(4 * HEAD_SECONDS)
+            assert line.recv(1) == b""
         store = HttpStore(place.url, ACCOUNT)
         assert store.put(DATA) == ID
         assert store.get(ID) == DATA

@@ -141,7 +141,7 @@ def test_a_node_killed_at_every_step_of_one_job_resumes_each_time_and_submits_on
     assert settled.sums
 
 
-@pytest.mark.parametrize("job", [{"epochs": 60}], indirect=True)
+@pytest.mark.parametrize("job", [{"epochs": 150}], indirect=True)
 def test_a_checkpoint_survives_the_attempt_that_wrote_it(net: Devnet, job: ScriptedJob) -> None:
     """Threat 61: an attempt that is cut down is followed by one that goes on from its checkpoint."""
     job.post()

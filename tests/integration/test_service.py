@@ -271,6 +271,17 @@ def test_a_session_that_ended_is_renewed_by_itself(town: Town, job: ScriptedJob)
     assert job.letters(Kind.HALF_B, provider) != []
 
 
+@pytest.mark.parametrize("off_s", [-86_400, 86_400])
+def test_a_party_whose_clock_is_a_day_off_signs_in_by_the_services_time(
+    town: Town, job: ScriptedJob, off_s: float
+) -> None:
+    """Threat 55."""
+    party = job.requester.keys.account
+    carrier = Carrier(town.url, job.network, party, clock=lambda: time.time() + off_s)
+    assert list(carrier.mail(1 << 40)) == []
+    carrier.close()
+
+
 # ---------------------------------------------------------------------------------------------------------- stream
 
 
