@@ -78,8 +78,8 @@ def press(page: Page, name: str, done: str) -> None:
 def test_the_wizard_posts_and_the_requester_takes_the_job_back(town: Town, enter: Enter) -> None:
     """The draft outlives a reload; another account's keys are refused; the escrow comes back whole."""
     folder, me = town.folder("wizard", **GOOD_ENOUGH), town.devnet.keys("requester").address
-    before = town.chain.free(me) + town.chain.token_balance(me)
     page = enter("requester", "/post")
+    before = town.chain.free(me) + town.chain.token_balance(me)
     for number in range(4):
         wizard.answer(page, number, folder)
         wizard.next_step(page)
@@ -123,7 +123,10 @@ def test_a_bid_is_accepted_from_the_page_and_a_stranger_closes_what_nobody_answe
     town.pass_deadline(job)
     stranger.reload()
     press(stranger, "End this stage", "Done: end this stage")
-    assert town.job(job).final
+    town.devnet.warp(1)  # a deadline that is now has passed with the next block
+    press(stranger, "Settle: pay everybody", "Done: settle")
+    assert town.job(job).outcome is Outcome.UNSUBMITTED
+    expect(stranger.locator("#acts button")).to_have_count(0)
 
 
 def test_a_job_that_nobody_bid_for_is_ended_by_anyone(town: Town, enter: Enter) -> None:

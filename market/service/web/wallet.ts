@@ -8,6 +8,7 @@ import { dialog, element, say } from "./wallet/dom";
 import { Sender } from "./wallet/sending";
 
 const KEY = "heldout.wallet";
+const LOOK_AGAIN_MS = 8_000;
 let sender: Sender | null = null;
 const listened = new Set<Announced["provider"]>();
 
@@ -111,4 +112,7 @@ async function show(): Promise<void> {
   place.replaceChildren(link, free === null ? " " : ` ${tokens(free)} free `, leave);
 }
 
-document.addEventListener("heldout:refreshed", () => void run(async () => offer((await here()) ? sender : null)));
+const again = () => void run(async () => offer((await here()) ? sender : null));
+document.addEventListener("heldout:refreshed", again);
+// Deadlines pass without an event.
+setInterval(() => sender && document.visibilityState === "visible" && again(), LOOK_AGAIN_MS);

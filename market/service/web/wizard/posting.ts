@@ -18,7 +18,17 @@ interface Planned {
 }
 
 const LIFETIME_S = 1800;
+const [INDEX_MS, INDEX_TRIES] = [500, 60];
 const place = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
+
+// The page of a job is there a block or two after the job is.
+async function indexed(job: string): Promise<void> {
+  for (let tries = 0; tries < INDEX_TRIES; tries++) {
+    const answer = await fetch(`/v1/jobs/${job}`).catch(() => null);
+    if (answer?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, INDEX_MS));
+  }
+}
 
 export class Posting {
   private asking: Promise<Asking> = ask();
@@ -180,6 +190,9 @@ export class Posting {
     if (!(await sender.send(about, [...deposit, post], together))) return;
     this.posted();
     this.done("do-post", true);
+    place("sign").hidden = true;
+    wallet.say("Posted. Waiting until this service has seen it…");
+    await indexed(planned.job);
     const link = wallet.element("a", { href: `/jobs/${planned.job}`, class: "button first" }, "See the job");
     place("sign").replaceWith(link);
     wallet.say("Posted. `heldout requester run` takes it from here; you may close this page.", "good");
