@@ -66,7 +66,7 @@ async function jobActs(sender: Sender, id: string): Promise<Act[]> {
     move("settle", "Settle: pay everybody", terms),
   ];
   if (job.state === "open") acts.push(...(await bidActs(sender, id, terms)));
-  if (job.state === "scored" && job.round < 3) acts.push(appealAct(sender, job, terms));
+  if (job.state === "scored" && job.round + 1 in APPEAL_SHARE) acts.push(appealAct(sender, job, terms));
   return possible(sender, acts);
 }
 
