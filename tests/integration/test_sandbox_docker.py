@@ -148,8 +148,7 @@ def test_a_job_counts_the_cores_it_was_granted_and_no_others(bench: Bench) -> No
 NODE = """
     import asyncio, sys
     sys.path.insert(0, {root!r})
-    from dataclasses import replace
-from pathlib import Path
+    from pathlib import Path
     from tests.sandbox_jobs import Bench
     from heldout.market.sandbox import open_runner
 
