@@ -162,7 +162,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def visit(context: BrowserContext, url: str) -> Page:
-    """A page whose console must stay free of errors: `page_errors` collects them."""
+    """A page of a context, opened."""
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(url)

@@ -49,14 +49,18 @@ export async function resume(): Promise<void> {
 
 async function choose(known: Announced[]): Promise<Announced | null> {
   if (!known.length) {
-    const text = "No wallet has announced itself in this browser. Install one, or use the command line: everything here can be done with it.";
+    const text =
+      "No wallet has announced itself in this browser. Install one, or use the command line: everything here can be done with it.";
     await dialog("No wallet", [element("p", {}, text)], "", "Close");
     return null;
   }
   const choices = known.map((each, i) =>
     element(
-      "label", { class: "choice" }, element("input", { type: "radio", name: "wallet", value: String(i), checked: i === 0 }),
-      each.icon ? element("img", { src: each.icon, alt: "", width: "24", height: "24" }) : null, each.name,
+      "label",
+      { class: "choice" },
+      element("input", { type: "radio", name: "wallet", value: String(i), checked: i === 0 }),
+      each.icon ? element("img", { src: each.icon, alt: "", width: "24", height: "24" }) : null,
+      each.name,
     ),
   );
   const list = element("fieldset", {}, element("legend", {}, "Wallets in this browser"), ...choices);
@@ -85,11 +89,13 @@ async function forget(): Promise<void> {
 export async function refresh(): Promise<void> {
   await show();
   document.dispatchEvent(new CustomEvent("heldout:account", { detail: sender?.account ?? null }));
-  await offer(await here() ? sender : null);
+  await offer((await here()) ? sender : null);
 }
 
 async function here(): Promise<boolean> {
-  return sender !== null && Number(await sender.chain.provider.request({ method: "eth_chainId" })) === network().chainId;
+  return (
+    sender !== null && Number(await sender.chain.provider.request({ method: "eth_chainId" })) === network().chainId
+  );
 }
 
 async function show(): Promise<void> {
@@ -100,11 +106,23 @@ async function show(): Promise<void> {
     return;
   }
   const { account, chain } = sender;
-  const link = element("a", { href: `/accounts/${account}`, title: account }, `${account.slice(0, 6)}…${account.slice(-4)}`);
+  const link = element(
+    "a",
+    { href: `/accounts/${account}`, title: account },
+    `${account.slice(0, 6)}…${account.slice(-4)}`,
+  );
   const leave = element("button", { type: "button", click: press(forget) }, "Disconnect");
   if (!(await here())) {
-    const change = () => run(async () => { await sender?.onOurChain(); await refresh(); });
-    const wrong = element("button", { type: "button", class: "button first", click: change }, `Switch to ${chain.network.name}`);
+    const change = () =>
+      run(async () => {
+        await sender?.onOurChain();
+        await refresh();
+      });
+    const wrong = element(
+      "button",
+      { type: "button", class: "button first", click: change },
+      `Switch to ${chain.network.name}`,
+    );
     place.replaceChildren(link, " is on another chain ", wrong, " ", leave);
     return;
   }

@@ -28,7 +28,9 @@ function show(step: number, focus = true): void {
 // Forwards only over steps that are whole; the first field that is not says what it lacks.
 function go(step: number): void {
   for (let i = at; i < step; i++) {
-    const lacking = [...steps[i].querySelectorAll<HTMLInputElement>("input, select")].find((each) => !each.checkValidity());
+    const lacking = [...steps[i].querySelectorAll<HTMLInputElement>("input, select")].find(
+      (each) => !each.checkValidity(),
+    );
     if (!lacking) continue;
     show(i, false);
     lacking.reportValidity();

@@ -31,18 +31,26 @@ const json = async (path: string): Promise<any> => {
 };
 
 function button(sender: Sender, act: Act): HTMLElement {
-  const press = () => run(async () => {
-    if (await sender.send(act, [act.call], false)) say(`Done: ${act.title.toLowerCase()}.`, "good");
-  });
+  const press = () =>
+    run(async () => {
+      if (await sender.send(act, [act.call], false)) say(`Done: ${act.title.toLowerCase()}.`, "good");
+    });
   return element(
-    "li", {}, element("button", { type: "button", class: "button", click: press }, act.label),
+    "li",
+    {},
+    element("button", { type: "button", class: "button", click: press }, act.label),
     element("span", {}, ` ${act.costs}. At risk: ${act.risks}.`),
   );
 }
 
 async function possible(sender: Sender, acts: Act[]): Promise<Act[]> {
   const tried = await Promise.all(
-    acts.map((act) => sender.chain.attempt(sender.account, act.call.to, act.call.data).then(() => true, () => false)),
+    acts.map((act) =>
+      sender.chain.attempt(sender.account, act.call.to, act.call.data).then(
+        () => true,
+        () => false,
+      ),
+    ),
   );
   return acts.filter((_, i) => tried[i]);
 }
@@ -56,10 +64,20 @@ async function jobActs(sender: Sender, id: string): Promise<Act[]> {
   const call = (name: string, ...args: unknown[]) => onMarket(network, name, ...args);
   const escrow = terms.lanes * terms.priceCap + terms.committee * terms.fee + terms.bond;
   const move = (name: string, label: string, argument: unknown): Act => ({
-    label, title: label, costs: `Anyone may make this move; it costs ${GAS}`, risks: "nothing", call: call(name, argument),
+    label,
+    title: label,
+    costs: `Anyone may make this move; it costs ${GAS}`,
+    risks: "nothing",
+    call: call(name, argument),
   });
   const acts: Act[] = [
-    { label: "Take the job back", title: "Take the job back", costs: `Returns ${tokens(escrow)} tokens to your free balance`, risks: "nothing", call: call("cancel", terms) },
+    {
+      label: "Take the job back",
+      title: "Take the job back",
+      costs: `Returns ${tokens(escrow)} tokens to your free balance`,
+      risks: "nothing",
+      call: call("cancel", terms),
+    },
     move("expire", "End it: nobody was accepted in time", terms),
     move("close", "End this stage: its deadline has passed", id),
     move("pin", "Draw the committee's seed anew", id),
@@ -77,16 +95,30 @@ async function bidActs(sender: Sender, id: string, terms: Record<string, any>): 
     return { bid: { ...bid, job: id, provider: letter.sender, ...numbers(bid) }, signature: signature as Hex };
   });
   bids.sort((a: any, b: any) => (a.bid.price < b.bid.price ? -1 : 1));
-  return bids.slice(0, MOST_BIDS).map(({ bid, signature }: any): Act => ({
-    label: `Accept ${tokens(bid.price)} of ${bid.provider.slice(0, 8)}…`,
-    title: "Accept this bid",
-    costs: `Binds the provider; of the escrow, ${tokens(terms.priceCap - bid.price)} for each lane comes back`,
-    risks: `your bond of ${tokens(terms.bond)} if the keys are not released in time: keep \`heldout requester run\` running`,
-    call: onMarket(sender.chain.network, "accept", terms, [bid], [signature]),
-  }));
+  const whole: bigint = BigInt(terms.lanes) * terms.priceCap;
+  const accept = (chosen: any[], whose: string): Act => {
+    const price: bigint = chosen.reduce((sum, { bid }) => sum + bid.price, 0n);
+    const [offers, signatures] = [chosen.map((each) => each.bid), chosen.map((each) => each.signature)];
+    return {
+      label: `Accept ${tokens(price)} of ${whose}`,
+      title: chosen.length > 1 ? "Accept these bids" : "Accept this bid",
+      costs: `Binds ${chosen.length} of ${terms.lanes} lanes; ${tokens(whole - price)} of the escrow come back`,
+      risks: `your bond of ${tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
+      call: onMarket(sender.chain.network, "accept", terms, offers, signatures),
+    };
+  };
+  const each = bids.slice(0, MOST_BIDS).map((one: any) => accept([one], `${one.bid.provider.slice(0, 8)}…`));
+  const providers = new Set<string>();
+  const cheapest = bids.filter(({ bid }: any) => !providers.has(bid.provider) && providers.add(bid.provider));
+  const lanes = cheapest.slice(0, Number(terms.lanes));
+  return lanes.length > 1 ? [accept(lanes, `the ${lanes.length} cheapest providers`), ...each] : each;
 }
 
-const numbers = (bid: any) => ({ price: BigInt(bid.price), validUntil: BigInt(bid.validUntil), nonce: BigInt(bid.nonce) });
+const numbers = (bid: any) => ({
+  price: BigInt(bid.price),
+  validUntil: BigInt(bid.validUntil),
+  nonce: BigInt(bid.nonce),
+});
 
 function appealAct(sender: Sender, job: any, terms: Record<string, any>): Act {
   const next = job.round + 1;
@@ -96,7 +128,9 @@ function appealAct(sender: Sender, job: any, terms: Record<string, any>): Act {
   const byValue = (worth * APPEAL_SHARE[next]) / 100n;
   const bond = byFees > byValue ? byFees : byValue;
   return {
-    label: "Appeal", title: "Appeal to a bigger committee", costs: `Locks a bond of ${tokens(bond)} tokens from your free balance`,
+    label: "Appeal",
+    title: "Appeal to a bigger committee",
+    costs: `Locks a bond of ${tokens(bond)} tokens from your free balance`,
     risks: "the bond, unless the bigger committee decides otherwise than the smaller one",
     call: onMarket(sender.chain.network, "appeal", terms, 0n),
   };
@@ -108,8 +142,19 @@ function field(label: string, name: string, attributes: Record<string, string>):
   return element("label", {}, label, element("input", { name, required: true, autocomplete: "off", ...attributes }));
 }
 
-function form(title: string, fields: HTMLElement[], go: string, submit: (values: Record<string, string>) => Promise<void>): HTMLElement {
-  const made = element("form", { class: "act" }, element("h3", {}, title), ...fields, element("button", { class: "button" }, go));
+function form(
+  title: string,
+  fields: HTMLElement[],
+  go: string,
+  submit: (values: Record<string, string>) => Promise<void>,
+): HTMLElement {
+  const made = element(
+    "form",
+    { class: "act" },
+    element("h3", {}, title),
+    ...fields,
+    element("button", { class: "button" }, go),
+  );
   made.addEventListener("submit", (event) => {
     event.preventDefault();
     const values = Object.fromEntries([...new FormData(made)].map(([k, v]) => [k, String(v)]));
@@ -128,20 +173,32 @@ export function parseTokens(text: string): bigint {
 async function accountForms(sender: Sender): Promise<HTMLElement[]> {
   const { chain, account } = sender;
   const [free, held, stake, live] = await Promise.all([
-    chain.market("free", account), chain.token("balanceOf", account), chain.market("seatStake"), chain.market("liveSeats"),
+    chain.market("free", account),
+    chain.token("balanceOf", account),
+    chain.market("seatStake"),
+    chain.market("liveSeats"),
   ]);
   const deposit = form("Deposit", [field("Tokens", "amount", AMOUNT)], "Deposit", async ({ amount }) => {
     await sender.onOurChain();
     const wei = parseTokens(amount);
     const together = await sender.batches();
     const calls = await sender.depositing(wei, together);
-    const about = { title: "Deposit", costs: `${tokens(wei)} tokens move from your wallet to your free balance`, risks: "nothing: free balance can be withdrawn at any time" };
+    const about = {
+      title: "Deposit",
+      costs: `${tokens(wei)} tokens move from your wallet to your free balance`,
+      risks: "nothing: free balance can be withdrawn at any time",
+    };
     if (calls && (await sender.send(about, calls, together))) say(`Deposited ${tokens(wei)} tokens.`, "good");
   });
   const withdraw = form("Withdraw", [field("Tokens", "amount", AMOUNT)], "Withdraw", async ({ amount }) => {
     const wei = parseTokens(amount);
-    const about = { title: "Withdraw", costs: `${tokens(wei)} tokens move from your free balance to your wallet`, risks: "nothing; bids and seats that need them stop being possible" };
-    if (await sender.send(about, [onMarket(chain.network, "withdraw", account, wei)], false)) say(`Withdrew ${tokens(wei)} tokens.`, "good");
+    const about = {
+      title: "Withdraw",
+      costs: `${tokens(wei)} tokens move from your free balance to your wallet`,
+      risks: "nothing; bids and seats that need them stop being possible",
+    };
+    if (await sender.send(about, [onMarket(chain.network, "withdraw", account, wei)], false))
+      say(`Withdrew ${tokens(wei)} tokens.`, "good");
   });
   const fields = [
     field("Seats", "count", { inputmode: "numeric", pattern: "[1-9][0-9]?", size: "4", value: "1" }),
@@ -150,8 +207,11 @@ async function accountForms(sender: Sender): Promise<HTMLElement[]> {
   ];
   const seats = form(`Stake seats, ${tokens(stake)} each`, fields, "Stake", async ({ count, hot, key }) => {
     const about = {
-      title: "Stake seats", costs: `${tokens(stake * BigInt(count))} tokens of your free balance are locked; ${live} seats are live now`,
-      risks: "the stake: missed commits and reveals, and votes apart from the majority, are slashed. `heldout validator run` must run for the hot key",
+      title: "Stake seats",
+      costs: `${tokens(stake * BigInt(count))} tokens of your free balance are locked; ${live} seats are live now`,
+      risks:
+        "the stake: missed commits and reveals, and votes apart from the majority, are slashed. " +
+          "`heldout validator run` must run for the hot key",
     };
     const call = onMarket(chain.network, "stake", BigInt(count), hot, `0x${key.replace(/^0x/, "")}`);
     if (await sender.send(about, [call], false)) say("Staked.", "good");
@@ -165,15 +225,34 @@ async function seatButtons(sender: Sender): Promise<void> {
     const seat = Number(place.dataset.seat);
     const call = (name: string) => onMarket(sender.chain.network, name, seat);
     const acts = await possible(sender, [
-      { label: "Leave", title: `Seat ${seat} leaves`, costs: GAS, risks: "the stake stays at risk until the delay is over", call: call("exit") },
-      { label: "Take the stake", title: `Unstake seat ${seat}`, costs: "the stake comes to your free balance", risks: "nothing", call: call("unstake") },
+      {
+        label: "Leave",
+        title: `Seat ${seat} leaves`,
+        costs: GAS,
+        risks: "the stake stays at risk until the delay is over",
+        call: call("exit"),
+      },
+      {
+        label: "Take the stake",
+        title: `Unstake seat ${seat}`,
+        costs: "the stake comes to your free balance",
+        risks: "nothing",
+        call: call("unstake"),
+      },
     ]);
-    place.replaceChildren(...acts.map((act) => {
-      const press = () => run(async () => {
-        if (await sender.send(act, [act.call], false)) say(`Done: ${act.title}.`, "good");
-      });
-      return element("button", { type: "button", "aria-label": `${act.label}: seat ${seat}`, click: press }, act.label);
-    }));
+    place.replaceChildren(
+      ...acts.map((act) => {
+        const press = () =>
+          run(async () => {
+            if (await sender.send(act, [act.call], false)) say(`Done: ${act.title}.`, "good");
+          });
+        return element(
+          "button",
+          { type: "button", "aria-label": `${act.label}: seat ${seat}`, click: press },
+          act.label,
+        );
+      }),
+    );
   }
 }
 
@@ -186,7 +265,10 @@ function exchange(place: HTMLElement, made: HTMLElement[]): void {
   const told = (nodes: Iterable<Element>) => [...nodes].map((node) => node.textContent).join();
   if (told(place.children) === told(made)) return;
   const typing = place.querySelector("input:focus");
-  if (typing) return void typing.addEventListener("blur", () => document.dispatchEvent(new Event("heldout:refreshed")), { once: true });
+  if (typing)
+    return void typing.addEventListener("blur", () => document.dispatchEvent(new Event("heldout:refreshed")), {
+      once: true,
+    });
   const inside = place.contains(document.activeElement);
   place.replaceChildren(...made);
   if (inside) place.focus();
@@ -202,7 +284,11 @@ export async function offer(sender: Sender | null): Promise<void> {
     let made: HTMLElement[] = [];
     if (job) {
       const acts = await jobActs(sender, job);
-      if (acts.length) made = [element("h2", {}, "What you can do now"), element("ul", {}, ...acts.map((act) => button(sender, act)))];
+      if (acts.length)
+        made = [
+          element("h2", {}, "What you can do now"),
+          element("ul", {}, ...acts.map((act) => button(sender, act))),
+        ];
     } else if (account?.toLowerCase() === sender.account.toLowerCase()) {
       made = await accountForms(sender);
     }

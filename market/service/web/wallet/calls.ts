@@ -28,7 +28,9 @@ export function termsOf(shown: Record<string, any>): Record<string, any> {
     Object.fromEntries(
       parts.map((part) => [
         part.name,
-        part.type === "tuple[]" ? value[part.name].map((each: any) => struct(part.components, each)) : read(part.type, value[part.name]),
+        part.type === "tuple[]"
+          ? value[part.name].map((each: any) => struct(part.components, each))
+          : read(part.type, value[part.name]),
       ]),
     );
   return struct(post.inputs[0].components, shown);
@@ -72,9 +74,16 @@ function rows(parts: readonly any[], values: readonly any[], prefix = ""): [stri
     const name = prefix + part.name;
     if (part.type.endsWith("[]")) {
       const inner = { ...part, type: part.type.slice(0, -2) };
-      return value.flatMap((each: any, n: number) => rows([{ ...inner, name: `${part.name} ${n + 1}` }], [each], prefix));
+      return value.flatMap((each: any, n: number) =>
+        rows([{ ...inner, name: `${part.name} ${n + 1}` }], [each], prefix),
+      );
     }
-    if (part.type === "tuple") return rows(part.components, part.components.map((c: any) => value[c.name]), part.name === "terms" ? "" : `${name}: `);
+    if (part.type === "tuple")
+      return rows(
+        part.components,
+        part.components.map((c: any) => value[c.name]),
+        part.name === "terms" ? "" : `${name}: `,
+      );
     return [[name, shown(part.name, value)]];
   });
 }
@@ -88,7 +97,9 @@ export interface Reading {
 export function readCall(network: Network, call: Call): Reading {
   const abi = call.to.toLowerCase() === network.token.toLowerCase() ? TOKEN : MARKET;
   const { functionName, args = [] } = decodeFunctionData({ abi, data: call.data });
-  const item = abi.find((each) => each.type === "function" && each.name === functionName && each.inputs.length === args.length) as any;
+  const item = abi.find(
+    (each) => each.type === "function" && each.name === functionName && each.inputs.length === args.length,
+  ) as any;
   const contract = abi === TOKEN ? "token" : "market";
   const told = rows(item.inputs, args as any[]);
   return { name: functionName, says: SAYS[functionName] ?? functionName, rows: [[contract, call.to], ...told] };

@@ -20,7 +20,11 @@ export interface Network {
 
 // One error for everything that goes wrong here. `code` is a word of the market's one list (/errors).
 export class Problem extends Error {
-  constructor(message: string, readonly code: string, readonly hint = "") {
+  constructor(
+    message: string,
+    readonly code: string,
+    readonly hint = "",
+  ) {
     super(message);
   }
   get text(): string {
@@ -34,7 +38,10 @@ export const tokens = (wei: bigint): string => {
 };
 
 export class Chain {
-  constructor(readonly provider: Provider, readonly network: Network) {}
+  constructor(
+    readonly provider: Provider,
+    readonly network: Network,
+  ) {}
 
   private async read(to: Hex, abi: Abi, functionName: string, args: unknown[]): Promise<any> {
     const data = encodeFunctionData({ abi, functionName, args });
@@ -88,7 +95,8 @@ function revertData(error: any, depth = 0): Hex | undefined {
 export async function problemOf(error: any): Promise<Problem> {
   if (error instanceof Problem) return error;
   if (error?.code === 4001) return new Problem("You declined in the wallet; nothing was sent", "declined");
-  if (error?.code === 4900 || error?.code === 4901) return new Problem("The wallet has lost its chain", "chain_unavailable");
+  if (error?.code === 4900 || error?.code === 4901)
+    return new Problem("The wallet has lost its chain", "chain_unavailable");
   const data = revertData(error);
   if (data) {
     try {

@@ -26,6 +26,7 @@ export async function wallets(): Promise<Announced[]> {
   dispatchEvent(new Event("eip6963:requestProvider"));
   await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
   const old = (window as any).ethereum as Provider | undefined;
-  if (!found.size && old?.request) return [{ id: "window.ethereum", name: "Browser wallet", icon: "", provider: old }];
+  if (!found.size && old?.request)
+    return [{ id: "window.ethereum", name: "Browser wallet", icon: "", provider: old }];
   return [...found.values()];
 }

@@ -3,7 +3,9 @@
 type Child = Node | string | null | undefined | false;
 
 export function element<K extends keyof HTMLElementTagNameMap>(
-  tag: K, attributes: Record<string, string | boolean | (() => unknown)> = {}, ...children: Child[]
+  tag: K,
+  attributes: Record<string, string | boolean | (() => unknown)> = {},
+  ...children: Child[]
 ): HTMLElementTagNameMap[K] {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -25,10 +27,15 @@ export function dialog(title: string, body: Child[], yes: string, no = "Cancel")
   return new Promise((resolve) => {
     const heading = element("h2", { id: "dialog-title" }, title);
     const form = element(
-      "form", { method: "dialog" }, heading, ...body,
+      "form",
+      { method: "dialog" },
+      heading,
+      ...body,
       element(
-        "p", { class: "choices" },
-        yes && element("button", { class: "button first", value: "yes" }, yes), element("button", { value: "no" }, no),
+        "p",
+        { class: "choices" },
+        yes && element("button", { class: "button first", value: "yes" }, yes),
+        element("button", { value: "no" }, no),
       ),
     );
     const box = element("dialog", { "aria-labelledby": "dialog-title" }, form);
@@ -49,6 +56,10 @@ export function say(text: string, kind: "plain" | "good" | "bad" = "plain"): voi
     document.body.append(place);
   }
   place.className = kind;
-  const close = element("button", { type: "button", "aria-label": "close this message", click: () => place.replaceChildren() }, "×");
+  const close = element(
+    "button",
+    { type: "button", "aria-label": "close this message", click: () => place.replaceChildren() },
+    "×",
+  );
   place.replaceChildren(...(text ? [element("p", {}, text), close] : []));
 }

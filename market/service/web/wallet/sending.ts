@@ -16,7 +16,10 @@ export interface About {
 }
 
 export class Sender {
-  constructor(readonly chain: Chain, readonly account: Hex) {}
+  constructor(
+    readonly chain: Chain,
+    readonly account: Hex,
+  ) {}
 
   private request(method: string, params: unknown[] = []): Promise<any> {
     return this.chain.provider.request({ method, params });
@@ -31,9 +34,18 @@ export class Sender {
       await this.request("wallet_switchEthereumChain", [{ chainId: wanted }]);
     } catch (error: any) {
       if (error?.code === 4001) throw error;
-      throw new Problem(`The wallet does not know the chain of ${name}`, "wrong_network", `add chain ${chainId} to it`);
+      throw new Problem(
+        `The wallet does not know the chain of ${name}`,
+        "wrong_network",
+        `add chain ${chainId} to it`,
+      );
     }
-    if (!(await there())) throw new Problem(`The wallet is on another chain than ${name}`, "wrong_network", `switch it to chain ${chainId}`);
+    if (!(await there()))
+      throw new Problem(
+        `The wallet is on another chain than ${name}`,
+        "wrong_network",
+        `switch it to chain ${chainId}`,
+      );
   }
 
   // Whether the wallet takes several calls as one (EIP-5792).
@@ -71,18 +83,37 @@ export class Sender {
     const gas = await Promise.all(calls.map((call) => this.chain.gas(this.account, call.to, call.data)));
     const body = readings.map((reading, n) =>
       element(
-        "section", { class: "call" },
+        "section",
+        { class: "call" },
         element("h3", {}, `${calls.length > 1 ? `${n + 1}. ` : ""}${reading.says}`),
         element(
-          "details", { open: reading.rows.length < 8 }, element("summary", {}, `${reading.name}, as it will be signed`),
+          "details",
+          { open: reading.rows.length < 8 },
+          element("summary", {}, `${reading.name}, as it will be signed`),
           table(reading.rows),
         ),
-        element("p", { class: "note" }, gas[n] === null ? "Gas: known once the call before it is mined." : `Gas: about ${gas[n]!.toLocaleString("en")}.`),
+        element(
+          "p",
+          { class: "note" },
+          gas[n] === null
+            ? "Gas: known once the call before it is mined."
+            : `Gas: about ${gas[n]!.toLocaleString("en")}.`,
+        ),
       ),
     );
     say("");
-    const how = calls.length > 1 ? (together ? "Your wallet sends these together, with one signature." : `Your wallet asks ${calls.length} times.`) : "";
-    const facts = table([["Costs", about.costs], ["At risk", about.risks], ["From", this.account], ["Network", `${network.name}, chain ${network.chainId}`]]);
+    const how =
+      calls.length > 1
+        ? together
+          ? "Your wallet sends these together, with one signature."
+          : `Your wallet asks ${calls.length} times.`
+        : "";
+    const facts = table([
+      ["Costs", about.costs],
+      ["At risk", about.risks],
+      ["From", this.account],
+      ["Network", `${network.name}, chain ${network.chainId}`],
+    ]);
     return dialog(about.title, [facts, ...body, how && element("p", {}, how)], "Continue in the wallet");
   }
 
@@ -94,7 +125,11 @@ export class Sender {
     const receipt = await this.until(() => this.request("eth_getTransactionReceipt", [hash]));
     if (Number(receipt.status) !== 1) {
       await this.chain.attempt(this.account, call.to, call.data); // says why, if it still holds
-      throw new Problem(`Transaction ${hash} was reverted`, "reverted", "look at the page again: somebody else was first");
+      throw new Problem(
+        `Transaction ${hash} was reverted`,
+        "reverted",
+        "look at the page again: somebody else was first",
+      );
     }
   }
 
@@ -118,7 +153,11 @@ export class Sender {
       if (answer) return answer;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    throw new Problem("It was sent, but is not mined yet", "timed_out", "look at your wallet; the page follows the chain");
+    throw new Problem(
+      "It was sent, but is not mined yet",
+      "timed_out",
+      "look at your wallet; the page follows the chain",
+    );
   }
 
   // Calls that put `amount` into the free balance: approved in a batch, else permitted, else approved to the unit.
@@ -133,25 +172,51 @@ export class Sender {
     if (together) return plain;
     const permit = await this.permit(amount);
     if (permit === "declined") return null;
-    return permit ? [onMarket(network, "depositWithPermit", amount, NO_DEADLINE, permit.v, permit.r, permit.s)] : plain;
+    return permit
+      ? [onMarket(network, "depositWithPermit", amount, NO_DEADLINE, permit.v, permit.r, permit.s)]
+      : plain;
   }
 
   private async permit(amount: bigint): Promise<{ v: bigint; r: Hex; s: Hex } | null | "declined"> {
     const { network } = this.chain;
     let nonce: bigint, domain: any[];
     try {
-      [nonce, domain] = await Promise.all([this.chain.token("nonces", this.account), this.chain.token("eip712Domain")]);
+      [nonce, domain] = await Promise.all([
+        this.chain.token("nonces", this.account),
+        this.chain.token("eip712Domain"),
+      ]);
     } catch {
       return null; // a token that knows no permits
     }
-    const message = { owner: this.account, spender: network.market, value: String(amount), nonce: String(nonce), deadline: String(NO_DEADLINE) };
+    const message = {
+      owner: this.account,
+      spender: network.market,
+      value: String(amount),
+      nonce: String(nonce),
+      deadline: String(NO_DEADLINE),
+    };
     const rows: [string, string][] = [
-      ["token", network.token], ["spender", `${network.market} (the market)`], ["value", `${tokens(amount)} tokens, exactly`],
-      ["nonce", String(nonce)], ["deadline", "none: it is spent by its nonce"],
+      ["token", network.token],
+      ["spender", `${network.market} (the market)`],
+      ["value", `${tokens(amount)} tokens, exactly`],
+      ["nonce", String(nonce)],
+      ["deadline", "none: it is spent by its nonce"],
     ];
-    const text = "A signature, not a transaction: it lets the market take these tokens when you deposit them, and nothing else.";
-    if (!(await dialog("Sign a permit for the deposit", [element("p", {}, text), table(rows)], "Continue in the wallet"))) return "declined";
-    const fields = (text: string) => text.split(" ").map((each) => each.split(":")).map(([type, name]) => ({ type, name }));
+    const text =
+      "A signature, not a transaction: it lets the market take these tokens when you deposit them, and nothing else.";
+    if (
+      !(await dialog(
+        "Sign a permit for the deposit",
+        [element("p", {}, text), table(rows)],
+        "Continue in the wallet",
+      ))
+    )
+      return "declined";
+    const fields = (text: string) =>
+      text
+        .split(" ")
+        .map((each) => each.split(":"))
+        .map(([type, name]) => ({ type, name }));
     const typed = {
       types: {
         EIP712Domain: fields("string:name string:version uint256:chainId address:verifyingContract"),

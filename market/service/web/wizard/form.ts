@@ -39,7 +39,8 @@ export class Form {
   }
 
   fill(values: Record<string, unknown>): void {
-    for (const each of this.fields()) if (typeof values[each.name] === "string") each.value = values[each.name] as string;
+    for (const each of this.fields())
+      if (typeof values[each.name] === "string") each.value = values[each.name] as string;
   }
 
   get shards(): number {
@@ -48,7 +49,10 @@ export class Form {
 
   toml(): string {
     const graph = this.input("task-graph").files?.[0]?.name ?? "model.onnx";
-    const sections = new Map<string, string[]>([["task", [`graph = ${JSON.stringify(graph)}`]], ["data", ['path = "data"']]]);
+    const sections = new Map<string, string[]>([
+      ["task", [`graph = ${JSON.stringify(graph)}`]],
+      ["data", ['path = "data"']],
+    ]);
     for (const each of this.fields()) {
       if (!each.value.trim()) continue;
       const [section, key] = each.name.split(".");
@@ -99,8 +103,12 @@ export class Form {
     const box = document.createElement("input");
     box.type = "checkbox";
     const label = document.createElement("label");
-    label.append(box, ` Leave out ${count} rows that repeat the x of another: a held-out row must not be in a training shard.`);
-    const judge = () => input.setCustomValidity(box.checked ? "" : "Some rows repeat the x of another: leave them out, below.");
+    label.append(
+      box,
+      ` Leave out ${count} rows that repeat the x of another: a held-out row must not be in a training shard.`,
+    );
+    const judge = () =>
+      input.setCustomValidity(box.checked ? "" : "Some rows repeat the x of another: leave them out, below.");
     box.addEventListener("change", judge);
     judge();
     place.append(label);

@@ -37,8 +37,16 @@ export class Posting {
   private task = "";
   private planned: Planned | null = null;
 
-  constructor(private readonly form: Form, private readonly posted: () => void) {
-    for (const [id, work] of [["use-loan", this.useLoan], ["upload", this.upload], ["show-plan", this.plan], ["sign", this.sign]] as const)
+  constructor(
+    private readonly form: Form,
+    private readonly posted: () => void,
+  ) {
+    for (const [id, work] of [
+      ["use-loan", this.useLoan],
+      ["upload", this.upload],
+      ["show-plan", this.plan],
+      ["sign", this.sign],
+    ] as const)
       place(id).addEventListener("click", () => void this.doing(place<HTMLButtonElement>(id), work.bind(this)));
   }
 
@@ -46,7 +54,10 @@ export class Posting {
     return import(document.getElementById("wallet")!.dataset.island!);
   }
 
-  private async doing(button: HTMLButtonElement, work: (wallet: Island, sender: Sender) => Promise<void>): Promise<void> {
+  private async doing(
+    button: HTMLButtonElement,
+    work: (wallet: Island, sender: Sender) => Promise<void>,
+  ): Promise<void> {
     const wallet = await this.island();
     button.disabled = true;
     await wallet.run(async () => {
@@ -84,11 +95,21 @@ export class Posting {
   private async useLoan(wallet: Island, sender: Sender): Promise<void> {
     const loan = await openLoan(await this.asking, place<HTMLInputElement>("loan").value);
     if (loan.address.toLowerCase() !== sender.account.toLowerCase()) {
-      const hint = "the requester signs and keeps with one key: import the key ring's account.json into the wallet, or connect that account";
-      throw new wallet.Problem(`These keys are of ${loan.address}, the wallet is connected as ${sender.account}`, "other_account", hint);
+      const hint =
+        "the requester signs and keeps with one key: import the key ring's account.json into the " +
+        "wallet, or connect that account";
+      throw new wallet.Problem(
+        `These keys are of ${loan.address}, the wallet is connected as ${sender.account}`,
+        "other_account",
+        hint,
+      );
     }
     if (loan.keys.length !== this.form.shards) {
-      throw new wallet.Problem(`These keys are for ${loan.keys.length} shards, the job asks for ${this.form.shards}`, "other_shards", "call the command above again");
+      throw new wallet.Problem(
+        `These keys are for ${loan.keys.length} shards, the job asks for ${this.form.shards}`,
+        "other_shards",
+        "call the command above again",
+      );
     }
     [this.loan, this.sealed] = [loan, null];
     this.done("do-keys", true);
@@ -98,7 +119,12 @@ export class Posting {
   }
 
   private async upload(wallet: Island, sender: Sender): Promise<void> {
-    if (!this.loan || !this.form.table) throw new wallet.Problem("There are no data or no keys yet", "no_keys", "choose data files, and borrow keys first");
+    if (!this.loan || !this.form.table)
+      throw new wallet.Problem(
+        "There are no data or no keys yet",
+        "no_keys",
+        "choose data files, and borrow keys first",
+      );
     wallet.say("Sealing…");
     const [files, graph] = [await this.form.files(), await this.form.graph()];
     const sealed = (this.sealed = await seal(this.form.table, this.loan, this.form.dropped));
@@ -115,15 +141,30 @@ export class Posting {
     for (const store of stores) await this.uploadTo(wallet, sender, store, [...blobs.values()]);
     this.done("do-upload", true);
     this.forgetPlan();
-    wallet.say(`Sealed ${sealed.rows.reduce((a, b) => a + b)} rows into ${sealed.shards.length} shards and uploaded ${blobs.size} files. Next: the plan.`, "good");
+    wallet.say(
+      `Sealed ${sealed.rows.reduce((a, b) => a + b)} rows into ${sealed.shards.length} shards and uploaded ` +
+        `${blobs.size} files. Next: the plan.`,
+      "good",
+    );
   }
 
   private async manifest(wallet: Island, files: NamedFile[], graph: NamedFile): Promise<Bytes> {
     const about = ({ path, sha256: digest, bytes }: NamedFile) => ({ path, sha256: digest, bytes });
-    const { manifest } = await this.ask(wallet, "/v1/manifest", { job_file: this.form.toml(), files: files.map(about), graph: about(graph) });
+    const { manifest } = await this.ask(wallet, "/v1/manifest", {
+      job_file: this.form.toml(),
+      files: files.map(about),
+      graph: about(graph),
+    });
     const read = JSON.parse(manifest);
-    const same = JSON.stringify(read.files.map((f: any) => f.sha256).sort()) === JSON.stringify(files.map((f) => f.sha256).sort());
-    if (!same || read.graph.sha256 !== graph.sha256) throw new wallet.Problem("The service described another task than this one", "wrong_answer", "use the command line, and tell the operator");
+    const same =
+      JSON.stringify(read.files.map((f: any) => f.sha256).sort()) ===
+      JSON.stringify(files.map((f) => f.sha256).sort());
+    if (!same || read.graph.sha256 !== graph.sha256)
+      throw new wallet.Problem(
+        "The service described another task than this one",
+        "wrong_answer",
+        "use the command line, and tell the operator",
+      );
     return utf8(manifest);
   }
 
@@ -132,24 +173,41 @@ export class Posting {
     const expires = Math.floor(Date.now() / 1000) + LIFETIME_S;
     const lines = blobs.map(({ id, data }) => `\n${id} ${data.length}`).join("");
     const text = `Heldout uploads\nstore: ${base}\nexpires: ${expires}${lines}`;
-    wallet.say(`Waiting for your wallet: it signs that ${blobs.length} files may be kept by ${base}. This costs nothing.`);
-    const signature = await sender.chain.provider.request({ method: "personal_sign", params: [`0x${hex(utf8(text))}`, sender.account] });
+    wallet.say(
+      `Waiting for your wallet: it signs that ${blobs.length} files may be kept by ${base}. This costs nothing.`,
+    );
+    const signature = await sender.chain.provider.request({
+      method: "personal_sign",
+      params: [`0x${hex(utf8(text))}`, sender.account],
+    });
     const list = blobs.map(({ id, data }) => `${id}:${data.length}`).join(",");
-    const headers = { "Heldout-Upload": `${sender.account} ${expires} ${signature} ${list}`, "Content-Type": "application/octet-stream" };
+    const headers = {
+      "Heldout-Upload": `${sender.account} ${expires} ${signature} ${list}`,
+      "Content-Type": "application/octet-stream",
+    };
     for (const [n, { id, data }] of blobs.entries()) {
       wallet.say(`Uploading ${n + 1} of ${blobs.length}…`);
       const answer = await fetch(`${base}/v1/blobs/${id}`, { method: "PUT", headers, body: data }).catch(() => null);
       if (!answer?.ok) {
         const said = await answer?.json().catch(() => null);
-        throw new wallet.Problem(`${base} did not take a file: ${said?.detail ?? "no answer"}`, said?.code ?? "store_unavailable", said?.hint ?? "try again; what is there already is not sent twice");
+        throw new wallet.Problem(
+          `${base} did not take a file: ${said?.detail ?? "no answer"}`,
+          said?.code ?? "store_unavailable",
+          said?.hint ?? "try again; what is there already is not sent twice",
+        );
       }
     }
   }
 
   private async ask(wallet: Island, path: string, body: unknown): Promise<any> {
-    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    const answer = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
     const told = await answer.json();
-    if (!answer.ok) throw new wallet.Problem(told.detail ?? `status ${answer.status}`, told.code ?? "failed", told.hint ?? "");
+    if (!answer.ok)
+      throw new wallet.Problem(told.detail ?? `status ${answer.status}`, told.code ?? "failed", told.hint ?? "");
     return told;
   }
 
@@ -158,13 +216,32 @@ export class Posting {
     const { loan, sealed } = this;
     if (!loan || !sealed) throw new wallet.Problem("Nothing is sealed yet", "no_keys", "seal and upload first");
     const [wrap_key, salt, root] = [loan.wrapKey, loan.salt, sealed.root].map((part) => `0x${hex(part)}`);
-    const draft = { requester: sender.account, wrap_key, salt, root, task: this.task, shard_bytes: sealed.shardBytes, rows: sealed.rows };
+    const draft = {
+      requester: sender.account,
+      wrap_key,
+      salt,
+      root,
+      task: this.task,
+      shard_bytes: sealed.shardBytes,
+      rows: sealed.rows,
+    };
     const planned: Planned = await this.ask(wallet, "/v1/plan", { ...draft, job_file: this.form.toml() });
     const { terms } = planned;
-    const expected = { requester: sender.account, wrapKey: wrap_key, salt, dataRoot: root, taskHash: this.task, shardBytes: sealed.shardBytes };
+    const expected = {
+      requester: sender.account,
+      wrapKey: wrap_key,
+      salt,
+      dataRoot: root,
+      taskHash: this.task,
+      shardBytes: sealed.shardBytes,
+    };
     for (const [name, value] of Object.entries(expected))
       if (String(terms[name]).toLowerCase() !== String(value).toLowerCase())
-        throw new wallet.Problem(`The service answered with another ${name} than this page's`, "wrong_answer", "use the command line, and tell the operator");
+        throw new wallet.Problem(
+          `The service answered with another ${name} than this page's`,
+          "wrong_answer",
+          "use the command line, and tell the operator",
+        );
     this.planned = planned;
     place("plan").textContent = planned.lines.join("\n");
     place("sign").hidden = false;
@@ -185,7 +262,7 @@ export class Posting {
     const about = {
       title: "Post the job",
       costs: `${wallet.tokens(escrow)} tokens are escrowed: you can never pay more than this`,
-      risks: `your bond of ${wallet.tokens(terms.bond)}, if keys are not released in time: keep \`heldout requester run\` running`,
+      risks: `your bond of ${wallet.tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
     };
     if (!(await sender.send(about, [...deposit, post], together))) return;
     this.posted();

@@ -64,7 +64,8 @@ export function join(tables: Table[]): Table {
   if (!tables.length) bad("there is no data file");
   const one = (name: "x" | "y"): Tensor => {
     const parts = tables.map((table) => table[name]);
-    if (parts.some((part) => kind(part) !== kind(parts[0]))) bad("files differ in the shape of a row or the type of y");
+    if (parts.some((part) => kind(part) !== kind(parts[0])))
+      bad("files differ in the shape of a row or the type of y");
     const rows = parts.reduce((sum, part) => sum + part.shape[0], 0);
     const shape = [rows, ...parts[0].shape.slice(1)];
     return { dtype: parts[0].dtype, shape, data: concat(...parts.map((part) => part.data)) };

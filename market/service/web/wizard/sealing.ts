@@ -40,7 +40,11 @@ export async function openLoan(asking: Asking, line: string): Promise<Loan> {
     const told = JSON.parse(atob(base64));
     const [wrapKey, salt, envelope] = [told.wrap_key, told.salt, told.envelope].map((part: string) => unhex(part));
     const context = concat(
-      utf8("heldout/lent-keys/v1\0"), utf8(String(told.address).toLowerCase() + "\0"), wrapKey, utf8("\0"), salt,
+      utf8("heldout/lent-keys/v1\0"),
+      utf8(String(told.address).toLowerCase() + "\0"),
+      wrapKey,
+      utf8("\0"),
+      salt,
     );
     const lent = await openEnvelope(asking, envelope, context);
     const keys = Array.from({ length: lent.length / 32 }, (_, i) => lent.slice(32 * i, 32 * (i + 1)));
