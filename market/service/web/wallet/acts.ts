@@ -211,7 +211,7 @@ async function accountForms(sender: Sender): Promise<HTMLElement[]> {
       costs: `${tokens(stake * BigInt(count))} tokens of your free balance are locked; ${live} seats are live now`,
       risks:
         "the stake: missed commits and reveals, and votes apart from the majority, are slashed. " +
-          "`heldout validator run` must run for the hot key",
+        "`heldout validator run` must run for the hot key",
     };
     const call = onMarket(chain.network, "stake", BigInt(count), hot, `0x${key.replace(/^0x/, "")}`);
     if (await sender.send(about, [call], false)) say("Staked.", "good");
