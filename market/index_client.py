@@ -65,6 +65,10 @@ class Routes(Generic[Answer]):
     def errors(self) -> Answer:
         return self._get("errors")
 
+    def ask(self, question: str) -> Answer:
+        """The assistant's answer with its sources, and perhaps a draft of a job.toml."""
+        return self._get("ask", question=question)
+
     def jobs(self, *, cursor: str = "", limit: int = 20, **filters: str) -> Answer:
         """One page, newest first. Filters: state, outcome, metric, hardware, least (tokens), requester, provider."""
         return self._get("jobs", cursor=cursor, limit=limit, **filters)
@@ -133,6 +137,18 @@ class Routes(Generic[Answer]):
     def sign_out(self) -> Answer:
         """End the session at the service."""
         return self._ask(Call("DELETE", "/v1/auth/session", signed=True))
+
+    def account(self) -> Answer:
+        """How much the service holds about this account that is not on chain."""
+        return self._ask(Call("GET", "/v1/account", signed=True))
+
+    def export_account(self, *, cursor: str = "") -> Answer:
+        """One page of all of it; `next` is the cursor of the following one."""
+        return self._ask(Call("GET", "/v1/account/export", {"cursor": cursor}, signed=True))
+
+    def erase_account(self, *, live: bool = False) -> Answer:
+        """Erase it; of jobs that are still going on only if `live`. What is on chain stays."""
+        return self._ask(Call("DELETE", "/v1/account", {"live": str(live).lower()}, signed=True))
 
     def post_letter(self, letter: Json, *, key: str = "") -> Answer:
         """Leave a bid (with nobody signed in) or a private letter. `key` is an Idempotency-Key."""

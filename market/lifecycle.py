@@ -429,7 +429,16 @@ def _money(job: JobState, event: ChainEvent) -> JobState:
 
 
 def _lane_settled(job: JobState, event: ChainEvent) -> JobState:
-    return _with_lane(job, event.args["lane"], score=event.args["score"], payout=Wei(event.args["payout"]))
+    """Of a job that nobody accepted, the agreement names the providers (P6.1); its price is the payout."""
+    lane, payout = event.args["lane"], Wei(event.args["payout"])
+    if lane == len(job.lanes):
+        job = replace(job, lanes=(*job.lanes, Lane(event.args["provider"], payout, b"")))
+    return _with_lane(job, lane, score=event.args["score"], payout=payout)
+
+
+def _artifact(job: JobState, event: ChainEvent) -> JobState:
+    """What parties agreed on need not have been submitted before."""
+    return _with_lane(job, event.args["lane"], word=bytes(event.args["word"]))
 
 
 def _settled(job: JobState, event: ChainEvent) -> JobState:
@@ -454,6 +463,7 @@ _CHANGES = {
     "Paid": _money,
     "Slashed": _money,
     "LaneSettled": _lane_settled,
+    "Artifact": _artifact,
     "Settled": _settled,
 }
 

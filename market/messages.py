@@ -36,6 +36,45 @@ class Bid:
         return typed_digest(chain_id, market, struct)
 
 
+# --------------------------------------------------------------------------------------- outcomes (EIP-712)
+
+_AGREED_LANE = b"AgreedLane(address provider,bytes32 word,uint32 score,uint256 payout)"
+_AGREED_LANE_TYPE = keccak256(_AGREED_LANE)
+_OUTCOME_TYPE = keccak256(b"Outcome(bytes32 job,uint64 validUntil,AgreedLane[] lanes)" + _AGREED_LANE)
+
+
+@dataclass(frozen=True)
+class AgreedLane:
+    """A lane as requester and providers agree that it ends (P6.1), field for field the contract's struct."""
+
+    provider: Address
+    word: bytes
+    """Of what was delivered (`Submission.word`); 32 zero bytes if nothing was."""
+    score: int
+    """Parts per million, or a code; measured by nobody."""
+    payout: Wei
+    """To the provider, royalties included."""
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        return (self.provider, self.word, self.score, self.payout)
+
+
+@dataclass(frozen=True)
+class AgreedOutcome:
+    """The message `Outcome`: how a job ends, signed by the requester and by every lane's provider (P6.1)."""
+
+    job: bytes
+    validUntil: int
+    """Unix seconds, inclusive."""
+    lanes: tuple[AgreedLane, ...]
+    """By number. Of a job that was accepted: all its lanes."""
+
+    def digest(self, chain_id: int, market: str) -> bytes:
+        """The 32 bytes that are signed; ERC-1271 wallets are asked about the same."""
+        lanes = keccak256(b"".join(keccak256(words((_AGREED_LANE_TYPE, *lane.as_tuple()))) for lane in self.lanes))
+        return typed_digest(chain_id, market, keccak256(words((_OUTCOME_TYPE, self.job, self.validUntil, lanes))))
+
+
 # --------------------------------------------------------------------------------------------------- votes
 
 HIGHEST_SCORE: Final = 0xFFFFFF00
@@ -143,6 +182,7 @@ class Kind(StrEnum):
     HELD_OUT_KEYS = "held_out_keys"
     HALF_B = "half_b"
     RUN_RECORD = "run_record"
+    CHECKPOINT = "checkpoint"
 
 
 BULLETIN: Final = "bulletin"
@@ -162,6 +202,7 @@ class Letter:
       held_out_keys  {envelope}                  of the held-out shards' keys, 32 bytes each, in the split's order
       half_b         {lane, envelope}            of b
       run_record     {…, signature}              how the training ran (heldout.market.runrecord)
+      checkpoint     {sequence, salt, sealedHash} a provider's to itself: where its newest sealed checkpoint lies
     """
 
     job: JobId

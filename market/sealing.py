@@ -8,6 +8,7 @@ browser's WebCrypto has too. Each symmetric key seals exactly one plaintext, so 
     data root         SHA-256(leaf 0 ‖ leaf 1 ‖ …): also the artifact id of the list of leaves
     envelope          ephemeral public key ‖ ciphertext; the ephemeral key is derived from a 32-byte seed
     weights key       SHA-256(a ‖ b), associated data: job id ‖ provider
+    checkpoint        under a key that only its provider can derive, for itself alone
 """
 
 from collections.abc import Sequence
@@ -189,3 +190,20 @@ def seal_weights(half_a: bytes, half_b: bytes, weights: bytes, job: bytes, provi
 def open_weights(half_a: bytes, half_b: bytes, sealed: bytes, job: bytes, provider: str) -> bytes:
     """Raises BadEnvelope."""
     return _open(weights_key(half_a, half_b), sealed, _weights_context(job, provider), "a weights file")
+
+
+# --------------------------------------------------------------------------------------------- checkpoints
+
+
+def _checkpoint_context(job: bytes, provider: str) -> bytes:
+    return b"heldout/checkpoint/v1" + job + bytes.fromhex(provider[2:])
+
+
+def seal_checkpoint(key: bytes, archive: bytes, job: bytes, provider: str) -> bytes:
+    """A training's state on its way out of its provider's machine; `key` is of this archive alone."""
+    return _seal(key, archive, _checkpoint_context(job, provider))
+
+
+def open_checkpoint(key: bytes, sealed: bytes, job: bytes, provider: str) -> bytes:
+    """Raises BadEnvelope."""
+    return _open(key, sealed, _checkpoint_context(job, provider), "a checkpoint")

@@ -134,7 +134,7 @@ def _stores(network: Network) -> tuple[bool, str]:
 def _examine_sandbox(args: argparse.Namespace, network: Network, home: Path, settings: Config) -> Iterator[Finding]:
     """The hostile suite in every tier; what was seen to hold is written down, and the node offers no more."""
     from heldout.market.sandbox import open_runner
-    from heldout.market.sandbox.escapes import AS_OF, notices
+    from heldout.market.sandbox.escapes import AS_OF, State, notices
 
     machine = probe(home).platform
     image = network.images.get(machine, "")
@@ -148,8 +148,14 @@ def _examine_sandbox(args: argparse.Namespace, network: Network, home: Path, set
             return
         yield Finding("engine", True, facts.describe())
         yield from (Finding(f"{tier} tier", True, f"not offered: {why}") for tier, why in facts.missing.items())
-        known = [notice.describe() for notice in notices(facts.versions) if notice.open]
+        if settings.when.freeze and not facts.freezes:
+            yield Finding("when", False, "[when] freeze: this engine has no freezer; running jobs would go on")
+        known = [notice.describe() for notice in notices(facts.versions) if notice.state is not State.MENDED]
         yield from (Finding(f"known escapes, {AS_OF}", True, words) for words in known)
+        if not facts.runtimes:
+            keep(home, record([], facts))
+            yield Finding("sandbox", False, "not attacked, and nothing is offered: this engine gives no tier")
+            return
         if not image:
             yield Finding("sandbox", True, f"not attacked: the network file names no image for {machine}")
             return

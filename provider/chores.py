@@ -28,6 +28,11 @@ class Chores:
         future.result()
         return True
 
+    @property
+    def busy(self) -> bool:
+        """Whether some errand was begun and not asked about since it was done."""
+        return bool(self._running)
+
     def close(self) -> None:
         """Waits for what runs; starts nothing more."""
         self._pool.shutdown(wait=True, cancel_futures=True)

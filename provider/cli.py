@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "top": Command("a live view of this node in the terminal", f"{_HERE}.top:top"),
     "price": Command("suggest a price from what others were paid and what power costs", f"{_HERE}.asking:price"),
     "pause": Command("take no new work; what was promised goes on", f"{_HERE}.wishing:pause"),
+    "freeze": Command("as pause, and running jobs stand still meanwhile", f"{_HERE}.wishing:freeze"),
     "resume": Command("take work again", f"{_HERE}.wishing:resume"),
     "drain": Command("take no new work, and end once nothing is promised", f"{_HERE}.wishing:drain"),
     "leave": Command("as drain, and withdraw the free balance before the end", f"{_HERE}.wishing:leave"),

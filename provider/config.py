@@ -17,9 +17,9 @@ RUNNERS = ("docker", "podman", "process")
 _KEYS = {
     "pay": {"price", "minimum", "strict"},
     "offer": {"cpus", "memory", "disk", "gpus", "jobs", "accelerator"},
-    "run": {"runner", "metrics", "gas_reserve"},
+    "run": {"runner", "metrics", "gas_reserve", "checkpoint_s"},
     "alarm": {"command", "webhook"},
-    "when": {"hours", "idle_minutes", "on_battery", "hottest"},
+    "when": {"hours", "idle_minutes", "on_battery", "hottest", "freeze", "at_risk"},
 }
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -43,6 +43,7 @@ accelerator = ""        # what the gpus are: "cuda", "vulkan", or a plug-in's na
 runner = "{runner}"     # "process" isolates nothing and runs on a devnet only
 metrics = "127.0.0.1:0" # /metrics, /healthz, /readyz; port 0 lets the system choose
 gas_reserve = "0.01"    # of the chain's own coin: below it no new work is taken
+checkpoint_s = 300      # seconds, at least, between sealed checkpoints of a job in the stores; 0: none leaves here
 
 [alarm]
 command = []            # words; gets one JSON object on stdin
@@ -53,6 +54,8 @@ hours = ""              # such as "22:00-07:00, 12:00-13:00"; empty means always
 idle_minutes = 0        # since somebody last used a terminal or the desktop
 on_battery = false
 hottest = 0             # degrees Celsius of the hottest sensor; 0 means no limit
+freeze = false          # true: the above also freezes a running job, until it holds again
+at_risk = "thaw"        # a frozen job that may miss its deadline: "thaw" it, or let it "wait" and risk the collateral
 """
 
 
@@ -67,6 +70,8 @@ class Config:
     accelerator: str = ""
     """A plug-in of the group `heldout.accelerators`; empty: none."""
     metrics: str = "127.0.0.1:0"
+    checkpoint_s: int = 300
+    """Least seconds between two sealed checkpoints; 0: none leaves this machine."""
     alarm_command: tuple[str, ...] = ()
     alarm_webhook: str = ""
     when: When = field(default_factory=When)
@@ -108,6 +113,7 @@ def parse(text: str) -> Config:
         accelerator=_text(offer, "accelerator", ""),
         metrics=_text(run, "metrics", "127.0.0.1:0"),
         gas_reserve=parse_tokens(_text(run, "gas_reserve", "0.01")),
+        checkpoint_s=_count(run, "checkpoint_s", 300, least=0),
         alarm_command=tuple(command),
         alarm_webhook=_text(alarm, "webhook", ""),
         when=When(
@@ -115,6 +121,8 @@ def parse(text: str) -> Config:
             idle_minutes=_count(when, "idle_minutes", 0, least=0),
             on_battery=_flag(when, "on_battery"),
             hottest=_count(when, "hottest", 0, least=0),
+            freeze=_flag(when, "freeze"),
+            thaw_at_risk=_at_risk(_text(when, "at_risk", "thaw")),
         ),
     )
 
@@ -174,6 +182,12 @@ def _count(section: Mapping[str, Any], key: str, default: int, *, least: int) ->
     if type(value) is not int or value < least:
         raise _bad(f"{key} must be a whole number of at least {least}")
     return value
+
+
+def _at_risk(text: str) -> bool:
+    if text not in ("thaw", "wait"):
+        raise _bad(f'[when] at_risk = "{text}": use "thaw" or "wait"')
+    return text == "thaw"
 
 
 def _size(section: Mapping[str, Any], key: str, default: str) -> int:

@@ -14,7 +14,14 @@ from heldout.market.keys import KeyRing
 from heldout.market.messages import Bid, Kind, Letter, bid_letter, hexed
 from heldout.market.money import Wei
 from heldout.market.runrecord import RunRecord
-from heldout.market.sealing import envelope_context, make_envelope, open_envelope, seal_weights
+from heldout.market.sealing import (
+    envelope_context,
+    make_envelope,
+    open_checkpoint,
+    open_envelope,
+    seal_checkpoint,
+    seal_weights,
+)
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId, JobTerms, Timestamp
 from heldout.provider.record import Sealed
@@ -57,6 +64,22 @@ class Deliveries:
         envelope = make_envelope(seed, terms.wrapKey, half_a, context)
         hashes = (weights_hash.hex(), sha256(blob).hexdigest())
         return Sealed(*hashes, half_a.hex(), half_b.hex(), envelope.hex(), seed.hex()), blob
+
+    def checkpoint(self, job: JobId, sequence: int, archive: bytes) -> tuple[Letter, bytes]:
+        """A sealed checkpoint, and the letter to this node itself that finds and opens it, on whatever machine it has
+        its keys."""
+        salt = self._keys.seed(b"checkpoint-salt", _bytes(job), sha256(archive).digest())
+        blob = seal_checkpoint(self._checkpoint_key(job, salt), archive, _bytes(job), self.me)
+        body = {"sequence": sequence, "salt": hexed(salt), "sealedHash": hexed(sha256(blob).digest())}
+        return Letter(job, Kind.CHECKPOINT, self.me, self.me, body), blob
+
+    def open_checkpoint(self, letter: Letter, blob: bytes) -> bytes:
+        """The archive. Raises BadEnvelope, BadMessage: a carrier may have made the letter up."""
+        key = self._checkpoint_key(letter.job, letter.bytes_of("salt"))
+        return open_checkpoint(key, blob, _bytes(letter.job), self.me)
+
+    def _checkpoint_key(self, job: JobId, salt: bytes) -> bytes:
+        return self._keys.seed(b"checkpoint", _bytes(job), salt)
 
     def to_requester(self, job: JobId, lane: int, terms: JobTerms, sealed: Sealed) -> Letter:
         """The preimage of the word on chain and half a. Half b follows if the lane pays."""

@@ -23,6 +23,8 @@ from heldout.provider.record import Record
 MOST_FAILURES = 3
 PATIENCE = 4
 """Keys are demanded when one part in this many of the work window has gone by without them: a demand costs gas."""
+TRAINING_SHARE = 0.95
+"""Of the time left to the deadline: the rest is for sealing, the upload and the transaction."""
 STAGGER_S = 4
 """Lane i leaves a deadline move i times this long to the lanes before it, so that they do not pay for it twice."""
 
@@ -51,6 +53,17 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True)
+class Standing:
+    """A training that the owner wants to stand still."""
+
+    why: str
+    frozen: bool
+    """False if it goes on all the same, for the collateral's sake or because the engine has no freezer."""
+    at_risk: bool
+    """Whether it could hardly stand still any longer and make its deadline."""
+
+
+@dataclass(frozen=True)
 class View:
     """All a decision may depend on besides the record."""
 
@@ -64,6 +77,7 @@ class View:
     confirmations: int
     training: bool = False
     """Whether an attempt is in the sandbox, running or ended."""
+    standing: Standing | None = None
 
     @property
     def deep(self) -> bool:
@@ -176,7 +190,7 @@ def _deadline_moves(view: View, mine: Record, index: int) -> Iterator[Step]:
 # ------------------------------------------------------------------------------------------------- at risk
 
 
-RISKS = ("training_failed", "submit_at_risk", "demanded", "half_key_at_risk")
+RISKS = ("training_failed", "submit_at_risk", "frozen_at_risk", "demanded", "half_key_at_risk")
 """Codes of alarms about one job."""
 
 
@@ -199,6 +213,9 @@ def risks(view: View, mine: Record) -> list[Risk]:
             found.append(Risk("training_failed", f"{mine.failures} attempts failed: {mine.failure}"))
         elif at_risk(job.deadline, view.now, job.terms.workWindow):
             found.append(Risk("submit_at_risk", f"{job.deadline - view.now} s left to submit, collateral is at stake"))
+    if view.standing and view.standing.at_risk:
+        how = "it stays frozen" if view.standing.frozen else "it goes on against the owner's wish"
+        found.append(Risk("frozen_at_risk", f"no time to stand still: {how} ({view.standing.why})"))
     if index in job.pending:
         found.append(Risk("demanded", f"{job.deadline - view.now} s left to answer a demand, the lane is at stake"))
     owes_half = job.state is State.SCORED and is_paid(job, index) and not mine.half_given

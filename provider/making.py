@@ -14,12 +14,13 @@ from heldout.market.lifecycle import REQUESTER, State
 from heldout.market.manifest import Manifest
 from heldout.market.messages import Letter, decode_answer
 from heldout.market.runrecord import RunRecord
-from heldout.market.sandbox import Limits, RunReport, RunSpec, SandboxUnavailable
+from heldout.market.sandbox import Limits, OutputRefused, RunReport, RunSpec, SandboxUnavailable
 from heldout.market.split import SEED_DELAY, Split, draw_split
 from heldout.market.terms import JobId
 from heldout.market.weights import all_finite, parse
 from heldout.provider.bidding import Refusal
-from heldout.provider.duties import View
+from heldout.provider.checkpoints import Checkpoints
+from heldout.provider.duties import TRAINING_SHARE, View
 from heldout.provider.materials import write
 from heldout.provider.readings import Reading, add_readings
 from heldout.provider.record import Record
@@ -32,15 +33,14 @@ TAIL_LINES = 20
 REPORT_EVERY_S = 3.0
 MOST_LETTERS = 32
 """Letters kept of a requester that keeps writing; what it puts on chain is always read."""
-TRAINING_SHARE = 0.95
-"""Of the time left to the deadline: the rest is for sealing, the upload and the transaction."""
 
 
 class Making:
     """Each method takes one step and returns the record after it; each is safe to take twice."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, checkpoints: Checkpoints) -> None:
         self._tools = tools
+        self._checkpoints = checkpoints
         self._letters: dict[JobId, list[Letter]] = {}
         self._reported: dict[JobId, float] = {}
 
@@ -53,6 +53,7 @@ class Making:
     def forget(self, job: JobId) -> None:
         self._letters.pop(job, None)
         self._reported.pop(job, None)
+        self._checkpoints.forget(job)
 
     def take_keys(self, view: View, mine: Record) -> Record:
         """The first letter or answer whose envelope opens. Whether its keys open the shards shows in `fetch_data`."""
@@ -114,10 +115,17 @@ class Making:
         return manifest
 
     def train(self, view: View, mine: Record) -> Record:
-        """Begin the next attempt. It finds the checkpoint of the one before."""
+        """Begin the next attempt. It finds the checkpoint of the one before, be it only in the stores."""
+        if not self._checkpoints.found(view.job.id):
+            return mine
         mine = self._tools.records.keep(mine.but(attempts=mine.attempts + 1))
         self._tools.reach("train.noted")
-        self._tools.training.start(self._spec(view, mine))
+        try:
+            self._tools.training.start(self._spec(view, mine))
+        except OutputRefused as problem:
+            log.warning("job %s: begins without its checkpoint: %s", view.job.id, problem.message)
+            self._checkpoints.reject(view.job.id)
+            return mine
         log.info("job %s  running  attempt %d", view.job.id, mine.attempts)
         self._tools.reach("train.started")
         return mine
@@ -143,6 +151,7 @@ class Making:
             ),
             env={"HELDOUT_SEED": str(seed), "HELDOUT_THREADS": str(needs.cpus)},
             tier=needs.tier,
+            checkpoint=self._checkpoints.of(view.job.id),
         )
 
     def watch(self, view: View, mine: Record) -> Record:
@@ -152,6 +161,7 @@ class Making:
             report = self._tools.training.ended(job)
             self._note_progress(view, self._tools.training.new_lines(job), is_last=report is not None)
             if report is None:
+                self._checkpoints.tend(view)
                 return mine
             if not report.ok:
                 return self._failed(mine, report.describe())
@@ -182,9 +192,9 @@ class Making:
     def _note_progress(self, view: View, lines: list[str], *, is_last: bool) -> None:
         job = view.job.id
         if lines or is_last:
-            known = self._tools.journal.get(PROGRESS + job) or {"readings": [], "tail": []}
+            known = {"readings": [], "tail": []} | (self._tools.journal.get(PROGRESS + job) or {})
             tail, readings = [*known["tail"], *lines][-TAIL_LINES:], add_readings(known["readings"], lines)
-            self._tools.journal.put(PROGRESS + job, {"readings": readings, "tail": tail})
+            self._tools.journal.put(PROGRESS + job, known | {"readings": readings, "tail": tail})
             self._report(view, readings, is_last=is_last)
 
     def _report(self, view: View, readings: list[Reading], *, is_last: bool) -> None:

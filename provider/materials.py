@@ -2,6 +2,7 @@
 
 work/<job>/task/…                the requester's files, by their names in the manifest
 work/<job>/data/NNN.safetensors  training shards, opened
+work/<job>/checkpoint.tar        what it last kept of its state (`checkpoints.py`)
 work/<job>/weights.safetensors   what the job left
 """
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from prometheus_client import Gauge
@@ -19,8 +20,10 @@ from heldout.market.money import ONE_TOKEN, Wei, format_tokens
 from heldout.market.terms import Address, BlockNumber, Timestamp
 from heldout.provider.bidding import Means, Refusal
 from heldout.provider.book import Book
+from heldout.provider.checkpoints import Checkpoints
 from heldout.provider.delivering import Delivering
 from heldout.provider.duties import RISKS, Step, View, decide, is_absent, risks
+from heldout.provider.freezing import Freezing
 from heldout.provider.making import Making
 from heldout.provider.owner import Wish, objection
 from heldout.provider.record import Record, Records
@@ -62,7 +65,9 @@ class ProviderNode:
         self._confirmations = confirmations
         self._end = end
         self._ticks = ticks
-        self._making = Making(tools)
+        self._checkpoints = Checkpoints(tools)
+        self._freezing = Freezing(tools)
+        self._making = Making(tools, self._checkpoints)
         self._work = Work(tools, self._making, Delivering(tools), self._means)
         self._jobs = Isolation(alarm, clock=ticks)
         self._head: Block | None = None
@@ -102,6 +107,8 @@ class ProviderNode:
             return
         mine = self._tools.records.of(job.id, job.posted.block)
         view = self._view(job, head)
+        if view.training:
+            view = replace(view, standing=self._freezing.tend(view))
         self._warn(view, mine)
         for step in decide(view, mine):
             if step in _NEEDS_SANDBOX and not self._adopted:
@@ -134,8 +141,11 @@ class ProviderNode:
                 self._alarm.clear(code, job=view.job.id)
 
     def _receive(self) -> None:
-        """File training keys that came by mail; everything else in a provider's mail is of no use to it."""
+        """File training keys, and what this node told itself; everything else in its mail is of no use to it."""
         for letter in self._tools.mail.fetch():
+            if letter.kind is Kind.CHECKPOINT and letter.sender.lower() == self.me.lower():
+                self._checkpoints.receive(letter)
+                continue
             job = self._book.jobs.get(letter.job)
             wanted = letter.kind is Kind.TRAINING_KEYS and job is not None and job.lane_of(self.me) is not None
             if wanted and job is not None and letter.sender.lower() == job.terms.requester.lower():

@@ -1,6 +1,7 @@
 """The owner comes first: when this machine may take work, and what its owner last told it to do. Pure.
 
 work    ── bids whenever [when] allows it
+freeze  ── as pause, and what runs stands still until `resume`
 pause   ── no new bids; what was promised goes on
 drain   ── as pause, and the node ends once nothing is promised any more
 leave   ── as drain, and the free balance goes back to the node's address before it ends
@@ -17,10 +18,11 @@ _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)")
 
 
 class Wish(StrEnum):
-    """What `heldout provider pause | resume | drain | leave` leave in the node's home."""
+    """What `heldout provider pause | freeze | resume | drain | leave` leave in the node's home."""
 
     WORK = "work"
     PAUSE = "pause"
+    FREEZE = "freeze"
     DRAIN = "drain"
     LEAVE = "leave"
 
@@ -53,6 +55,10 @@ class When:
     on_battery: bool = False
     hottest: int = 0
     """Degrees Celsius; 0 means no limit."""
+    freeze: bool = False
+    """Whether it holds for running jobs too."""
+    thaw_at_risk: bool = True
+    """Whether a frozen job goes on when it would otherwise miss its deadline."""
 
 
 def parse_hours(text: str) -> tuple[tuple[int, int], ...]:
@@ -82,6 +88,13 @@ def objection(when: When, wish: Wish, now: Conditions) -> str | None:
     if when.hottest and now.celsius is not None and now.celsius > when.hottest:
         return f"{now.celsius:.0f} degrees are more than the {when.hottest} of [when]"
     return None
+
+
+def freezes(when: When, wish: Wish, now: Conditions) -> str | None:
+    """Why running jobs should stand still now; None if they may run."""
+    if wish is Wish.FREEZE:
+        return objection(when, wish, now)
+    return objection(when, Wish.WORK, now) if when.freeze else None
 
 
 def unmeasured(when: When, now: Conditions) -> list[str]:

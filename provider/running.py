@@ -50,7 +50,7 @@ def status(args: argparse.Namespace) -> int:
     gas, free, tokens = chain.eth(address), chain.free(address), chain.token_balance(address)
     progress = dict(glance(journal_path(home), PROGRESS))
     active = [record for record in _records(args) if record.price is not None and not record.done]
-    jobs = [showing.as_json(record, progress.get(PROGRESS + record.job, {}).get("readings", ())) for record in active]
+    jobs = [showing.as_json(record, progress.get(PROGRESS + record.job)) for record in active]
     money = {"gas": amount(gas), "free": amount(free), "wallet": amount(tokens)}
     rows = [(job["job"], job["stage"], job["last_reading"] or "", job["reason"]) for job in jobs]
     emit(

@@ -81,7 +81,8 @@ def machine_of(facts: EngineFacts) -> str:
 
 def offered_tiers(shown: Shown | None, facts: EngineFacts | None, *, devnet: bool) -> frozenset[str]:
     """What a node may bid for. On a devnet, where money is play money, the standard tier needs no showing."""
-    free = frozenset({STANDARD}) if devnet else frozenset()
+    able = facts is None or STANDARD in facts.runtimes
+    free = frozenset({STANDARD}) if devnet and able else frozenset()
     if shown is None or facts is None or not shown.is_good(machine_of(facts), time.time()):
         return free
     return free | (shown.offered(load_manifest().tiers) & facts.runtimes.keys())

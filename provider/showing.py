@@ -1,12 +1,11 @@
 """What `status` and `why` print, from a node's records: pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heldout.market.console import amount
 from heldout.market.money import format_tokens
-from heldout.provider.readings import Reading
 from heldout.provider.record import Record
 
 
@@ -51,13 +50,14 @@ def rule(record: Record) -> str:
     return stage(record) if not record.done else ("won" if record.attempts else "not_won")
 
 
-def as_json(record: Record, readings: Sequence[Reading] = ()) -> dict[str, Any]:
-    """A record for machines, without anything secret."""
+def as_json(record: Record, progress: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A record for machines, without anything secret. `progress` is what the journal has of its training."""
+    readings, frozen = (progress or {}).get("readings", ()), (progress or {}).get("frozen", "")
     return {
         "job": record.job,
-        "stage": stage(record),
+        "stage": "frozen" if frozen else stage(record),
         "rule": rule(record),
-        "reason": reason(record),
+        "reason": frozen or reason(record),
         "price": amount(record.price) if record.price is not None else None,
         "attempts": record.attempts,
         "failure": record.failure,

@@ -65,7 +65,7 @@ def _jobs(args: argparse.Namespace) -> Iterator[str]:
     records = sorted((Record.from_dict(raw) for _, raw in glance(journal, PREFIX)), key=lambda each: -each.posted)
     progress = dict(glance(journal, PROGRESS))
     active = [record for record in records if record.price is not None and not record.done]
-    shown = [showing.as_json(record, progress.get(PROGRESS + record.job, {}).get("readings", ())) for record in active]
+    shown = [showing.as_json(record, progress.get(PROGRESS + record.job)) for record in active]
     yield from table(
         ("job", "stage", "last reading", ""),
         [(job["job"], job["stage"], _reading(job["last_reading"]), job["reason"]) for job in shown],

@@ -7,10 +7,20 @@ from collections.abc import Collection, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from heldout.market.errors import SandboxProblem
-from heldout.market.sandbox import Collected, EngineFacts, Handle, Runner, RunReport, RunSpec, SandboxUnavailable
+from heldout.market.sandbox import (
+    AttemptLost,
+    Collected,
+    EngineFacts,
+    Handle,
+    Runner,
+    RunReport,
+    RunSpec,
+    SandboxUnavailable,
+)
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 300.0
@@ -97,6 +107,27 @@ class Training:
     def collect(self, job: str, most_bytes: int) -> Collected:
         """The weights of an attempt that has ended."""
         return self._call(self._runner.collect(self._attempts[job].handle, max_bytes=most_bytes))
+
+    def still(self, job: str, stand: bool) -> bool:
+        """Freeze a running attempt, or let it go on; whether it stands still now. Idempotent."""
+        attempt = self._attempts[job]
+        if attempt.report.done():
+            return False
+        if self._call(self._runner.frozen(attempt.handle)).now is not stand:
+            self._call(self._runner.freeze(attempt.handle) if stand else self._runner.thaw(attempt.handle))
+        return stand
+
+    def worked(self, job: str, now: float) -> float:
+        """Seconds that the attempt has run, those left out in which it was frozen."""
+        handle = self._attempts[job].handle
+        return max(0.0, now - handle.started - self._call(self._runner.frozen(handle)).total_s)
+
+    def snapshot(self, job: str, target: Path, most_bytes: int) -> bool:
+        """See `Runner.snapshot`. For any thread."""
+        attempt = self._attempts.get(job)
+        if attempt is None:
+            raise AttemptLost(f"job {job} has no attempt any more")
+        return self._call(self._runner.snapshot(attempt.handle, target, most_bytes))
 
     def drop(self, job: str) -> None:
         """An attempt that has ended badly makes room for the next; what it wrote to /out stays."""

@@ -1,4 +1,4 @@
-"""`heldout provider pause | resume | drain | leave`: the owner's word to a node, whether it runs now or later."""
+"""`heldout provider pause | freeze | resume | drain | leave`: the owner's word, whether the node runs now or later."""
 
 import argparse
 
@@ -12,6 +12,11 @@ from heldout.provider.senses import write_wish
 def pause(args: argparse.Namespace) -> int:
     """Take no new work until `resume`. Training that was promised goes on: its collateral is at stake."""
     return _tell(args, Wish.PAUSE, "no new work is taken; what was promised goes on")
+
+
+def freeze(args: argparse.Namespace) -> int:
+    """As `pause`, and running jobs stand still until `resume`, as long as their deadlines allow ([when] at_risk)."""
+    return _tell(args, Wish.FREEZE, "running jobs stand still, as long as their deadlines allow; no new work is taken")
 
 
 def resume(args: argparse.Namespace) -> int:

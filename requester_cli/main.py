@@ -42,6 +42,11 @@ CHAIN: Final = {
     "take": Command("take an artifact that was offered to you", f"{_HERE}.lineage:take"),
     "suggest": Command("suggest a royalty to those who build on an artifact of yours", f"{_HERE}.lineage:suggest"),
 }
+ACCOUNT: Final = {
+    "show": Command("how much service and stores hold about you that is not on chain", f"{_HERE}.account:show"),
+    "export": Command("write all of it to a file", f"{_HERE}.account:export"),
+    "erase": Command("have all of it erased", f"{_HERE}.account:erase"),
+}
 KEY: Final = {
     "create": Command("make a key ring", f"{_HERE}.keyrings:create"),
     "backup": Command("write all keys of a ring into one encrypted file", f"{_HERE}.keyrings:backup"),
@@ -59,6 +64,7 @@ COMMANDS: Final = {
     "wallet": Command("your address and balances", f"{_HERE}.wallet:wallet"),
     "deposit": Command("move tokens into your free balance on the market", f"{_HERE}.wallet:deposit"),
     "withdraw": Command("move free balance back to your address, or to another", f"{_HERE}.wallet:withdraw"),
+    "account": Command("what is held about you, and having it erased", ACCOUNT),
     "key": Command("key rings", KEY),
     "chat": Command("ask about a job, an error or Heldout; or describe a job and get a job.toml", f"{_HERE}.chat:chat"),
     "image": Command("images that jobs run in", "heldout.market.sandbox.image.cli:main", "provider"),

@@ -40,7 +40,8 @@ class Bytecode:
         self.token = self._deploy("HeldToken", (2**200,))
         windows = (limits.bid, limits.work, limits.release, limits.commit, limits.reveal, limits.challenge)
         bounds = (*windows, limits.shard_bytes, limits.weights_bytes, limits.operations_per_second)
-        self.market = self._deploy("Market", (self.token.address, seat_stake, minimum_fee, beacon, bounds))
+        resolution = self._deploy("Resolution", (self.token.address, seat_stake, minimum_fee, beacon, bounds))
+        self.market = self._deploy("Market", (resolution.address,))
         self.jobs: dict[JobId, JobState] = {}
         self._terms: dict[str, JobTerms] = {}
         self._funded: set[str] = set()

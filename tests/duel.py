@@ -9,7 +9,7 @@ from eth_account import Account
 
 from heldout.market.errors import BadMessage, Reverted
 from heldout.market.lifecycle import JobState, State
-from heldout.market.messages import Bid
+from heldout.market.messages import AgreedOutcome, Bid
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.settlement import NOBODY
 from heldout.market.signatures import checksummed, recover
@@ -39,7 +39,8 @@ class Duel:
     def __post_init__(self) -> None:
         self.bytecode = Bytecode(STAKE, MINIMUM_FEE, LIMITS)
         self.rules = Market(STAKE, MINIMUM_FEE, LIMITS, chain_id=CHAIN_ID, address=self.bytecode.address)
-        self.rules.verifies = self._verifies
+        self.rules.verifies = lambda bid, signature: self._signed(bid, bid.provider, signature)
+        self.rules.agrees = self._signed
         self.rules.hash_of = lambda number: bytes(self.bytecode.block_hash(number))
 
     def __call__(self, sender: Address, function: str, *args: Any) -> str | None:
@@ -124,12 +125,14 @@ class Duel:
         _, size, seed_block, _, _, *marks = self.bytecode.words("getRound", job.id, job.round)
         marks, (_, *seats), round_ = marks[:5], marks[5:], job.rounds[-1]
         assert (size, seed_block, seats) == (job.size_of(job.round), round_.seed_block, list(round_.seats))
+        if job.final:  # votes and result are cleared
+            return
         result, appellant = int.from_bytes(round_.result or b"", "big"), int(round_.appellant or NOBODY, 16)
         assert marks == [_mask(round_.commits), _mask(round_.votes), result, appellant, round_.bond]
 
-    def _verifies(self, bid: Bid, signature: bytes) -> bool:
+    def _signed(self, message: Bid | AgreedOutcome, signer: Address, signature: bytes) -> bool:
         try:
-            return recover(bid.digest(CHAIN_ID, self.rules.address), signature) == bid.provider
+            return recover(message.digest(CHAIN_ID, self.rules.address), signature) == signer
         except BadMessage:
             return False
 
@@ -178,11 +181,11 @@ def _shown(outcome: Any) -> Any:
 
 
 class Signer:
-    """An account that signs bids."""
+    """An account that signs bids and outcomes."""
 
     def __init__(self, name: str) -> None:
         self._account = Account.from_key(digest(name))
         self.address = Address(self._account.address)
 
-    def sign(self, bid: Bid, market: Address) -> bytes:
-        return bytes(self._account.unsafe_sign_hash(bid.digest(CHAIN_ID, market)).signature)
+    def sign(self, message: Bid | AgreedOutcome, market: Address) -> bytes:
+        return bytes(self._account.unsafe_sign_hash(message.digest(CHAIN_ID, market)).signature)

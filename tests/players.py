@@ -7,8 +7,19 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State
-from heldout.market.messages import BAD, MISSING, NO_DATA, NO_KEYS, Bid, beside, commit_hash, pack_vote
+from heldout.market.lifecycle import REQUESTER, VACANT, JobState, Outcome, State
+from heldout.market.messages import (
+    BAD,
+    MISSING,
+    NO_DATA,
+    NO_KEYS,
+    AgreedLane,
+    AgreedOutcome,
+    Bid,
+    beside,
+    commit_hash,
+    pack_vote,
+)
 from heldout.market.money import ONE_TOKEN, BasisPoints, Ppm, Wei
 from heldout.market.settlement import NOBODY
 from heldout.market.signatures import checksummed
@@ -66,8 +77,9 @@ class Town:
             self.wait,
             self.tend_seats,
             self.meddle,
+            self.agree,
         )
-        for act in rng.choices(acts, weights=(12, 45, 13, 6, 2, 12, 5, 5), k=steps):
+        for act in rng.choices(acts, weights=(12, 45, 13, 6, 2, 12, 5, 5, 1), k=steps):
             act(rng)
         self.finish()
 
@@ -322,6 +334,47 @@ class Town:
     def _appeal(self, rng: Random, job: JobState) -> None:
         sender, place = self.someone(rng, job)
         self.duel(sender, "appeal", job.id, place)
+
+    def agree(self, rng: Random) -> None:
+        """On the end of a job in any state, of one that was never posted, or on what cannot be (P6.1)."""
+        job = rng.choice(self.live()) if self.live() and rng.random() < 0.8 else None
+        terms = job.terms if job else self.terms(rng)
+        signers = rng.sample(PROVIDERS, max(terms.lanes, 1))
+        if job and job.lanes:
+            signers = [next(s for s in PROVIDERS if s.address == lane.provider) for lane in job.lanes]
+        payouts = [Wei(rng.choice([terms.priceCap // 2, terms.priceCap // 3, 0])) for _ in signers]
+        lanes = tuple(
+            AgreedLane(s.address, WORD, rng.choice(SCORES), payout) for s, payout in zip(signers, payouts, strict=True)
+        )
+        if rng.random() < 0.2:
+            faults: dict[str, Any] = {"word": digest("other"), "score": 0xFFFFFFFF, "payout": Wei(10**40)}
+            faults |= {"provider": STRANGER}
+            name = rng.choice(sorted(faults))
+            lanes = (replace(lanes[0], **{name: faults[name]}), *lanes[1:])
+        self._agree(rng, terms, lanes, signers)
+
+    def _agree(self, rng: Random, terms: JobTerms, lanes: tuple[AgreedLane, ...], signers: list[Signer]) -> None:
+        """Sent by the requester, who signs by that; at times by a stranger, late, or with too few signatures."""
+        id_ = job_id(terms, CHAIN_ID, self.rules.address)
+        until = self.rules.now + rng.choice([-1, *[60] * 9])
+        outcome = AgreedOutcome(bytes.fromhex(id_[2:]), until, lanes)
+        signatures = [b"", *(signer.sign(outcome, self.rules.address) for signer in signers)]
+        sender = terms.requester if rng.random() < 0.95 else STRANGER
+        count = len(signatures) - (rng.random() < 0.05)
+        refused = self.duel(sender, "agree", terms, lanes, until, signatures[:count])
+        if refused:
+            return
+        self._compare_lanes(id_)
+        if id_ not in self.ids:
+            self.ids.append(id_)
+
+    def _compare_lanes(self, id_: JobId) -> None:
+        """What the events told of a paid lane is what a registry reads (P7.2)."""
+        for number, lane in enumerate(self.rules.jobs[id_].lanes):
+            _, outcome, provider, word, score, paid = self.duel.bytecode.words("settledLane", id_, number)
+            assert (outcome, score, bool(paid)) == (Outcome.AGREED, lane.score, lane.payout > 0)
+            assert provider == int(lane.provider, 16)
+            assert not paid or word == int.from_bytes(lane.word or b"", "big")
 
     def wait(self, rng: Random) -> None:
         """A moment, half a window, to the second before a deadline, to it, or until block hashes are gone."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,10 +19,16 @@ PRICE = "600"
 """A job-hour; the scripted job reserves a minute, so that a bid is 10 tokens."""
 
 
-def set_up(net: Devnet, *, runner: str) -> None:
-    """Keys, configuration and collateral, by the commands that a person would use."""
+def set_up(net: Devnet, *, runner: str, **settings: str) -> None:
+    """Keys, configuration and collateral, by the commands that a person would use; `settings` replace lines of
+    provider.toml."""
     net.keys(PROVIDER)
     heldout(net, "provider", "init", "--price", PRICE, "--runner", runner)
+    config = net.home(PROVIDER) / "provider.toml"
+    for key, value in settings.items():
+        changed = re.sub(rf"(?m)^{key} = [^#\n]*", f"{key} = {value} ", config.read_text(), count=1)
+        assert changed != config.read_text(), key
+        config.write_text(changed)
     heldout(net, "provider", "deposit", "1000")
 
 

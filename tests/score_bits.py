@@ -1,4 +1,6 @@
-"""What the scorer makes of a few models, as hashes: for machines that must agree: `python tests/score_bits.py ROWS`.
+"""What the scorer makes of a few models, as hashes, for machines that must agree.
+
+    python tests/score_bits.py ROWS [DEVICE]
 
 Prints one JSON object: SHA-256 of each model's outputs, the same for batches of 1, 7, 100 and all rows, or this ends
 with an error; the number of known answers reproduced; and digests of verdicts about forged files.
@@ -14,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from score_graphs import EXAMPLES, node, onnx_file
 
-from heldout.kernels.devices.numpy import NumpyDevice
+from heldout.kernels.devices.choice import open_device
+from heldout.kernels.devices.interface import Device
 from heldout.kernels.engine.model import Model
 from heldout.kernels.graph import Graph
 from heldout.kernels.known_answers import self_test
@@ -47,13 +50,13 @@ def drawn(random: np.random.Generator, shape: tuple[int, ...], low: int) -> NDAr
     return (random.integers(low << 20, 2 << 20, shape) / (1 << 20)).astype(np.float32)
 
 
-def outputs(name: str, graph: Graph, count: int) -> bytes:
+def outputs(name: str, graph: Graph, count: int, device: Device) -> bytes:
     """Raises AssertionError if a batch changes a bit."""
     random = np.random.Generator(np.random.PCG64(len(name)))
     weights = {key: drawn(random, shape, 0 if "variance" in key else -2) for key, shape in graph.weights.items()}
     shape = (count, *graph.input_shape)
     rows = random.integers(0, 2, shape) if graph.tokens else drawn(random, shape, -2)
-    model = Model(graph, weights, NumpyDevice())
+    model = Model(graph, weights, device)
     found = {
         np.concatenate([model(rows[place : place + size]) + np.float32(0) for place in range(0, count, size)]).tobytes()
         for size in (*BATCHES, count)
@@ -63,8 +66,10 @@ def outputs(name: str, graph: Graph, count: int) -> bytes:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1])
-    told: dict[str, object] = {name: sha256(outputs(name, graph, count)).hexdigest() for name, graph in models()}
-    told["known answers"] = self_test()
+    count, device = int(sys.argv[1]), open_device(*sys.argv[2:] or ["numpy"])
+    told: dict[str, object] = {
+        name: sha256(outputs(name, graph, count, device)).hexdigest() for name, graph in models()
+    }
+    told["known answers"] = self_test(device)
     told |= {kind: hostile.verdicts(kind, 0, FORGED).digest for kind in ("hostile_weights", "hostile_graphs")}
     print(json.dumps(told, indent=1))

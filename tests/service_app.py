@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import uvicorn
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
+from heldout.market.money import parse_tokens
 from heldout.market.service.app import ServiceSettings, create_app
-from heldout.market.service.database import open_database
 from heldout.market.settings import Network
 from tests.builders import CHAIN_ID, MARKET
+from tests.databases import database_of
 from tests.scenery import Scenery, Told, indexed
 
 URL = "http://127.0.0.1:8450"
@@ -24,6 +26,9 @@ NETWORK = Network("test net", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
 class Standing(Told):
     """A chain that has nothing to add, and on which every signature is good."""
 
+    def parameters(self) -> SimpleNamespace:
+        return SimpleNamespace(minimum_fee=parse_tokens("0.01"))
+
     def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
         return True
 
@@ -31,7 +36,7 @@ class Standing(Told):
 @contextmanager
 def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Iterator[tuple[TestClient, Engine]]:
     """A client and the database behind it."""
-    engine = open_database(str(folder / "service.db"))
+    engine = database_of(folder / "service.db")
     indexed(engine, scenery)
     hosts = {"127.0.0.1:8450"}
     settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0)
@@ -44,7 +49,7 @@ def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Itera
 @contextmanager
 def listening(folder: Path, scenery: Scenery, *, rate: float = 10_000) -> Iterator[str]:
     """The same on a free port of loopback, in a thread: its address."""
-    engine = open_database(str(folder / "service.db"))
+    engine = database_of(folder / "service.db")
     indexed(engine, scenery)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         host = f"127.0.0.1:{bound.getsockname()[1]}"

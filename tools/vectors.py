@@ -18,7 +18,7 @@ from eth_abi.abi import encode
 from eth_account import Account
 
 from heldout.market.keys import KeyRing
-from heldout.market.messages import Bid, Submission, commit_hash
+from heldout.market.messages import AgreedLane, AgreedOutcome, Bid, Submission, commit_hash
 from heldout.market.money import BasisPoints, Ppm, Wei, payout_down
 from heldout.market.sealing import wrap_public_key
 from heldout.market.split import draw_committee, round_size
@@ -114,6 +114,22 @@ def bid_vectors() -> list[dict[str, Any]]:
     return cases
 
 
+def outcome_vectors() -> list[dict[str, Any]]:
+    """One, two and eight lanes; scores, a code, nothing delivered and the greatest payout."""
+    cases = []
+    for i, count in enumerate((1, 2, 8)):
+        lanes = tuple(
+            AgreedLane(address(f"provider {lane}"), word(f"word {lane}"), 900_000 + lane, Wei(10**18 * lane))
+            for lane in range(count)
+        )
+        lanes = (*lanes[:-1], replace(lanes[-1], word=bytes(32), score=0xFFFFFF02, payout=Wei((1 << 256) - 1)))
+        outcome = AgreedOutcome(word(f"job {i}"), (1 << 40) + i, lanes)
+        encoded = encode(["(address,bytes32,uint32,uint256)[]"], [[lane.as_tuple() for lane in lanes]])
+        told = {"job": outcome.job, "validUntil": outcome.validUntil, "abi": encoded}
+        cases.append(told | {"digest": outcome.digest(CHAIN_ID, MARKET)})
+    return cases
+
+
 def commit_vectors() -> list[dict[str, Any]]:
     cases = []
     for i in range(5):
@@ -190,6 +206,7 @@ def files() -> dict[Path, str]:
     vectors = {
         "terms": terms_vectors(),
         "bid": bid_vectors(),
+        "outcome": outcome_vectors(),
         "commit": commit_vectors(),
         "submit": submit_vectors(),
         "draw": draw_vectors(),

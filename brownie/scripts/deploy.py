@@ -1,4 +1,4 @@
-"""`brownie run deploy main ACCOUNT [TOKEN] --network NETWORK`: Market, ValueChain, and build/network.json."""
+"""`brownie run deploy main ACCOUNT [TOKEN] --network NETWORK`: a market, its registry, and build/network.json."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brownie.network.account import Account
 
-from brownie import HeldToken, Market, ValueChain, accounts, chain, network, web3
+from brownie import HeldToken, Market, Resolution, ValueChain, accounts, chain, network, web3
 
 HOUR = 3600
 SEAT_STAKE = 1_000 * 10**18
@@ -37,8 +37,9 @@ def main(account: str, token: str = "") -> None:
 
 
 def deploy(deployer: Account, token: str) -> tuple[Market, ValueChain]:
-    """Market, which creates its second half itself, and the registry that reads it."""
-    market = Market.deploy(token, SEAT_STAKE, MINIMUM_FEE, BEACON, LIMITS, {"from": deployer})
+    """The second half of the market's code, with all parameters; Market; the registry that reads it."""
+    resolution = Resolution.deploy(token, SEAT_STAKE, MINIMUM_FEE, BEACON, LIMITS, {"from": deployer})
+    market = Market.deploy(resolution.address, {"from": deployer})
     return market, ValueChain.deploy(market.address, {"from": deployer})
 
 

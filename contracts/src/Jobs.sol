@@ -59,7 +59,8 @@ abstract contract Jobs is Seats {
     /// slot 2 | word 256 |                                                            by commits and the last reveal
     /// slot 3 | see Asked |                                                                          by demands only
     /// ```
-    /// Seconds fit in 32 bits until 2106, blocks for longer. Windows fit in 24 bits (194 days), or there would be no market.
+    /// Slot 2 is cleared when the job is settled: the lanes keep
+    /// their part of the result, and a cleared slot gives back what its change costs (EIP-3529). Seconds fit in 32 bits until 2106, blocks for longer. Windows fit in 24 bits (194 days), or there would be no market.
     struct Job {
         State state;
         Outcome outcome;

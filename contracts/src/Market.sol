@@ -2,11 +2,11 @@
 pragma solidity 0.8.37;
 
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
+import {IMarketBack} from "./interfaces/IMarketBack.sol";
 import {IMarketFront} from "./interfaces/IMarketFront.sol";
 import {Messages} from "./libraries/Messages.sol";
 import {Terms} from "./libraries/Terms.sol";
 import {Relay} from "./Relay.sol";
-import {Resolution} from "./Resolution.sol";
 import {Rounds} from "./Rounds.sol";
 import {Rules} from "./Rules.sol";
 import {Seats} from "./Seats.sol";
@@ -19,19 +19,20 @@ import {Signatures} from "./Signatures.sol";
 contract Market is Signatures, Rules, Relay {
     address private immutable _RESOLUTION;
 
-    /// @param token_ a plain ERC-20 (P1.2)
-    /// @param seatStake_ S, @param minimumFee_ least f; a fee must fit between it and S/32
-    /// @param beacon_ source of seeds, or zero for the chain's own block hashes
-    constructor(address token_, uint96 seatStake_, uint96 minimumFee_, address beacon_, Limits memory limits_)
-        Rules(seatStake_, minimumFee_, limits_)
-        Seats(seatStake_, _exitDelayOf(limits_))
-        Rounds(beacon_)
+    /// @param resolution where a Resolution is, deployed before and for this market alone or for several: it holds nothing.
+    /// What it was constructed with is what this market is constructed with (P1.5), so that the halves cannot differ.
+    /// @dev Warning: no constructor can tell Resolution's code from another that answers alike. Whoever trusts a market
+    /// compares both codes and both creations (docs/deploying.md; `heldout network verify` does it).
+    constructor(address resolution)
+        Rules(IMarketBack(resolution).seatStake(), IMarketBack(resolution).minimumFee(), IMarketBack(resolution).limits())
+        Seats(IMarketBack(resolution).seatStake(), IMarketBack(resolution).exitDelay())
+        Rounds(IMarketBack(resolution).beacon())
     {
-        _RESOLUTION = address(new Resolution(token_, seatStake_, minimumFee_, beacon_, limits_));
+        _RESOLUTION = resolution;
     }
 
     /// @dev All other functions of IMarket. Resolution's code runs on this contract's storage and balance; the address is
-    /// immutable, so nobody can put other code there (docs/decisions/0019).
+    /// immutable, so nobody can put other code there (docs/decisions/0020).
     fallback(bytes calldata call) external returns (bytes memory) {
         return Address.functionDelegateCall(_RESOLUTION, call);
     }
@@ -66,6 +67,12 @@ contract Market is Signatures, Rules, Relay {
         id = _idOf(terms);
         Job storage job = _post(id, terms);
         _escrow(id, terms, _accept(id, job, terms, bids, signatures));
+    }
+
+    /// @inheritdoc IMarketFront
+    function cancelBid(uint256 nonce) external {
+        _spentNonces[msg.sender][nonce >> 8] |= 1 << (nonce & 0xff);
+        emit BidCancelled(msg.sender, nonce);
     }
 
     /// @inheritdoc IMarketFront

@@ -39,7 +39,7 @@ abstract contract Settlement is Ballots, Payments {
         _burn(pot, pot.slashed);
         _pay(pot, terms.requester, Purpose.Refund, pot.left);
 
-        (job.state, job.outcome) = (State.Settled, outcome);
+        (job.state, job.outcome, job.word) = (State.Settled, outcome, 0);
         emit Settled(id, outcome, result);
     }
 

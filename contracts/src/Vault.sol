@@ -15,9 +15,13 @@ abstract contract Vault is IMarketBack, Ledger, ReentrancyGuardTransient {
     /// @inheritdoc IMarketBack
     address public immutable token;
 
+    /// @dev Where this code lies: a market that runs it is somewhere else.
+    address private immutable _CODE;
+
     constructor(address token_) {
         if (token_ == address(0)) revert ZeroAddress();
         token = token_;
+        _CODE = address(this);
     }
 
     /// @inheritdoc IMarketBack
@@ -59,6 +63,7 @@ abstract contract Vault is IMarketBack, Ledger, ReentrancyGuardTransient {
     /// @dev The one function whose effects follow the token's call: it credits what arrived, whatever was promised. Guarded,
     /// since a deposit inside a deposit would be measured twice.
     function _deposit(address account, uint256 amount) private nonReentrant {
+        if (address(this) == _CODE) revert NotAMarket();
         if (account == address(0)) revert ZeroAddress();
         uint256 before = IERC20(token).balanceOf(address(this));
         IERC20(token).safeTransferFrom(msg.sender, address(this), amount);

@@ -22,12 +22,6 @@ abstract contract Withdrawals is IMarketBack, Signatures, Ballots {
     }
 
     /// @inheritdoc IMarketBack
-    function cancelBid(uint256 nonce) external {
-        _spentNonces[msg.sender][nonce >> 8] |= 1 << (nonce & 0xff);
-        emit BidCancelled(msg.sender, nonce);
-    }
-
-    /// @inheritdoc IMarketBack
     function announce(bytes calldata message) external {
         emit Announced(msg.sender, message);
     }

@@ -49,19 +49,60 @@ abstract contract Base is Test, IMarketBase {
         vm.roll(1010);
     }
 
-    /// @dev The artifact that ships, not a build of the test's own: only src needs the slow pipeline.
+    /// @dev The artifacts that ship, not a build of the test's own: only src needs the slow pipeline.
     function _deployMarket(address token_, uint96 stake, uint96 fee, address beacon, Limits memory limits)
         internal
         returns (IMarket)
     {
-        bytes memory arguments = abi.encode(token_, stake, fee, beacon, limits);
-        bytes memory code = bytes.concat(vm.getCode("Market.sol:Market"), arguments);
-        address created;
+        address resolution = _deployResolution(token_, stake, fee, beacon, limits);
+        return IMarket(_deploy("Market.sol:Market", abi.encode(resolution)));
+    }
+
+    /// @dev The second half of the code, where every argument is checked.
+    function _deployResolution(address token_, uint96 stake, uint96 fee, address beacon, Limits memory limits)
+        internal
+        returns (address)
+    {
+        return _deploy("Resolution.sol:Resolution", abi.encode(token_, stake, fee, beacon, limits));
+    }
+
+    function _deploy(string memory artifact, bytes memory arguments) private returns (address created) {
+        bytes memory code = bytes.concat(vm.getCode(artifact), arguments);
         assembly ("memory-safe") {
             created := create(0, add(code, 0x20), mload(code))
         }
-        require(created != address(0), "no market"); // or an expected revert that did not come would be overlooked
-        return IMarket(created);
+        require(created != address(0), "not created"); // or an expected revert that did not come would be overlooked
+    }
+
+    /* --------------------------------------------------------------- signatures */
+
+    /// @dev An EIP-712 signature for the market under test (P8).
+    function _signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, _digest(structHash));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function _digest(bytes32 structHash) internal view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("Heldout"),
+                keccak256("1"),
+                block.chainid,
+                address(market)
+            )
+        );
+        return keccak256(abi.encodePacked("\x19\x01", domain, structHash));
+    }
+
+    /// @dev What requester and providers sign to end a job (P6.1).
+    function _outcomeOf(bytes32 id, uint64 validUntil, AgreedLane[] memory lanes) internal pure returns (bytes32) {
+        bytes32[] memory hashes = new bytes32[](lanes.length);
+        for (uint256 i; i < lanes.length; ++i) {
+            hashes[i] = keccak256(abi.encode(Messages.AGREED_LANE_TYPEHASH, lanes[i]));
+        }
+        bytes32 all = keccak256(abi.encodePacked(hashes));
+        return keccak256(abi.encode(Messages.OUTCOME_TYPEHASH, id, validUntil, all));
     }
 
     /* --------------------------------------------------------------- builders */

@@ -103,6 +103,6 @@ contract MarketTest is Base {
 
     function _refused(address token_, uint96 fee, Limits memory limits, bytes4 reason) private {
         vm.expectRevert(reason);
-        _deployMarket(token_, STAKE, fee, address(0), limits);
+        _deployResolution(token_, STAKE, fee, address(0), limits);
     }
 }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Signing} from "./Signing.sol";
 
-/// @notice P6.1: the relayed road, the waiver, and the outcome that all parties agree on.
+/// @notice P6.1: the relayed road, and the waiver.
 contract RelayTest is Signing {
     /* ------------------------------------------------------------------- batches */
 

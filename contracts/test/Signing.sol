@@ -7,7 +7,7 @@ import {Messages} from "../src/libraries/Messages.sol";
 /// @notice A market whose requester and seats can sign what others post (P6.1).
 abstract contract Signing is Base {
     bytes32 internal constant VOTE = bytes32(uint256(900_000));
-    uint256 private _requesterKey;
+    uint256 internal _requesterKey;
 
     function setUp() public virtual override {
         super.setUp();
@@ -56,19 +56,5 @@ abstract contract Signing is Base {
         signatures = new bytes[](2);
         bytes32 waiver = Messages.waiver(id, 1, result);
         (signatures[0], signatures[1]) = (_signed(_requesterKey, waiver), _signed(providerKeys[0], waiver));
-    }
-
-    function _signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("Heldout"),
-                keccak256("1"),
-                block.chainid,
-                address(market)
-            )
-        );
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked("\x19\x01", domain, structHash)));
-        return abi.encodePacked(r, s, v);
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Base} from "./Base.t.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
+import {IMarketBase} from "../src/interfaces/IMarketBase.sol";
 import {Committee} from "../src/libraries/Committee.sol";
 import {Messages} from "../src/libraries/Messages.sol";
 import {Payout} from "../src/libraries/Payout.sol";
@@ -14,8 +15,8 @@ contract VectorsTest is Base {
         json = vm.readFile(string.concat("tests/vectors/", name, ".json"));
         address where = vm.parseJsonAddress(json, ".market");
         vm.chainId(vm.parseJsonUint(json, ".chainId"));
-        bytes memory arguments = abi.encode(address(token), STAKE, uint96(0.01e18), address(0), _limits());
-        deployCodeTo("Market.sol:Market", arguments, where);
+        address resolution = _deployResolution(address(token), STAKE, 0.01e18, address(0), _limits());
+        deployCodeTo("Market.sol:Market", abi.encode(resolution), where);
         market = IMarket(where);
         count = vm.parseJsonUint(json, ".count");
         assertGt(count, 0);
@@ -38,6 +39,19 @@ contract VectorsTest is Base {
         for (uint256 i; i < count; ++i) {
             Bid memory bid = abi.decode(vm.parseJsonBytes(json, _at(i, "abi")), (Bid));
             assertEq(market.hashBid(bid), vm.parseJsonBytes32(json, _at(i, "digest")));
+        }
+    }
+
+    function test_outcomes_haveTheDigestPythonSigns() public {
+        (string memory json, uint256 count) = _load("outcome");
+        for (uint256 i; i < count; ++i) {
+            AgreedLane[] memory lanes = abi.decode(vm.parseJsonBytes(json, _at(i, "abi")), (AgreedLane[]));
+            bytes32 job = vm.parseJsonBytes32(json, _at(i, "job"));
+            uint64 validUntil = uint64(vm.parseJsonUint(json, _at(i, "validUntil")));
+            OutcomeHarness harness = new OutcomeHarness();
+            bytes32 outcome = harness.outcome(job, validUntil, lanes);
+            assertEq(outcome, _outcomeOf(job, validUntil, lanes));
+            assertEq(_digest(outcome), vm.parseJsonBytes32(json, _at(i, "digest")));
         }
     }
 
@@ -135,5 +149,16 @@ contract CommitHarness {
         returns (bytes32)
     {
         return Messages.commitment(job, round, seat, vote, evidence, salt);
+    }
+}
+
+/// @notice The library's hash, which reads calldata.
+contract OutcomeHarness {
+    function outcome(bytes32 job, uint64 validUntil, IMarketBase.AgreedLane[] calldata lanes)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Messages.outcome(job, validUntil, lanes);
     }
 }

@@ -1,4 +1,4 @@
-"""What a device must provide: seven operations on arrays, each with one right answer (P9.3).
+"""What a device must provide: eight operations on arrays, each with one right answer (P9.3).
 
 The engine (`heldout.kernels.engine`) turns a graph into calls of these and does everything else itself. Arrays are
 NumPy's, C-contiguous or views, and stay the caller's: a device reads them and returns new ones. `numpy.NumpyDevice` is
@@ -27,6 +27,8 @@ class Device(Protocol):
     name: str
     exact: bool
     """True, but for the device that rounds nothing, which scores are compared with (`devices/plain.py`)."""
+    block: int
+    """Values that several operations in a row had best be given at a time, so that a cache holds them."""
 
     def multiply(self, left: Exact, right: Exact) -> Exact:
         """`left` [..., m, k] times `right` [..., k, n], batch axes broadcast; both of one type, which the result has.
@@ -49,10 +51,17 @@ class Device(Protocol):
         """The largest value under each window of `x` [n, channels, h, w]; padding is less than anything."""
         ...
 
-    def round(self, x: Array, bits: int, total: int) -> tuple[Exact, int]:
-        """Each row of `x` [m, k] on its own grid, in the type for sums of `total` bits; and the largest exponent.
+    def combine(self, function: str, left: Exact, right: Exact, out: Exact | None = None) -> Exact:
+        """Two tensors of one type, shapes broadcast: `add`, `subtract`, `multiply`, `divide` or `maximum`.
 
-        A row whose peak is at most 2**e, for the least such integer e >= -60, is rounded to multiples of
+        Each result is rounded once. It is written to `out` if that is given, which may be one of the two.
+        """
+        ...
+
+    def round(self, x: Array, bits: int, total: int, axis: int = -1) -> tuple[Exact, int]:
+        """Each vector along `axis` on its own grid, in the type for sums of `total` bits; and the largest exponent.
+
+        A vector whose peak is at most 2**e, for the least such integer e >= -60, is rounded to multiples of
         2**(e - bits), ties to even. Raises OutOfRange if a magnitude exceeds 2**100 or is not a number.
         """
         ...

@@ -1,6 +1,7 @@
 """The reference device: NumPy, on any CPU. Others inherit from it."""
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -14,14 +15,18 @@ LARGEST = 100
 """No tensor holds a magnitude above 2**100."""
 SMALLEST = -60
 """A grid is never chosen for a peak below 2**-60: nothing becomes denormal."""
-BLOCK = 1 << 18
-"""Values that several passes go over while they are in the cache."""
-_MANTISSA: dict[int, type[np.float32 | np.float64]] = {24: np.float32, 53: np.float64}
+_SMALLEST_PEAK = np.float32(2.0**SMALLEST)
+TYPES: dict[int, type[np.float32 | np.float64]] = {24: np.float32, 53: np.float64}
+"""In which a sum of so many bits is exact."""
+CENTRE = np.float32(1.5 * 2**23)
+"""Around it binary32 has the whole numbers only, and its bits count them."""
+CENTRE_BITS = 0x4B400000
 
 
 class NumpyDevice:
     name = "numpy"
     exact = True
+    block = 1 << 18
 
     def multiply(self, left: Exact, right: Exact) -> Exact:
         """See `interface.Device`."""
@@ -42,29 +47,40 @@ class NumpyDevice:
             np.maximum(best, tap, out=best)
         return best
 
-    def round(self, x: Array, bits: int, total: int) -> tuple[Exact, int]:
+    def combine(self, function: str, left: Exact, right: Exact, out: Exact | None = None) -> Exact:
         """See `interface.Device`."""
-        blocks = row_blocks(*x.shape)
-        exponents = peak_exponents(np.concatenate([np.abs(x[rows]).max(axis=1) for rows in blocks]))
-        magic = magic_numbers(exponents, bits, total)
-        rounded: Exact = np.empty(x.shape, magic.dtype)
-        for rows in blocks:
-            np.add(x[rows], magic[rows], out=rounded[rows])
-            rounded[rows] -= magic[rows]
-        return rounded, int(exponents.max())
+        result: Exact = getattr(np, function)(left, right, out=out)
+        return result
+
+    def round(self, x: Array, bits: int, total: int, axis: int = -1) -> tuple[Exact, int]:
+        """See `interface.Device`."""
+        rounded: Exact = np.empty_like(x, TYPES[total])
+        largest = SMALLEST
+        for rows in row_blocks(x.shape, self.block):
+            block = rounded[rows]
+            peaks = np.abs(x[rows], out=block).max(axis=axis, keepdims=True)
+            magic, exponent = magic_numbers(peaks, bits, total)
+            np.add(x[rows], magic, out=block)
+            block -= magic
+            largest = max(largest, exponent)
+        return rounded, largest
 
     def look_up(self, table: Table, x: Array) -> Array:
-        """See `interface.Device`."""
-        scaled = np.clip(x * np.float32(table.scale), -table.offset, ENTRIES - 1 - table.offset)
-        places = np.rint(scaled, out=scaled).astype(np.intp)
-        places += table.offset
+        """See `interface.Device`. Adding the centre rounds to nearest even and leaves the place in the low bits."""
+        scaled = x * np.float32(table.scale)
+        scaled += CENTRE
+        np.clip(scaled, *bounds(table), out=scaled)
+        places = scaled.view(np.int32)
+        places -= CENTRE_BITS - table.offset
         found: Array = table.entries.take(places)
         return found
 
     def moments(self, x: Array, bits: int) -> tuple[Wide, Wide]:
         """See `interface.Device`."""
-        wide = self.round(x, bits, 24)[0].astype(np.float64)
-        return wide.sum(axis=1, keepdims=True), np.einsum("ij,ij->i", wide, wide)[:, None]
+        rounded, _ = self.round(x, bits, 24)
+        sums = rounded.sum(axis=1, keepdims=True, dtype=sum_type(x.shape[1])).astype(np.float64)
+        wide = rounded.astype(np.float64)
+        return sums, np.vecdot(wide, wide)[:, None]
 
     def softmax(self, table: Table, x: Array) -> Array:
         """See `interface.Device`."""
@@ -73,10 +89,16 @@ class NumpyDevice:
         return odds
 
 
-def row_blocks(rows: int, width: int) -> list[slice]:
-    """Runs of rows that fit in a processor's cache together."""
-    size = max(1, BLOCK // width)
+def row_blocks(shape: tuple[int, ...], block: int) -> list[slice]:
+    """Runs along the first axis, of about `block` values each."""
+    rows, size = shape[0], max(1, block // max(1, prod(shape[1:])))
     return [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
+
+
+def bounds(table: Table) -> tuple[np.float32, np.float32]:
+    """What a scaled value is brought within once the centre is added."""
+    low = CENTRE - np.float32(table.offset)
+    return low, low + np.float32(ENTRIES - 1)
 
 
 def sum_type(entries: int) -> type[np.float32 | np.float64]:
@@ -84,27 +106,25 @@ def sum_type(entries: int) -> type[np.float32 | np.float64]:
     return np.float32 if entries <= 256 else np.float64
 
 
-def peak_exponents(peaks: Array) -> Exact:
-    """For each peak the least integer e >= SMALLEST with peak <= 2**e, int32. Raises OutOfRange.
-
-    Read off binary32's bits: adding all ones to a mantissa that is not zero carries into the exponent.
-    """
-    if not (peaks <= 2.0**LARGEST).all():
-        raise OutOfRange(f"a value exceeds 2**{LARGEST}, or is not a number")
-    exponents: Exact = np.maximum(peaks, np.float32(2.0**SMALLEST)).view(np.int32) + 0x7FFFFF
-    exponents >>= 23
-    exponents -= 127
-    return exponents
-
-
-def magic_numbers(exponents: Exact, bits: int, total: int) -> Exact:
-    """What rounds each row to its grid when it is added and taken away again, [m, 1].
+def magic_numbers(peaks: Exact, bits: int, total: int) -> tuple[Exact, int]:
+    """What rounds each vector to its grid when it is added and taken away again; and the largest exponent.
 
     Adding 1.5 * 2**(p-1) grid steps, p being the mantissa's bits, leaves no room for anything finer than one step: the
-    addition itself rounds to nearest even, and taking the number away again is exact.
+    addition itself rounds to nearest even, and taking the number away again is exact. A peak's exponent is read off its
+    bits: adding all ones to a mantissa that is not zero carries into the exponent. Raises OutOfRange.
     """
-    magic: Exact = np.ldexp(1.5, total - 1 - bits + exponents).astype(_MANTISSA[total])
-    return magic[:, None]
+    exponents = np.maximum(peaks.astype(np.float32, copy=False), _SMALLEST_PEAK).view(np.uint32)
+    exponents += np.uint32(0x7FFFFF)
+    exponents >>= np.uint32(23)
+    largest = int(exponents.max()) - 127
+    if largest > LARGEST:  # so are infinities and what is not a number
+        raise OutOfRange(f"a value exceeds 2**{LARGEST}, or is not a number")
+    if total == 24:
+        exponents += np.uint32(total - 1 - bits)
+        exponents <<= np.uint32(23)
+        exponents |= np.uint32(1 << 22)
+        return exponents.view(np.float32), largest
+    return np.ldexp(1.5, exponents.astype(np.int32) + (total - 1 - bits - 127)), largest
 
 
 # ------------------------------------------------------------------------------------------------------------ windows

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from heldout.kernels.devices.interface import Array, Exact
-from heldout.kernels.devices.numpy import NumpyDevice, peak_exponents
+from heldout.kernels.devices.interface import Array, Exact, Wide
+from heldout.kernels.devices.numpy import NumpyDevice, magic_numbers
 from heldout.kernels.tables import Table
 
 _erf = np.vectorize(math.erf, [np.float64])
@@ -38,9 +38,14 @@ class PlainDevice(NumpyDevice):
     name = "float32"
     exact = False
 
-    def round(self, x: Array, bits: int, total: int) -> tuple[Exact, int]:
+    def round(self, x: Array, bits: int, total: int, axis: int = -1) -> tuple[Exact, int]:
         """Checks the range and rounds nothing."""
-        return x, int(peak_exponents(np.abs(x).max(axis=1)).max())
+        return x, magic_numbers(np.abs(x).max(axis=axis, keepdims=True), bits, total)[1]
+
+    def moments(self, x: Array, bits: int) -> tuple[Wide, Wide]:
+        """Of the values as they are, so in binary64."""
+        wide = x.astype(np.float64)
+        return wide.sum(axis=1, keepdims=True), np.vecdot(wide, wide)[:, None]
 
     def look_up(self, table: Table, x: Array) -> Array:
         """The function itself."""

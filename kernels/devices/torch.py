@@ -11,44 +11,51 @@ import torch
 
 from heldout.kernels.devices.interface import Array, Exact, Wide
 from heldout.kernels.devices.numpy import (
+    CENTRE,
+    CENTRE_BITS,
+    SMALLEST,
     NumpyDevice,
+    bounds,
     magic_numbers,
-    peak_exponents,
     row_blocks,
     sum_type,
 )
-from heldout.kernels.tables import ENTRIES, Table
+from heldout.kernels.tables import Table
 from heldout.kernels.windows import Window
 
-_UNIT = float(1 << 23)
-"""From here to twice as much, binary32 has whole numbers only, and its low bits count them."""
-_UNIT_BITS = 0x4B000000
+_SMALL = 1 << 18
+"""Multiplications in a product of two matrices up to which one call for each of a batch is faster than torch's."""
+_TYPES = {24: torch.float32, 53: torch.float64, np.float32: torch.float32, np.float64: torch.float64}
 
 
 class TorchDevice(NumpyDevice):
     name = "torch"
 
     def __init__(self) -> None:
-        torch.backends.nnpack.set_flags(False)
+        backends: Any = torch.backends  # where torch is installed, it says no types for this
+        backends.nnpack.set_flags(False)
         torch.set_float32_matmul_precision("highest")
+        self._centre = torch.tensor(CENTRE)
         self._entries: dict[str, Any] = {}
 
     def multiply(self, left: Exact, right: Exact) -> Exact:
         """See `interface.Device`."""
+        if right.ndim > 2 and left.shape[-2] * left.shape[-1] * right.shape[-1] <= _SMALL:
+            return super().multiply(left, right)
         with torch.inference_mode():
-            return _array(torch.matmul(torch.from_numpy(left), torch.from_numpy(right)))
+            return _array(torch.matmul(_tensor(left), _tensor(right)))
 
     def convolve(self, x: Exact, filters: Exact, window: Window, groups: int) -> Exact:
         """See `interface.Device`. torch pads alike on both sides: other paddings are written out first."""
         with torch.inference_mode():
-            source, padding = torch.from_numpy(x), window.begin
+            source, padding = _tensor(x), window.begin
             if window.begin != window.end:
                 (top, left), (bottom, right) = window.begin, window.end
                 source, padding = (
                     torch.nn.functional.pad(source, (left, right, top, bottom)),
                     (0, 0),
                 )
-            weights = torch.from_numpy(filters)
+            weights = _tensor(filters)
             return _array(
                 torch.conv2d(
                     source,
@@ -61,43 +68,59 @@ class TorchDevice(NumpyDevice):
                 )
             )
 
-    def round(self, x: Array, bits: int, total: int) -> tuple[Exact, int]:
-        """See `interface.Device`. A block of rows stays in the cache from one pass to the next."""
+    def combine(self, function: str, left: Exact, right: Exact, out: Exact | None = None) -> Exact:
+        """See `interface.Device`."""
         with torch.inference_mode():
-            source, blocks = torch.from_numpy(x), row_blocks(*x.shape)
-            exponents = peak_exponents(np.concatenate([_array(source[rows].abs().amax(1)) for rows in blocks]))
-            magic = torch.from_numpy(magic_numbers(exponents, bits, total))
-            rounded = torch.empty(x.shape, dtype=magic.dtype)
-            for rows in blocks:
-                torch.add(source[rows], magic[rows], out=rounded[rows])
-                rounded[rows].sub_(magic[rows])
-            return _array(rounded), int(exponents.max())
+            result = None if out is None else torch.from_numpy(out)
+            return _array(getattr(torch, function)(_tensor(left), _tensor(right), out=result))
+
+    def round(self, x: Array, bits: int, total: int, axis: int = -1) -> tuple[Exact, int]:
+        """See `interface.Device`."""
+        with torch.inference_mode():
+            source = _tensor(x)
+            rounded = torch.empty_like(source, dtype=_TYPES[total])
+            largest = SMALLEST
+            for rows in row_blocks(x.shape, self.block):
+                values, block = source[rows], rounded[rows]
+                room = block if total == 24 else None  # written over soon
+                peaks = torch.abs(values, out=room).amax(axis, keepdim=True)
+                numbers, exponent = magic_numbers(_array(peaks), bits, total)
+                magic = torch.from_numpy(numbers)
+                torch.add(values, magic, out=block).sub_(magic)
+                largest = max(largest, exponent)
+            return _array(rounded), largest
 
     def look_up(self, table: Table, x: Array) -> Array:
-        """See `interface.Device`. Adding 2**23 + offset rounds to nearest even and leaves the place in the low bits."""
+        """See `interface.Device`. Multiplying by a power of two is exact, so adding at once rounds no less."""
         entries = self._entries.get(table.name)
         if entries is None:
             entries = self._entries[table.name] = torch.from_numpy(np.array(table.entries))
-        low, high = float(-table.offset), float(ENTRIES - 1 - table.offset)
+        low, high = map(float, bounds(table))
         with torch.inference_mode():
-            scaled = torch.from_numpy(x).mul(table.scale).clamp_(low, high).add_(_UNIT + table.offset)
-            places = scaled.view(torch.int32).sub_(_UNIT_BITS).reshape(-1)
+            scaled = torch.add(self._centre, _tensor(np.ascontiguousarray(x)), alpha=table.scale).clamp_(low, high)
+            places = scaled.view(torch.int32).sub_(CENTRE_BITS - table.offset).view(-1)
             return _array(torch.index_select(entries, 0, places).view(x.shape))
 
     def moments(self, x: Array, bits: int) -> tuple[Wide, Wide]:
         """See `interface.Device`."""
-        rounded, _ = self.round(x, bits, 24)
+        rounded = torch.from_numpy(self.round(x, bits, 24)[0])
         with torch.inference_mode():
-            wide = torch.from_numpy(rounded).double()
-            return _array(wide.sum(1, keepdim=True)), _array(wide.square_().sum(1, keepdim=True))
+            wide = _array(rounded.double())
+            sums = rounded.sum(1, keepdim=True, dtype=_TYPES[sum_type(x.shape[1])]).double()
+            return _array(sums), np.vecdot(wide, wide)[:, None]
 
     def softmax(self, table: Table, x: Array) -> Array:
         """See `interface.Device`."""
         with torch.inference_mode():
-            source = torch.from_numpy(x)
+            source = _tensor(x)
             odds = torch.from_numpy(self.look_up(table, _array(source.amax(1, keepdim=True) - source)))
-            exact = torch.float32 if sum_type(x.shape[1]) is np.float32 else torch.float64
-            return _array(odds.div_(odds.sum(1, keepdim=True, dtype=exact).float()))
+            total = odds.sum(1, keepdim=True, dtype=_TYPES[sum_type(x.shape[1])])
+            return _array(odds.div_(total.float()))
+
+
+def _tensor(array: Exact) -> Any:
+    """The same memory, unless it must not be written to, which torch cannot promise."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _array(tensor: Any) -> Exact:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from heldout.kernels.devices.interface import Array, Device
-from heldout.kernels.devices.numpy import pad, taps
+from heldout.kernels.devices.numpy import pad, row_blocks, taps
 from heldout.kernels.engine.grid import Wide, check_range
 from heldout.kernels.engine.sums import Check, Static, Step
 from heldout.kernels.errors import OutOfRange
@@ -70,7 +70,7 @@ def mean(operator: Mean, device: Device) -> Step:
     return step
 
 
-def batch_normalization(operator: BatchNormalization, static: Static, check: Check) -> Step:
+def batch_normalization(operator: BatchNormalization, static: Static, device: Device, check: Check) -> Step:
     scale, bias, average, variance = (
         static[name].astype(np.float64) for name in (operator.scale, operator.bias, operator.mean, operator.variance)
     )
@@ -85,26 +85,30 @@ def batch_normalization(operator: BatchNormalization, static: Static, check: Che
 
     def step(x: Array) -> Array:
         shape = (operator.channels, *(1 for _ in x.shape[3:]))
-        y = x * factors.reshape(shape)
-        y += shifts.reshape(shape)
-        return check(y)
+        y = device.combine("multiply", x, factors.reshape(shape))
+        return check(device.combine("add", y, shifts.reshape(shape), out=y))
 
     return step
 
 
 def layer_normalization(operator: LayerNormalization, static: Static, device: Device, check: Check) -> Step:
-    scale = static[operator.scale].ravel()
-    bias = static[operator.bias].ravel() if operator.bias else None
+    scale = np.array(static[operator.scale]).ravel()
+    bias = np.array(static[operator.bias]).ravel() if operator.bias else None
+
+    def normalize(vectors: Array, y: Array) -> None:
+        sums, squares = device.moments(vectors, NORM_BITS)
+        means, inverses = _spread(sums, squares, operator)
+        device.combine("subtract", vectors, means, out=y)
+        device.combine("multiply", y, inverses, out=y)
+        device.combine("multiply", y, scale, out=y)
+        if bias is not None:
+            device.combine("add", y, bias, out=y)
 
     def step(x: Array) -> Array:
         vectors = x.reshape(-1, operator.size)
-        sums, squares = device.moments(vectors, NORM_BITS)
-        means, inverses = _spread(sums, squares, operator)
-        y = vectors - means
-        y *= inverses
-        y *= scale
-        if bias is not None:
-            y += bias
+        y = np.empty_like(vectors)
+        for rows in row_blocks(vectors.shape, device.block):
+            normalize(vectors[rows], y[rows])
         return check(y).reshape(x.shape)
 
     return step

@@ -86,7 +86,7 @@ class ExactWeights:
         """Spans of sums, joined, with `bias` (this one's, shaped to fit) added and rounded once."""
         sums = joined(parts)
         if bias is not None:
-            sums += bias
+            self._device.combine("add", sums, bias, out=sums)
         return narrow(sums)
 
     def _check(self, exponent: int) -> None:

@@ -49,7 +49,8 @@ class Model:
                 name for node in self._nodes if isinstance(node.operator, _ROUNDING) for name in node.inputs
             }
             self._steps = [self._build(node) for node in self._nodes]
-        self._fixed = {name: value[None] for name, value in self._static.items()}
+        used = {name for node in self._nodes for name in node.inputs} & self._static.keys()
+        self._fixed = {name: np.array(self._static[name])[None] for name in used}  # a file's bytes cannot be written to
         last_use = {name: index for index, node in enumerate(self._nodes) for name in node.inputs}
         self._released = [
             [name for name in {*node.inputs, node.output} if last_use.get(name, index) == index]
@@ -99,7 +100,7 @@ class Model:
             case Mean():
                 return averages.mean(operator, device)
             case BatchNormalization():
-                return averages.batch_normalization(operator, static, check)
+                return averages.batch_normalization(operator, static, device, check)
             case LayerNormalization():
                 return averages.layer_normalization(operator, static, device, check)
             case Softmax():
@@ -107,7 +108,7 @@ class Model:
             case Pointwise():
                 return pointwise.pointwise(operator, device)
             case Arithmetic():
-                return pointwise.arithmetic(operator, check)
+                return pointwise.arithmetic(operator, device, check)
             case Select():
                 return pointwise.select(operator, self._graph.constants)
             case Embedding():

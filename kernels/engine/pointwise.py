@@ -14,52 +14,45 @@ from heldout.kernels.errors import BadData
 from heldout.kernels.operators import Arithmetic, Embedding, Pointwise, Select
 from heldout.kernels.tables import table
 
-_ARITHMETIC = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-}
+_ZERO = np.zeros(1, np.float32)
 
 
 def pointwise(operator: Pointwise, device: Device) -> Step:
     match operator.function:
         case "relu":
-            return lambda x: np.maximum(x, np.float32(0))
+            return lambda x: device.combine("maximum", x, _ZERO)
         case "leaky_relu":
-            slope = np.float32(operator.slope)
-            return lambda x: np.maximum(x, x * slope)
+            slope = np.array([operator.slope], np.float32)
+            return lambda x: device.combine("maximum", x, device.combine("multiply", x, slope))
         case "neg":
             return np.negative
         case "sqrt":
             return lambda x: check_range(np.sqrt(x))
         case "gelu" | "gelu_tanh":
             shares = table(operator.function)
-            return _in_blocks(lambda x: x * device.look_up(shares, x))
+            return _in_blocks(device, lambda x: device.combine("multiply", x, device.look_up(shares, x)))
         case _:
             entries = table(operator.function)
-            return _in_blocks(lambda x: device.look_up(entries, x))
+            return _in_blocks(device, lambda x: device.look_up(entries, x))
 
 
-def _in_blocks(function: Step) -> Step:
+def _in_blocks(device: Device, function: Step) -> Step:
     """The same, a block after the other, so that all its passes find their values in the cache."""
 
     def step(x: Array) -> Array:
         flat = x.reshape(-1)
         result = np.empty_like(flat)
-        for block in row_blocks(len(flat), 1):
+        for block in row_blocks(flat.shape, device.block):
             result[block] = function(flat[block])
         return result.reshape(x.shape)
 
     return step
 
 
-def arithmetic(operator: Arithmetic, check: Check) -> Step:
-    function = _ARITHMETIC[operator.function]
-
+def arithmetic(operator: Arithmetic, device: Device, check: Check) -> Step:
     def step(left: Array, right: Array) -> Array:
         rank = max(left.ndim, right.ndim)
-        return check(function(aligned(left, rank), aligned(right, rank)))
+        return check(device.combine(operator.function, aligned(left, rank), aligned(right, rank)))
 
     return step
 

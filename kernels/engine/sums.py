@@ -89,23 +89,21 @@ def product(device: Device, check: Check) -> Step:
 
     def step(left: Array, right: Array) -> Array:
         rank = max(left.ndim, right.ndim)
-        rows, columns = aligned(left, rank), aligned(right, rank).swapaxes(-1, -2)
-        bits = product_bits(left.shape[-1])
-        a, b = (_rounded(side, bits, device) for side in (rows, columns))
-        parts = [
-            device.multiply(a[..., span], b[..., span].swapaxes(-1, -2)) for span in spans(a.shape[-1], PRODUCT_SPAN)
-        ]
+        terms = left.shape[-1]
+        a = _rounded(aligned(left, rank), terms, -1, device)
+        b = _rounded(aligned(right, rank), terms, -2, device)
+        parts = [device.multiply(a[..., span], b[..., span, :]) for span in spans(terms, PRODUCT_SPAN)]
         return check(narrow(joined(parts)))
 
     return step
 
 
-def _rounded(vectors: Array, bits: int, device: Device) -> Exact:
-    """Each vector of the last axis on its own grid. Raises OutOfRange."""
-    rounded, exponent = device.round(np.ascontiguousarray(vectors).reshape(-1, vectors.shape[-1]), bits, 24)
+def _rounded(x: Array, terms: int, axis: int, device: Device) -> Exact:
+    """Each vector along an axis on its own grid. Raises OutOfRange."""
+    rounded, exponent = device.round(x, product_bits(terms), 24, axis)
     if exponent > _LARGEST_FACTOR:
         raise OutOfRange(f"a product of two computed tensors meets a value beyond 2**{_LARGEST_FACTOR}")
-    return rounded.reshape(vectors.shape)
+    return rounded
 
 
 def aligned(x: Array, rank: int) -> Array:

@@ -111,7 +111,7 @@ class ArtifactStore(ABC):
             )
 
 
-def missing(artifact: ArtifactId, where: str) -> StoreProblem:
+def missing(artifact: str, where: str) -> StoreProblem:
     return StoreProblem(
         f"{where} does not have {artifact}", hint="its owner may not have uploaded it yet", code="artifact_missing"
     )

@@ -18,20 +18,19 @@ from heldout.market.artifacts.blob import (
     CHUNK,
     FILE_LIMIT,
     ArtifactId,
-    ArtifactStore,
     Source,
     chunks,
     missing,
     parse_id,
 )
-from heldout.market.artifacts.incoming import Incoming, refuse_full
-from heldout.market.errors import AlreadyRunning, HashMismatch
+from heldout.market.artifacts.incoming import Incoming, Vault, refuse_full
+from heldout.market.errors import AlreadyRunning, BadInput, HashMismatch
 
 DEFAULT_QUOTA = 20 << 30
 DEFAULT_MAX_BLOB = 2 << 30
 
 
-class DiskStore(ArtifactStore):
+class DiskStore(Vault):
     """Safe for threads; one process at a time. Raises AlreadyRunning."""
 
     def __init__(self, folder: Path, *, quota: int = DEFAULT_QUOTA, max_blob: int = DEFAULT_MAX_BLOB) -> None:
@@ -103,6 +102,16 @@ class DiskStore(ArtifactStore):
             raise HashMismatch(f"{artifact} has rotted on the disk of {self.name}", hint="upload it again")
         if held:
             yield held
+
+    def ids(self) -> Iterator[tuple[ArtifactId, int]]:
+        """Everything that is here, with its size."""
+        for file in self._folder.glob("[0-9a-f][0-9a-f]/*"):
+            with suppress(BadInput, FileNotFoundError):
+                yield parse_id(file.name), file.stat().st_size
+
+    def remove(self, artifact: ArtifactId) -> None:
+        """For good. Whoever is reading it reads on."""
+        self._forget(parse_id(artifact))
 
     def close(self) -> None:
         self._hold.close()

@@ -6,10 +6,12 @@ named at start, and never with cookies; what any other page would change is refu
 
     Host       one of `hosts`                                        else 421
     Origin     absent, this server's own, or one of `origins`        else, for what is not GET or HEAD, 403
+               own means https where the server is reached by that; without one, no cookie counts for what changes
 """
 
 import asyncio
 from collections.abc import Collection
+from ipaddress import IPv6Network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +26,8 @@ from heldout.market.errors import BadInput, HeldoutError, Refused
 
 BODY_SILENCE: Final = 10.0
 """Seconds a request's body may pause."""
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_LOOPBACK: Final = ("127.0.0.1:", "localhost:", "[::1]:")
 _ANSWER_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -33,7 +37,8 @@ _ANSWER_HEADERS: Final = {
 _CORS_HEADERS: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST, DELETE",
     "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, Heldout-Upload, Idempotency-Key, If-None-Match, Last-Event-ID, Range"
+        "Authorization, Content-Type, Heldout-Account, Heldout-Upload, Idempotency-Key, If-None-Match, "
+        "Last-Event-ID, Range"
     ),
     "Access-Control-Expose-Headers": "ETag, RateLimit, RateLimit-Policy, Retry-After",
     "Access-Control-Max-Age": "600",
@@ -42,7 +47,7 @@ _CORS_HEADERS: Final = {
 
 
 class Gate:
-    """ASGI middleware. `body_limit` is in bytes; None leaves it to the routes."""
+    """ASGI middleware. `body_limit` is in bytes; None leaves it to the routes. `secure`: reached by https."""
 
     def __init__(
         self,
@@ -51,12 +56,14 @@ class Gate:
         throttle: Throttle,
         body_limit: int | None = None,
         origins: Collection[str] = (),
+        secure: bool = False,
     ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
         self._origins = frozenset(origins)
         self._throttle = throttle
         self._body_limit = body_limit
+        self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -100,16 +107,25 @@ class Gate:
 
     def _check_origin(self, scope: Scope, headers: Headers, added: dict[str, str]) -> bool:
         origin, method = headers.get("origin"), scope["method"]
-        if origin is None or origin.partition("://")[2] in self._hosts:
+        if origin is None:
+            if method not in _SAFE:
+                _without_cookies(scope)
+            return False
+        kind, _, host = origin.partition("://")
+        if host in self._hosts and (kind == "https" or not self._secure or host.startswith(_LOOPBACK)):
             return False
         if origin in self._origins:
             added |= {**_CORS_HEADERS, "Access-Control-Allow-Origin": origin}
-            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+            _without_cookies(scope)
             return method == "OPTIONS" and "access-control-request-method" in headers
-        if method not in ("GET", "HEAD", "OPTIONS"):
+        if method not in _SAFE:
             hint = "open the page at the server's own address, or name its origin with --allow-origin"
             raise Refused(f"pages of {origin[:100]!r} may not write here", hint=hint, code="wrong_origin")
         return False
+
+
+def _without_cookies(scope: Scope) -> None:
+    scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
 
 
 def _check_length(headers: Headers, limit: int) -> None:
@@ -141,9 +157,14 @@ def _timely(receive: Receive) -> Receive:
 
 
 def client_of(scope: Scope) -> str:
-    """The client's address, for limits."""
-    client = scope.get("client")
-    return str(client[0]) if client else "local"
+    """The client's address, for limits: of IPv6 its network of 64 bits, since one machine has all addresses of that."""
+    host = str(scope["client"][0]) if scope.get("client") else "local"
+    if ":" not in host:
+        return host
+    try:
+        return str(IPv6Network((host.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return host
 
 
 def known_hosts(public_url: str, port: int) -> frozenset[str]:

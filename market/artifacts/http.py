@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -18,7 +18,13 @@ from heldout.market.artifacts.blob import (
     parse_id,
     too_large,
 )
-from heldout.market.artifacts.permit import HEADER, LIFETIME, write_permit
+from heldout.market.artifacts.permit import (
+    ACCOUNT_HEADER,
+    HEADER,
+    LIFETIME,
+    write_account_permit,
+    write_permit,
+)
 from heldout.market.errors import BadInput, HeldoutError, Refused, StoreProblem
 from heldout.market.signatures import Signer
 
@@ -30,6 +36,8 @@ PATIENCE: Final = 30.0
 SLOWEST: Final = 64 << 10
 """A transfer may take PATIENCE seconds and one more for every SLOWEST bytes."""
 
+_MOST_TOLD: Final = 1 << 20
+
 
 class HttpStore(ArtifactStore):
     """`account` signs uploads; without one the store can only be read. Raises BadInput for anything but http(s)."""
@@ -40,18 +48,20 @@ class HttpStore(ArtifactStore):
             raise BadInput(f"{url!r} is not the address of a store", hint="write it as http(s)://host[:port]")
         self.name = url.rstrip("/")
         self._account, self._clock = account, clock
-        self._client = httpx2.Client(timeout=SILENCE, limits=CONNECTIONS, follow_redirects=False, trust_env=False)
+        # Without redirects a plain address stays plain, and needs no authorities' certificates: 4 MB of memory.
+        self._client = httpx2.Client(
+            timeout=SILENCE, limits=CONNECTIONS, follow_redirects=False, trust_env=False, verify=parts.scheme != "http"
+        )
 
     def put(self, source: Source) -> ArtifactId:
         """Raises Refused without an account, or if the store does not take this upload."""
         artifact, size = identify(source)
         if self.size(artifact) == size:
+            if self._account is not None:
+                self.pin(artifact)
             return artifact
-        if self._account is None:
-            raise Refused(f"no account to sign an upload to {self.name}", code="upload_refused")
-        expires = int(self._clock()) + LIFETIME // 2
         headers = {
-            HEADER: write_permit(self._account, self.name, artifact, size, expires),
+            HEADER: write_permit(self._signer(), self.name, artifact, size, self._expiry()),
             "Content-Length": str(size),
             "Content-Type": "application/octet-stream",
         }
@@ -59,6 +69,31 @@ class HttpStore(ArtifactStore):
             answer = self._client.put(self._url(artifact), content=self._timely(chunks(source), size), headers=headers)
             self._expect(answer, artifact, 200, 201)
         return artifact
+
+    def pin(self, artifact: ArtifactId) -> dict[str, Any]:
+        """Have what is there kept on one's own account, or for longer: what the store then says of it."""
+        size = self.size(artifact)
+        if size is None:
+            raise missing(artifact, self.name)
+        permit = write_permit(self._signer(), self.name, artifact, size, self._expiry())
+        return self._told("PUT", f"pins/{artifact}", {HEADER: permit}, artifact)
+
+    def pins(self) -> Iterator[dict[str, Any]]:
+        """What is kept on one's own account."""
+        after: str | None = ""
+        while after is not None:
+            page = self._told("GET", f"pins?after={after}", self._as_owner("list"), "pins")
+            yield from page["pins"]
+            after = page["next"]
+
+    def drop_pin(self, artifact: ArtifactId) -> bool:
+        """Need an artifact no longer; False if it was not kept for us."""
+        name = parse_id(artifact)
+        return bool(self._told("DELETE", f"pins/{name}", self._as_owner(f"drop {name}"), artifact)["dropped"])
+
+    def drop_pins(self) -> int:
+        """Need nothing any longer: how much that was."""
+        return int(self._told("DELETE", "pins", self._as_owner("drop all"), "pins")["dropped"])
 
     def size(self, artifact: ArtifactId) -> int | None:
         with self._asked(artifact):
@@ -90,6 +125,32 @@ class HttpStore(ArtifactStore):
     def _url(self, artifact: ArtifactId) -> str:
         return f"{self.name}/v1/blobs/{parse_id(artifact)}"
 
+    def _signer(self) -> Signer:
+        if self._account is None:
+            raise Refused(f"no account to sign an upload to {self.name}", code="upload_refused")
+        return self._account
+
+    def _expiry(self) -> int:
+        return int(self._clock()) + LIFETIME // 2
+
+    def _as_owner(self, action: str) -> dict[str, str]:
+        return {ACCOUNT_HEADER: write_account_permit(self._signer(), self.name, action, self._expiry())}
+
+    def _told(self, method: str, path: str, headers: dict[str, str], what: str) -> dict[str, Any]:
+        """A small answer in JSON."""
+        with self._asked(what), self._client.stream(method, f"{self.name}/v1/{path}", headers=headers) as answer:
+            self._expect(answer, what, 200, 201)
+            if _length(answer) > _MOST_TOLD:
+                raise too_large(f"the answer of {self.name}", _MOST_TOLD)
+            answer.read()
+        try:
+            said = answer.json()
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise StoreProblem(f"{self.name} does not answer as a store does", hint="is this the address of one?")
+        return said
+
     def _timely(self, pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
         end = self._clock() + PATIENCE + size / SLOWEST
         for piece in pieces:
@@ -98,23 +159,23 @@ class HttpStore(ArtifactStore):
             yield piece
 
     @contextmanager
-    def _asked(self, artifact: ArtifactId) -> Iterator[None]:
+    def _asked(self, what: str) -> Iterator[None]:
         try:
             yield
         except httpx2.HTTPError as problem:
             raise StoreProblem(
-                f"{self.name} did not answer about {artifact}: {problem!r}", hint="retry, or use another store"
+                f"{self.name} did not answer about {what}: {problem!r}", hint="retry, or use another store"
             ) from None
 
-    def _expect(self, answer: httpx2.Response, artifact: ArtifactId, *statuses: int) -> None:
+    def _expect(self, answer: httpx2.Response, what: str, *statuses: int) -> None:
         """Raises what the store's refusal means here."""
         status = answer.status_code
         if status in statuses:
             return
         if status == 404:
-            raise missing(artifact, self.name)
+            raise missing(what, self.name)
         said = _problem(answer)
-        message = f"{self.name} refused {artifact}: {said.get('detail') or f'status {status}'}"
+        message = f"{self.name} refused {what}: {said.get('detail') or f'status {status}'}"
         kind: type[HeldoutError] = Refused if status in (401, 403) else StoreProblem
         raise kind(message, hint=said.get("hint", ""), code=said.get("code", "") or kind.code)
 

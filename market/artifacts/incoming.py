@@ -2,13 +2,14 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from heldout.market.artifacts.blob import ArtifactId, too_large
+from heldout.market.artifacts.blob import ArtifactId, ArtifactStore, too_large
 from heldout.market.errors import HashMismatch, HeldoutError, StoreProblem
 
 Keep = Callable[[Path, ArtifactId], None]
@@ -65,6 +66,24 @@ class Incoming:
         if not self._kept:
             self._path.unlink(missing_ok=True)
             self._charge(-self._size)
+
+
+class Vault(ArtifactStore):
+    """The store behind the server: it can also take an artifact in piece by piece, list what it has, and remove it."""
+
+    max_blob: int
+
+    @abstractmethod
+    def receive(self, announced: int = 0) -> Incoming:
+        """A place for one artifact of at most `max_blob` bytes."""
+
+    @abstractmethod
+    def ids(self) -> Iterator[tuple[ArtifactId, int]]:
+        """Everything that is here, with its size."""
+
+    @abstractmethod
+    def remove(self, artifact: ArtifactId) -> None:
+        """For good."""
 
 
 def refuse_full(quota: int) -> HeldoutError:

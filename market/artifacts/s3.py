@@ -4,14 +4,14 @@ Credentials, region and endpoint come from the usual AWS_* variables, which obst
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heldout.market.artifacts.blob import ArtifactId, ArtifactStore, Source, identify, missing, parse_id
+from heldout.market.artifacts.blob import ArtifactId, Source, identify, missing, parse_id
 from heldout.market.artifacts.disk import DEFAULT_MAX_BLOB
-from heldout.market.artifacts.incoming import Incoming
+from heldout.market.artifacts.incoming import Incoming, Vault
 from heldout.market.errors import BadInput, StoreProblem
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def open_bucket(url: str, spool: Path) -> "S3Store":
         raise BadInput(f"{url!r} cannot be opened: {problem}", hint="write s3://bucket/prefix, set AWS_*") from None
 
 
-class S3Store(ArtifactStore):
+class S3Store(Vault):
     """Safe for threads and processes: an object appears whole or not at all. The bucket's owner sets its quota."""
 
     def __init__(self, bucket: "ObjectStore", name: str, spool: Path, max_blob: int = DEFAULT_MAX_BLOB) -> None:
@@ -75,6 +75,23 @@ class S3Store(ArtifactStore):
                     yield bytes(piece)
         except FileNotFoundError:
             raise missing(artifact, self.name) from None
+
+    def ids(self) -> Iterator[tuple[ArtifactId, int]]:
+        """Everything that is here, with its size; other people's objects are passed over."""
+        import obstore
+
+        with self._asked():
+            for page in obstore.list(self._bucket, prefix="blobs"):
+                for found in page:
+                    with suppress(BadInput):
+                        yield parse_id(str(found["path"]).rpartition("/")[2]), int(found["size"])
+
+    def remove(self, artifact: ArtifactId) -> None:
+        """For good."""
+        import obstore
+
+        with suppress(FileNotFoundError), self._asked():
+            obstore.delete(self._bucket, _key(artifact))
 
     def _keep(self, part: Path, artifact: ArtifactId) -> None:
         self._upload(artifact, part)

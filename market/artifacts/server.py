@@ -2,6 +2,7 @@
 
 PUT  /v1/blobs/{sha256}    with Content-Length and a Heldout-Upload permit; hashed and limited while written
 GET  /v1/blobs/{sha256}    whole or one range; HEAD for the size
+     /v1/pins              on whose account what is kept: market/artifacts/pinning.py
 GET  /healthz /readyz /metrics
 """
 
@@ -10,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -20,24 +21,19 @@ from starlette.concurrency import run_in_threadpool
 from heldout.market.artifacts import problems
 from heldout.market.artifacts.allowance import Allowance
 from heldout.market.artifacts.blob import ArtifactId, ArtifactStore, missing, parse_id, too_large
+from heldout.market.artifacts.collecting import Collector, Jobs
 from heldout.market.artifacts.gate import Gate
 from heldout.market.artifacts.health import add_health
 from heldout.market.artifacts.http import PATIENCE, SLOWEST
-from heldout.market.artifacts.incoming import Incoming
+from heldout.market.artifacts.incoming import Incoming, Vault
+from heldout.market.artifacts.keeping import Keeping
 from heldout.market.artifacts.permit import HEADER, check_permit
+from heldout.market.artifacts.pinning import pin_routes
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.errors import BadInput, HeldoutError
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
-
-
-class Vault(Protocol):
-    """The store behind the server: one that can also take an artifact in piece by piece."""
-
-    max_blob: int
-
-    def receive(self, announced: int = 0) -> Incoming: ...
 
 
 @dataclass(frozen=True)
@@ -51,15 +47,37 @@ class StoreSettings:
     ticks: Callable[[], float]
     origins: Collection[str] = ()
     """Of pages that may read and upload here."""
+    chain: Jobs | None = None
+    """Whose jobs are followed; without one nothing is ever removed."""
+    confirmations: int = 0
 
 
-def create_app(store: ArtifactStore, vault: Vault, allowance: Allowance, settings: StoreSettings) -> FastAPI:
-    """The app over one store, given once as what it keeps and once as what it takes in."""
-    app = FastAPI(title="Heldout store", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+def create_app(vault: Vault, allowance: Allowance, keeping: Keeping, settings: StoreSettings) -> FastAPI:
+    """The app over one store; `allowance` bounds what comes in each day, `keeping` says what stays."""
+    store, registry = vault, CollectorRegistry()
+    collector = Collector(
+        keeping, vault, settings.chain, registry, settings.clock, confirmations=settings.confirmations
+    )
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(collector.reconcile)
+        collector.start()
+        yield
+        collector.stop()
+
+    app = FastAPI(
+        title="Heldout store",
+        version="1",
+        lifespan=running,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
     throttle = Throttle(settings.rate, 5 * settings.rate, settings.ticks)
-    app.add_middleware(Gate, hosts=settings.hosts, throttle=throttle, origins=settings.origins)
+    secure = settings.public_url.startswith("https:")
+    app.add_middleware(Gate, hosts=settings.hosts, throttle=throttle, origins=settings.origins, secure=secure)
     problems.install(app)
-    registry = CollectorRegistry()
     moved = Counter("heldout_store_bytes", "Bytes of artifacts moved", ["direction"], registry=registry)
 
     @app.put("/v1/blobs/{artifact}", status_code=201)
@@ -74,13 +92,23 @@ def create_app(store: ArtifactStore, vault: Vault, allowance: Allowance, setting
         if content_length > vault.max_blob:
             raise too_large(name, vault.max_blob)
         uploader = check_permit(permit, settings.public_url, name, content_length, settings.clock())
+        new = await run_in_threadpool(keeping.pin, name, uploader, content_length)
+
+        def take_back(charged: int) -> None:
+            allowance.charge(uploader, -charged)
+            if new and not store.has(name):
+                keeping.forget(name, uploader)
+
         if await run_in_threadpool(store.size, name) == content_length:
             return JSONResponse({"id": name, "bytes": content_length}, 200)
-        await run_in_threadpool(allowance.charge, uploader, content_length)
+        charged = 0
         try:
+            await run_in_threadpool(allowance.charge, uploader, content_length)
+            charged = content_length
             await _take_in(vault, request, name, content_length)
+            await run_in_threadpool(keeping.pin, name, uploader, content_length)  # another try may have forgotten it
         except BaseException:
-            await asyncio.shield(run_in_threadpool(allowance.charge, uploader, -content_length))
+            await asyncio.shield(run_in_threadpool(take_back, charged))
             raise
         moved.labels("in").inc(content_length)
         return JSONResponse({"id": name, "bytes": content_length}, 201)
@@ -109,6 +137,7 @@ def create_app(store: ArtifactStore, vault: Vault, allowance: Allowance, setting
         with vault.receive(1) as incoming:
             incoming.write(b"\0")
 
+    app.include_router(pin_routes(store, keeping, settings.public_url, settings.clock))
     add_health(app, registry, ready)
     return app
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-PAGES = ("questions", "protocol", "cli", "architecture", "threats", "deploying", "mechanism", "score-v1", "score-v1")
+PAGES = (
+    "questions",
+    "protocol",
+    "cli",
+    "architecture",
+    "threats",
+    "deploying",
+    "keeping",
+    "mechanism",
+    "score-v1",
+    "score-v1",
+)
 """Pages that answer users; one that is absent is passed over."""
 LONGEST = 1200
 """Characters of one passage, about as much as the embedding model reads."""

@@ -5,23 +5,18 @@ A 0x-string is accepted wherever a call takes bytes, so a `JobId` is an argument
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError, EncodingError
-
+from heldout.market.chain.codec import Abi, Parts, coder_of
 from heldout.market.chain.hints import HINTS
 from heldout.market.errors import BadInput, ChainProblem, Reverted
 from heldout.market.messages import hexed
-from heldout.market.signatures import checksummed
 from heldout.market.terms import Address, keccak256
-
-Abi = dict[str, Any]
 
 _BUILT_IN: list[Abi] = [
     {"type": "error", "name": "Error", "inputs": [{"name": "message", "type": "string"}]},
@@ -49,39 +44,38 @@ def topic(item: Abi) -> str:
     return hexed(keccak256(signature(item).encode()))
 
 
-def named(item: Abi, value: Any) -> Any:
-    """A decoded value with its structs as dicts and its addresses checksummed."""
-    kind: str = item["type"]
-    if kind.endswith("]"):
-        inner = {**item, "type": kind[: kind.rindex("[")]}
-        return [named(inner, each) for each in value]
-    if kind == "tuple":
-        return {part["name"]: named(part, each) for part, each in zip(item["components"], value, strict=True)}
-    return checksummed(value) if kind == "address" else value
+def _parts(items: Sequence[Abi]) -> Parts:
+    return Parts([coder_of(item) for item in items])
 
 
-def _plain(item: Abi, value: Any) -> Any:
-    """A caller's value as eth-abi takes it: 0x-strings for bytes become bytes, also in structs and lists."""
-    kind: str = item["type"]
-    if kind.endswith("]"):
-        inner = {**item, "type": kind[: kind.rindex("[")]}
-        return [_plain(inner, each) for each in value]
-    if kind == "tuple":
-        return tuple(_plain(part, each) for part, each in zip(item["components"], value, strict=True))
-    if not kind.startswith("bytes"):
-        return value
-    data = bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
-    if kind != "bytes" and len(data) != int(kind.removeprefix("bytes")):
-        raise ValueError(f"{len(data)} bytes where {kind} is due")  # eth-abi would pad a shorter one
-    return data
+@contextmanager
+def _by_the_rpc() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as problem:
+        raise ChainProblem(f"the RPC answered what the ABI cannot read: {problem}") from None
 
 
 def _decode(items: Sequence[Abi], data: bytes) -> list[Any]:
-    try:
-        values = abi_decode([canonical_type(item) for item in items], data)
-    except (DecodingError, OverflowError) as problem:
-        raise ChainProblem(f"the RPC answered what the ABI cannot read: {problem}") from None
-    return [named(item, value) for item, value in zip(items, values, strict=True)]
+    with _by_the_rpc():
+        return _parts(items).read(data)
+
+
+class _Event(NamedTuple):
+    """How an event is read: indexed arguments from the topics, the others from the data, back in their order."""
+
+    name: str
+    indexed: Parts
+    others: Parts
+    places: dict[str, int]
+
+    @staticmethod
+    def of(item: Abi) -> "_Event":
+        indexed = [part for part in item["inputs"] if part["indexed"]]
+        others = [part for part in item["inputs"] if not part["indexed"]]
+        read = [part["name"] for part in (*indexed, *others)]
+        places = {part["name"]: read.index(part["name"]) for part in item["inputs"]}
+        return _Event(item["name"], _parts(indexed), _parts(others), places)
 
 
 @dataclass(frozen=True)
@@ -126,6 +120,7 @@ class Interface:
         self.immutables: dict[str, list[tuple[int, int]]] = artifact["immutables"]
         self.functions = {item["name"]: item for item in abi if item["type"] == "function"}
         self.events = {topic(item): item for item in abi if item["type"] == "event"}
+        self._shapes: dict[str, _Event] = {}
         self.errors = {selector(item): item for item in [*abi, *_BUILT_IN] if item["type"] == "error"}
         self.constructor: Abi = next((i for i in abi if i["type"] == "constructor"), {"name": "", "inputs": []})
 
@@ -138,16 +133,19 @@ class Interface:
         return (values[0] if len(values) == 1 else tuple(values)) if values else None
 
     def decode_log(self, raw: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        item = self.events.get(raw["topics"][0]) if raw["topics"] else None
-        if item is None:
+        shape = self._shape(raw["topics"][0]) if raw["topics"] else None
+        if shape is None:
             return None
-        indexed = [part for part in item["inputs"] if part["indexed"]]
-        others = [part for part in item["inputs"] if not part["indexed"]]
         words = b"".join(bytes.fromhex(each[2:]) for each in raw["topics"][1:])
-        found = dict(zip([p["name"] for p in indexed], _decode(indexed, words), strict=True))
-        data = _decode(others, bytes.fromhex(raw["data"][2:]))
-        found |= dict(zip([p["name"] for p in others], data, strict=True))
-        return item["name"], {part["name"]: found[part["name"]] for part in item["inputs"]}
+        with _by_the_rpc():
+            values = shape.indexed.read(words) + shape.others.read(bytes.fromhex(raw["data"][2:]))
+        return shape.name, {name: values[place] for name, place in shape.places.items()}
+
+    def _shape(self, topic: str) -> "_Event | None":
+        """Made once for each event: an index decodes them by the hundred thousand."""
+        if topic not in self._shapes and topic in self.events:
+            self._shapes[topic] = _Event.of(self.events[topic])
+        return self._shapes.get(topic)
 
     def error(self, data: bytes) -> Reverted:
         item = self.errors.get(data[:4])
@@ -160,9 +158,8 @@ class Interface:
 def encode_arguments(item: Abi, args: Sequence[Any]) -> bytes:
     """The ABI encoding of a function's or constructor's arguments. Raises BadInput."""
     try:
-        plain = [_plain(part, value) for part, value in zip(item["inputs"], args, strict=True)]
-        return abi_encode([canonical_type(part) for part in item["inputs"]], plain)
-    except (EncodingError, ValueError, TypeError) as problem:
+        return _parts(item["inputs"]).encode(args)
+    except (ValueError, TypeError) as problem:
         raise BadInput(f"{item['name'] or 'constructor'}: the arguments do not fit: {problem}") from None
 
 

@@ -47,6 +47,7 @@ HINTS = {
     "LastRound": "there is no round after the third",
     "SeatNotLive": "this seat is exiting or gone",
     "SeatNotExiting": "call `exit` first and wait for the delay",
+    "NotAMarket": "this is the second half of a market's code; the market's own address is in the network file",
     "BadLimits": "every window needs least <= greatest",
     "NotSettled": "an artifact can be claimed once its job is settled",
     "NotPaid": "this lane was not paid, so it made no artifact",

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from eth_abi.abi import encode as abi_encode
-
+from heldout.market.chain.codec import Bytes, FixedBytes, Parts
 from heldout.market.errors import BadMessage
 from heldout.market.signatures import Signer, recover
 from heldout.market.terms import keccak256, words
@@ -37,7 +36,7 @@ def recovers(address: str, digest: bytes, signature: bytes) -> bool:
 
 def wallet_question(digest: bytes, signature: bytes) -> bytes:
     """The calldata that asks a contract wallet (ERC-1271)."""
-    return MAGIC + abi_encode(["bytes32", "bytes"], [digest, signature])
+    return MAGIC + Parts([FixedBytes(32), Bytes(text=False)]).encode([digest, signature])
 
 
 def sign_permit(account: Signer, domain: bytes, spender: str, amount: int, nonce: int, deadline: int) -> Permit:

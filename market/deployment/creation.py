@@ -18,6 +18,11 @@ from heldout.market.money import Wei, format_tokens
 from heldout.market.signatures import checksummed
 from heldout.market.terms import Address, keccak256
 
+_CONSTRUCTOR_GAS = 53_000 + 250_000
+"""What a creation costs before anything (EIP-2), and what a constructor of ours may use: Market's takes 60,000."""
+_BYTE_GAS, _CODE_GAS = 17, 200
+"""A byte of calldata, metered as initcode (EIP-3860); a byte of code, kept."""
+
 Wanted = Callable[[Callable[[int], Address]], Sequence[tuple[str, tuple[Any, ...]]]]
 """From `address_of(i)`, where the i-th contract will be, to names and constructor arguments."""
 
@@ -31,7 +36,7 @@ class Creation:
     nonce: int
     address: Address
     gas: int
-    """Limit: a tenth above the estimate."""
+    """Limit: a tenth above the estimate, or above a bound."""
 
     @property
     def data(self) -> bytes:
@@ -88,10 +93,11 @@ def plan_creations(rpc: Rpc, deployer: Address, wanted: Wanted) -> Plan:
     )
     first = int(count, 16)
     base_fee = int(head.get("baseFeePerGas") or "0x0", 16)
-    creations = []
+    creations: list[Creation] = []
     for place, (name, args) in enumerate(wanted(lambda place: create_address(deployer, first + place))):
         draft = Creation(name, args, first + place, create_address(deployer, first + place), 0)
-        gas = _gas_of(rpc, deployer, draft)
+        names_earlier = any(earlier.address in args for earlier in creations)
+        gas = _bound(draft) if names_earlier else _gas_of(rpc, deployer, draft)
         creations.append(Creation(name, args, draft.nonce, draft.address, gas + gas // 10))
     return Plan(
         int(chain_id, 16),
@@ -101,6 +107,12 @@ def plan_creations(rpc: Rpc, deployer: Address, wanted: Wanted) -> Plan:
         opening(base_fee, _tip(rpc), Urgency.NORMAL, FeePolicy()),
         tuple(creations),
     )
+
+
+def _bound(creation: Creation) -> int:
+    """Enough for a contract whose constructor asks one that is not there yet, so that no node can estimate it."""
+    deployed = len(interface(creation.contract).deployed)
+    return _CONSTRUCTOR_GAS + _BYTE_GAS * len(creation.data) + _CODE_GAS * deployed
 
 
 def _gas_of(rpc: Rpc, deployer: Address, creation: Creation) -> int:

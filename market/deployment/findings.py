@@ -17,7 +17,7 @@ from heldout.market.messages import hexed
 from heldout.market.money import DECIMALS, format_tokens
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
-from heldout.market.terms import Address, keccak256
+from heldout.market.terms import keccak256
 
 BLOCKS_SEARCHED = 1_000
 """From the market's block on, for the transaction that created its registry."""
@@ -39,10 +39,11 @@ def examine(network: Network, rpc: Rpc) -> Iterator[Finding]:
     code = _code(rpc, network.market)
     yield Finding("code hash", hexed(keccak256(code)) == network.code_hash, hexed(keccak256(code)))
     market = yield from _contract(rpc, "Market", network.market, network.deploy_block)
-    half = create_address(network.market, 1)
-    yield from _second_half(rpc, half, code)
-    if market is not None:
-        yield from _parameters(network, market)
+    half = checksummed(read_immutable(code, interface("Market"), "_RESOLUTION"))
+    yield Finding("second half", market is not None and market["resolution"] == half, f"Market runs code at {half}")
+    parameters = yield from _contract(rpc, "Resolution", half, network.deploy_block)
+    if parameters is not None:
+        yield from _parameters(network, parameters)
     yield from examine_token(rpc, network.token)
     if network.value_chain is None:
         yield Finding("value chain", None, "the network file names none")
@@ -62,7 +63,7 @@ def _contract(rpc: Rpc, name: str, address: str, first: int) -> Generator[Findin
     """Code and creation of one contract; the constructor's arguments by name, or None if it was created otherwise."""
     shipped = interface(name)
     code = _code(rpc, address)
-    what = {"Market": "market", "ValueChain": "value chain"}[name]
+    what = {"Market": "market", "Resolution": "second half", "ValueChain": "value chain"}[name]
     yield Finding(f"{what}'s code", is_shipped(code, shipped), f"{len(code):,} bytes at {address}")
     creation = find_creation(rpc, address, first)
     if creation is None:
@@ -77,22 +78,15 @@ def _contract(rpc: Rpc, name: str, address: str, first: int) -> Generator[Findin
     return dict(zip([part["name"] for part in shipped.constructor["inputs"]], values, strict=True))
 
 
-def _second_half(rpc: Rpc, address: Address, market: bytes) -> Iterator[Finding]:
-    """Market runs Resolution's code on its own storage (decision 12): it must be the one its constructor made."""
-    named = read_immutable(market, interface("Market"), "_RESOLUTION")
-    yield Finding("second half", named == int(address, 16), address)
-    yield Finding("second half's code", is_shipped(_code(rpc, address), interface("Resolution")), "Resolution")
-
-
 def _parameters(network: Network, args: dict[str, Any]) -> Iterator[Finding]:
     """What was fixed for ever (P1.5), for the reader to judge."""
-    yield Finding("token", args["token_"] == checksummed(network.token), args["token_"])
-    beacon = args["beacon_"]
+    yield Finding("token", args["token"] == checksummed(network.token), args["token"])
+    beacon = args["beacon"]
     seeds = beacon if int(beacon, 16) else "block hashes: who orders blocks can bias draws (P10)"
     yield Finding("seeds", None, seeds)
-    yield Finding("stake of a seat", None, f"{format_tokens(args['seatStake_'])} tokens")
-    yield Finding("least fee", None, f"{format_tokens(args['minimumFee_'])} tokens")
-    for name, bound in args["limits_"].items():
+    yield Finding("stake of a seat", None, f"{format_tokens(args['seatStake'])} tokens")
+    yield Finding("least fee", None, f"{format_tokens(args['minimumFee'])} tokens")
+    for name, bound in args["limits"].items():
         shown = f"{bound['least']} to {bound['greatest']} s" if isinstance(bound, dict) else f"at most {bound}"
         yield Finding(f"limit: {name}", None, shown)
 
@@ -131,9 +125,10 @@ def masked(code: bytes, shipped: Interface) -> bytes:
     return bytes(plain)
 
 
-def read_immutable(code: bytes, shipped: Interface, name: str) -> int:
+def read_immutable(code: bytes, shipped: Interface, name: str) -> bytes:
+    """An address in deployed code; 20 zero bytes if the code is too short to have one there."""
     start, length = shipped.immutables[name][0]
-    return int.from_bytes(code[start : start + length], "big")
+    return code[start : start + length].rjust(32, b"\x00")[-20:]
 
 
 def find_creation(rpc: Rpc, address: str, first: int) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A market and the registry of what its jobs make: two transactions of one account."""
+"""A market in its two halves, and the registry of what its jobs make: three transactions of one account."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,13 +13,17 @@ from heldout.market.terms import Address, keccak256
 
 
 def plan_market(rpc: Rpc, deployer: Address, specification: Specification) -> Plan:
-    """Market, which creates its second half itself (decision 12), and the ValueChain that reads it.
+    """Resolution, which has all parameters; Market, which takes them from it (decision 20); ValueChain, its registry.
 
     Raises Reverted if the contract refuses the specification, ChainProblem.
     """
 
     def wanted(address_of: Callable[[int], Address]) -> Sequence[tuple[str, tuple[Any, ...]]]:
-        return [("Market", specification.arguments()), ("ValueChain", (address_of(0),))]
+        return [
+            ("Resolution", specification.arguments()),
+            ("Market", (address_of(0),)),
+            ("ValueChain", (address_of(1),)),
+        ]
 
     return plan_creations(rpc, deployer, wanted)
 

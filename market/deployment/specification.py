@@ -30,7 +30,7 @@ class Specification:
     stores: tuple[str, ...] = ()
 
     def arguments(self) -> tuple[Any, ...]:
-        """Of Market's constructor."""
+        """Of Resolution's constructor."""
         return (self.token, self.seat_stake, self.minimum_fee, self.beacon, self.limits.as_tuple())
 
 

@@ -34,6 +34,7 @@ from heldout.market.sandbox.errors import (
     SandboxUnavailable,
     SandboxUnhealthy,
 )
+from heldout.market.sandbox.frozen import Frozen
 from heldout.market.sandbox.limits import MIB, Excess, Limits, RunReport
 from heldout.market.sandbox.runtimes import STANDARD, STRICT, TIERS, EngineFacts
 
@@ -49,6 +50,7 @@ __all__ = [
     "Collected",
     "EngineFacts",
     "Excess",
+    "Frozen",
     "Handle",
     "ImageRefused",
     "Limits",
@@ -74,8 +76,9 @@ class RunSpec:
 
     `image` is an image id or digest (`sha256:…`), never a tag. `command` may name files under /in and /out.
     `task_dir` and `data_dir` are shown read-only. `deadline` is in Unix seconds: whatever happens to the node, the
-    attempt is stopped by the earlier of `deadline` and start + `limits.seconds`, or at the node's next start. `tier`
-    says whose kernel the job talks to (`runtimes.py`).
+    attempt is stopped by the earlier of `deadline` and start + `limits.seconds`, or at the node's next start; time it
+    was frozen does not count against `limits.seconds`. `tier` says whose kernel the job talks to (`runtimes.py`).
+    `checkpoint` is an archive that `snapshot` wrote: it is laid into /out if no checkpoint lies there.
     """
 
     job: str
@@ -88,6 +91,7 @@ class RunSpec:
     limits: Limits = field(default_factory=Limits)
     env: Mapping[str, str] = field(default_factory=dict)
     tier: str = STANDARD
+    checkpoint: Path | None = None
 
     def __post_init__(self) -> None:
         for name in (self.job, self.attempt):
@@ -177,6 +181,22 @@ class Runner(Protocol):
         """Wait for the end, enforcing the deadline; can be called again, also after a restart of the node.
 
         Raises AttemptLost if somebody removed the attempt."""
+
+    async def freeze(self, handle: Handle) -> None:
+        """Let nothing of the attempt run until `thaw`; its memory stays. Idempotent, and no error if it has ended.
+
+        Raises SandboxRefused where that cannot be done (rootless engines on cgroup v1)."""
+
+    async def thaw(self, handle: Handle) -> None:
+        """Let it run again. Idempotent, and no error if it has ended."""
+
+    async def frozen(self, handle: Handle) -> Frozen:
+        """How long the attempt stood still, and whether it does."""
+
+    async def snapshot(self, handle: Handle, target: Path, most_bytes: int) -> bool:
+        """Archive /out/checkpoint as it is at one moment: the attempt stands still meanwhile, where that can be done.
+
+        False if there is none. Raises OutputRefused for what is too large, or neither file nor folder."""
 
     async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
         """TERM, then KILL after `grace_s`. No error if it has ended. Raises SandboxUnhealthy if it cannot be killed."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from heldout.market.sandbox import RunSpec
+from heldout.market.sandbox.checkpoint import lay, pack
 from heldout.market.sandbox.collector import copy_out
 from heldout.market.sandbox.errors import OutputRefused, SandboxUnavailable
 from heldout.market.sandbox.meter import Room
@@ -31,8 +32,8 @@ class Disks(Protocol):
     """One /out per job."""
 
     def open(self, spec: RunSpec, uid: int) -> str:
-        """The job's /out, writable by `uid`, with what earlier attempts left in it: a path, or the engine's name for a
-        volume."""
+        """The job's /out, writable by `uid`, with what earlier attempts left in it, or else with `spec.checkpoint`: a
+        path, or the engine's name for a volume."""
 
     def room(self, job: str) -> Room:
         """What lies in /out, and whether it is full."""
@@ -40,6 +41,9 @@ class Disks(Protocol):
     def take(self, job: str, name: str, target: Path, max_bytes: int) -> tuple[bytes, int]:
         """Copy the regular file `name` out, once the job has ended: (SHA-256, size). Writing is ended first, so that
         what is hashed is what was read. Raises OutputRefused."""
+
+    def snapshot(self, job: str, target: Path, most_bytes: int) -> bool:
+        """Archive /out/checkpoint to `target`; False if there is none. Raises OutputRefused."""
 
     def known(self) -> set[str]:
         """Jobs that have one."""
@@ -68,8 +72,10 @@ class LoopDisks:
             if not (image.exists() and _sound(image)):
                 self._make(image, spec, uid)
             _tool("mount", "-o", "loop,nodev,nosuid,noexec", str(image), str(mount))
-        with contextlib.suppress(OSError):  # made by mkfs and by fsck; /out begins empty
-            (mount / "lost+found").rmdir()
+            with contextlib.suppress(OSError):  # made by mkfs and by fsck; /out begins empty
+                (mount / "lost+found").rmdir()
+        if spec.checkpoint:
+            lay(spec.checkpoint, mount, (uid, uid))
         _give(mount, uid)
         return str(mount.resolve())
 
@@ -87,6 +93,10 @@ class LoopDisks:
             raise OutputRefused(f"the disk of {job} is not there", hint="the job has to run again")
         _tool("mount", "-o", "remount,ro", str(mount))
         return copy_out(mount, name, target, max_bytes)
+
+    def snapshot(self, job: str, target: Path, most_bytes: int) -> bool:
+        mount = self._mounts / job
+        return mount.is_mount() and pack(mount, target, most_bytes)
 
     def known(self) -> set[str]:
         images = {path.name.removesuffix(".new").removesuffix(".img") for path in _children(self._images)}
@@ -122,6 +132,8 @@ class FolderDisks:
         """`uid` counts for nothing: the job is this process's own user."""
         folder = self._folders / spec.job
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if spec.checkpoint:
+            lay(spec.checkpoint, folder)
         return str(folder)
 
     def room(self, job: str) -> Room:
@@ -138,6 +150,9 @@ class FolderDisks:
         if not folder.is_dir():
             raise OutputRefused(f"the output folder of {job} is not there", hint="the job has to run again")
         return copy_out(folder, name, target, max_bytes)
+
+    def snapshot(self, job: str, target: Path, most_bytes: int) -> bool:
+        return (self._folders / job).is_dir() and pack(self._folders / job, target, most_bytes)
 
     def known(self) -> set[str]:
         return {path.name for path in _children(self._folders)}

@@ -16,17 +16,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from heldout.market.errors import SandboxProblem
 from heldout.market.sandbox import MIB, WEIGHTS_NAME, Collected, Handle, RunReport, RunSpec
 from heldout.market.sandbox.accelerators import Accelerator, Grant, NoAccelerator
 from heldout.market.sandbox.disk import Disks, LoopDisks, may_mount
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.errors import AttemptLost, ImageRefused, SandboxRefused, SandboxUnavailable
+from heldout.market.sandbox.frozen import Frozen, FrozenTime
 from heldout.market.sandbox.meter import Ending, Meter, excesses, killed_by, unix
 from heldout.market.sandbox.places import Place, free_uid, pick_cores, pick_devices
 from heldout.market.sandbox.profile import (
     LABEL_ATTEMPT,
     LABEL_DEADLINE,
     LABEL_JOB,
+    LABEL_LATEST,
     LABEL_TIER,
     Setting,
     container_options,
@@ -75,6 +78,8 @@ class DockerRunner:
         self._copies = state / "collected"
         self._clock = clock
         self._starting = threading.Lock()
+        self._freezing = threading.Lock()
+        self._frozen = FrozenTime(state, clock)
         self._meters: dict[str, Meter] = {}
         self._pumps: dict[str, LogPump] = {}
         self._reasons: dict[str, str] = {}
@@ -114,15 +119,15 @@ class DockerRunner:
         await asyncio.to_thread(self._engine.save, image, archive)
 
     async def start(self, spec: RunSpec) -> Handle:
-        return _handle(await asyncio.to_thread(self._start, spec))
+        return self._handle(await asyncio.to_thread(self._start, spec))
 
     def _start(self, spec: RunSpec) -> Any:
-        image = self._engine.image(spec.image)
         runtime = self._runtime(spec.tier)
+        image = self._engine.image(spec.image)
         for earlier in self._engine.containers(spec.job):
             if earlier.status in _ALIVE:
                 raise SandboxRefused(f"{earlier.name} is still at work", hint="stop it, or wait for its end")
-            self._engine.remove(earlier)
+            self._remove(earlier)
         let_job_read(spec.task_dir)
         let_job_read(spec.data_dir)
         deadline = min(spec.deadline, self._clock() + spec.limits.seconds)
@@ -162,18 +167,19 @@ class DockerRunner:
         )
 
     async def running(self) -> list[Handle]:
-        return [_handle(found) for found in await asyncio.to_thread(self._engine.containers) if found.status in _ALIVE]
+        found = await asyncio.to_thread(self._engine.containers)
+        return [self._handle(each) for each in found if each.status in _ALIVE]
 
     async def reconcile(self, jobs: Collection[str]) -> list[Handle]:
-        return [_handle(found) for found in await asyncio.to_thread(self._reconcile, set(jobs))]
+        return [self._handle(found) for found in await asyncio.to_thread(self._reconcile, set(jobs))]
 
     def _reconcile(self, jobs: set[str]) -> list[Any]:
         kept = []
         for container in self._engine.containers():
             if container.labels[LABEL_JOB] not in jobs or container.status == "created":
-                self._engine.remove(container)
+                self._remove(container)
                 continue
-            if container.status in _ALIVE and self._clock() >= float(container.labels[LABEL_DEADLINE]):
+            if container.status in _ALIVE and self._clock() >= self._deadline(container):
                 self._engine.stop(container.id, 2.0)
             kept.append(self._engine.find(container.id))
         for job in self._disks.known() - jobs:
@@ -210,6 +216,7 @@ class DockerRunner:
                     self._reasons[handle.ref] = reason
                     await self.stop(handle, 2.0 if reason == "deadline" else 0.0)
                     continue
+                handle = self._handle(container)  # its deadline moves while it is frozen
             left = max(0.0, handle.deadline - self._clock())
             await asyncio.sleep(min(pause, left + 0.01))
             pause = min(pause * 1.5, _POLL_S[1])
@@ -224,7 +231,7 @@ class DockerRunner:
         return container
 
     def _must_stop(self, handle: Handle, container: Any) -> str | None:
-        if self._clock() >= handle.deadline:
+        if self._clock() >= self._deadline(container):
             return "deadline"
         if self._pumps[handle.ref].bytes_seen > limits_of(container.labels).stdout_bytes:
             return "stdout"
@@ -239,9 +246,11 @@ class DockerRunner:
         log_sha256 = pump.hash(_LOG_END_S)
         started, room = unix(state["StartedAt"]), self._disks.room(handle.job)
         meter = self._meters.get(handle.ref, Meter())
-        limits, reason = limits_of(labels), killed_by(state, handle.deadline, self._reasons.get(handle.ref))
-        wall_s = unix(state["FinishedAt"]) - started
-        end = Ending(reason, wall_s, handle.deadline - started, meter.cpu_s, pump.bytes_seen, room)
+        self._frozen.end(handle.ref)  # it was ended, or removed from the freezer by the engine's own end
+        frozen_s, deadline = self._frozen.of(handle.ref).total_s, self._deadline(container)
+        limits, reason = limits_of(labels), killed_by(state, deadline, self._reasons.get(handle.ref))
+        wall_s = max(0.0, unix(state["FinishedAt"]) - started - frozen_s)
+        end = Ending(reason, wall_s, deadline - started - frozen_s, meter.cpu_s, pump.bytes_seen, room)
         return RunReport(
             exit_code=state["ExitCode"],
             killed_by=reason,
@@ -255,7 +264,74 @@ class DockerRunner:
             peak_pids=meter.peak_pids,
             tier=labels[LABEL_TIER],
             devices=place_of(labels).devices,
+            frozen_s=frozen_s,
         )
+
+    def _deadline(self, container: Any) -> float:
+        """The attempt's own limit, from its true start and moved by the time it was frozen; never past the job's."""
+        labels, started = container.labels, unix(container.attrs["State"]["StartedAt"])
+        own = started + limits_of(labels).seconds if started > 0 else float(labels[LABEL_DEADLINE])
+        return min(own + self._frozen.of(container.id).total_s, float(labels[LABEL_LATEST]))
+
+    def _handle(self, container: Any) -> Handle:
+        labels = container.labels
+        return Handle(
+            job=labels[LABEL_JOB],
+            attempt=labels[LABEL_ATTEMPT],
+            ref=container.id,
+            image=container.attrs["Image"],
+            started=unix(container.attrs["State"]["StartedAt"]),
+            deadline=self._deadline(container),
+        )
+
+    async def freeze(self, handle: Handle) -> None:
+        await asyncio.to_thread(self._freeze, handle)
+
+    def _freeze(self, handle: Handle) -> None:
+        with self._freezing:
+            container = self._engine.find(handle.ref)
+            if container.status == "running":
+                self._frozen.begin(handle.ref)
+                try:
+                    self._engine.pause(container)
+                except SandboxProblem:
+                    self._frozen.end(handle.ref, stood_still=False)
+                    raise
+
+    async def thaw(self, handle: Handle) -> None:
+        await asyncio.to_thread(self._thaw, handle)
+
+    def _thaw(self, handle: Handle) -> None:
+        with self._freezing:
+            container = self._engine.find(handle.ref)
+            if is_frozen := container.status == "paused":
+                self._engine.unpause(container)
+            self._frozen.end(handle.ref, stood_still=is_frozen)
+
+    async def frozen(self, handle: Handle) -> Frozen:
+        return self._frozen.of(handle.ref)
+
+    async def snapshot(self, handle: Handle, target: Path, most_bytes: int) -> bool:
+        return await asyncio.to_thread(self._snapshot, handle, target, most_bytes)
+
+    def _snapshot(self, handle: Handle, target: Path, most_bytes: int) -> bool:
+        """Where the engine has no freezer the job writes on: it must rename what is finished into place, as it must for
+        its own sake."""
+        with self._freezing:
+            container = self._engine.find(handle.ref)
+            if freezes := container.status == "running":
+                self._frozen.begin(handle.ref)
+                try:
+                    self._engine.pause(container)
+                except SandboxProblem:
+                    freezes = False
+            try:
+                return self._disks.snapshot(handle.job, target, most_bytes)
+            finally:
+                if freezes:
+                    self._engine.unpause(container)
+                if container.status == "running":
+                    self._frozen.end(handle.ref, stood_still=freezes)
 
     async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
         self._reasons.setdefault(handle.ref, "stopped")
@@ -275,23 +351,15 @@ class DockerRunner:
 
     def _discard(self, job: str) -> None:
         for container in self._engine.containers(job):
-            self._engine.remove(container)
-            for room in (self._meters, self._pumps, self._reasons):
-                room.pop(container.id, None)
+            self._remove(container)
         self._forget(job)
+
+    def _remove(self, container: Any) -> None:
+        self._engine.remove(container)
+        self._frozen.forget(container.id)
+        for room in (self._meters, self._pumps, self._reasons):
+            room.pop(container.id, None)
 
     def _forget(self, job: str) -> None:
         self._disks.remove(job)
         shutil.rmtree(self._copies / job, ignore_errors=True)
-
-
-def _handle(container: Any) -> Handle:
-    labels = container.labels
-    return Handle(
-        job=labels[LABEL_JOB],
-        attempt=labels[LABEL_ATTEMPT],
-        ref=container.id,
-        image=container.attrs["Image"],
-        started=unix(container.attrs["State"]["StartedAt"]),
-        deadline=float(labels[LABEL_DEADLINE]),
-    )

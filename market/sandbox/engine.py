@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -199,14 +199,29 @@ class Engine:
         with engine_errors():
             volume.remove(force=True)
 
-    def archive(self, container: Any, path: str) -> Iterator[bytes]:
-        """A tar stream of a file or folder in a container. Raises OutputRefused if it is not there."""
+    def archive(self, container: Any, path: str) -> Generator[bytes, None, None]:
+        """A tar stream of a file or folder in a container, to be closed: the engine answers nothing else about that
+        container while one is open and not read. Raises OutputRefused if it is not there."""
         with engine_errors():
             try:
-                chunks: Iterator[bytes] = container.get_archive(path)[0]
+                chunks: Generator[bytes, None, None] = container.get_archive(path)[0]
             except docker.errors.APIError as error:  # absent, or links without end
                 raise OutputRefused(f"no {path} can be had: {error.explanation}", hint="see the job's log") from None
         return chunks
+
+    def has_path(self, container: Any, path: str) -> bool:
+        with engine_errors():
+            try:
+                stream, _ = container.get_archive(path)
+                stream.close()
+            except docker.errors.APIError:
+                return False
+        return True
+
+    def lay(self, container: Any, path: str, tar: Iterator[bytes]) -> None:
+        """Unpack a tar into a folder of a container."""
+        with engine_errors():
+            container.put_archive(path, tar)
 
     def find(self, ref: str) -> Any:
         """The container, freshly looked at. Raises AttemptLost."""
@@ -226,8 +241,13 @@ class Engine:
         return container
 
     def pause(self, container: Any) -> None:
+        """The kernel's freezer: nothing in it runs until `unpause`. Raises SandboxRefused where there is no freezer."""
         with engine_errors():
             container.pause()
+
+    def unpause(self, container: Any) -> None:
+        with engine_errors():
+            container.unpause()
 
     def stats(self, container: Any) -> dict[str, Any]:
         with engine_errors():
@@ -247,6 +267,8 @@ class Engine:
         unhealthy = SandboxUnhealthy(f"{container.name} cannot be killed", hint="look at the engine; bid for nothing")
         with engine_errors():
             try:
+                if container.status == "paused":
+                    container.unpause()
                 container.stop(timeout=round(grace_s))
                 container.reload()
             except requests.exceptions.ReadTimeout:

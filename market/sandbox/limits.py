@@ -68,7 +68,8 @@ class RunReport:
     `killed_by` is None, "deadline", "memory", "disk", "stdout", "cpu", "stopped" or "signal"; `excess` has every limit
     that was met, the one that killed first. Times in seconds, sizes in bytes; `bytes_out` counts what lies in /out.
     `cpu_s`, `peak_memory` and `peak_pids` are sampled: the last second may be missing. `log_sha256` covers the cleaned
-    lines that are kept, each ended by a newline. `devices` names the accelerators that were granted.
+    lines that are kept, each ended by a newline. `devices` names the accelerators that were granted. `wall_s` leaves
+    out the `frozen_s` that the attempt stood still.
     """
 
     exit_code: int
@@ -83,6 +84,7 @@ class RunReport:
     peak_pids: int = 0
     tier: str = "standard"
     devices: tuple[str, ...] = ()
+    frozen_s: float = 0.0
 
     @property
     def ok(self) -> bool:

@@ -29,6 +29,7 @@ from heldout.market.sandbox import (
     STANDARD,
     WEIGHTS_NAME,
     Collected,
+    Frozen,
     Handle,
     Limits,
     RunReport,
@@ -36,8 +37,10 @@ from heldout.market.sandbox import (
 )
 from heldout.market.sandbox.disk import FolderDisks
 from heldout.market.sandbox.errors import AttemptLost, SandboxRefused, SandboxUnhealthy
+from heldout.market.sandbox.frozen import FrozenTime
 from heldout.market.sandbox.logs import LineCutter, log_hash
 from heldout.market.sandbox.meter import Ending, Meter, excesses
+from heldout.market.sandbox.supervise import READY
 
 _POLL_S = 0.1
 _STOP_TIMEOUT_S = 10.0
@@ -61,6 +64,7 @@ class ProcessRunner:
         self._state = state.resolve()
         self._disks = FolderDisks(self._state)
         self._clock = clock
+        self._frozen = FrozenTime(self._state, clock)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._reasons: dict[str, str] = {}
 
@@ -95,7 +99,7 @@ class ProcessRunner:
         deadline = min(spec.deadline, now + spec.limits.seconds)
         child = _spawn(spec, folder, inputs, out, deadline)
         handle = Handle(spec.job, spec.attempt, f"{child.pid}-{_birth(child.pid)}", spec.image, now, deadline)
-        record = {**asdict(handle), "limits": asdict(spec.limits)}
+        record = {**asdict(handle), "limits": asdict(spec.limits), "latest": spec.deadline}
         (folder / "record.json").write_text(json.dumps(record))
         self._children[handle.ref] = child
         return handle
@@ -113,7 +117,7 @@ class ProcessRunner:
 
     async def reconcile(self, jobs: Collection[str]) -> list[Handle]:
         for handle in self._attempts():
-            if handle.job not in jobs or self._clock() >= handle.deadline:
+            if handle.job not in jobs or self._clock() >= self._deadline(handle):
                 await self.stop(handle)
         for job in (self._disks.known() | {handle.job for handle in self._attempts()}) - set(jobs):
             await self.discard(job)
@@ -136,7 +140,7 @@ class ProcessRunner:
             yield line
 
     async def wait(self, handle: Handle) -> RunReport:
-        limits = Limits(**json.loads(self._file(handle, "record.json").read_text())["limits"])
+        limits = Limits(**self._record(handle)["limits"])
         while self._alive(handle):
             if reason := self._must_stop(handle, limits):
                 self._reasons[handle.ref] = reason
@@ -152,7 +156,9 @@ class ProcessRunner:
     def _report(self, handle: Handle, limits: Limits) -> RunReport:
         result, room = self._result(handle), self._disks.room(handle.job)
         code = result["exit_code"]
-        late = result["late"] or result["ended"] >= handle.deadline
+        frozen_s = result.get("frozen", 0.0)
+        deadline = min(handle.deadline + frozen_s, self._record(handle)["latest"])
+        late = result["late"] or result["ended"] >= deadline
         reason = self._reasons.get(handle.ref) or ("signal" if code in _KILLED else None)
         with self._file(handle, "log").open("rb") as file:
             log_sha256 = log_hash(iter(lambda: file.read(1 << 16), b""))
@@ -161,8 +167,8 @@ class ProcessRunner:
             reason = "stdout"  # the log's own limit ended it between two looks
         meter = Meter()
         meter.cpu_s, meter.peak_memory = result["cpu_s"], result["peak_memory"]
-        killer, wall_s = "deadline" if late else reason, result["ended"] - handle.started
-        end = Ending(killer, wall_s, handle.deadline - handle.started, meter.cpu_s, log_bytes, room)
+        killer, wall_s = "deadline" if late else reason, result["ended"] - handle.started - frozen_s
+        end = Ending(killer, wall_s, deadline - handle.started - frozen_s, meter.cpu_s, log_bytes, room)
         return RunReport(
             exit_code=code,
             killed_by=killer,
@@ -173,15 +179,48 @@ class ProcessRunner:
             image=handle.image,
             log_sha256=log_sha256,
             excess=excesses(limits, meter, end),
+            frozen_s=frozen_s,
         )
+
+    def _deadline(self, handle: Handle) -> float:
+        """As the supervisor reckons it."""
+        latest: float = self._record(handle)["latest"]
+        return min(handle.deadline + self._frozen.of(handle.ref).total_s, latest)
+
+    def _record(self, handle: Handle) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads(self._file(handle, "record.json").read_text())
+        return record
+
+    async def freeze(self, handle: Handle) -> None:
+        while self._alive(handle) and not self._file(handle, "record.json").with_name(READY).exists():
+            await asyncio.sleep(_POLL_S / 2)
+        if self._alive(handle):
+            self._frozen.begin(handle.ref)
+            self._signal(handle, signal.SIGUSR2)
+
+    async def thaw(self, handle: Handle) -> None:
+        if self._frozen.of(handle.ref).now:
+            self._signal(handle, signal.SIGCONT)
+            self._frozen.end(handle.ref)
+
+    async def frozen(self, handle: Handle) -> Frozen:
+        return self._frozen.of(handle.ref)
+
+    async def snapshot(self, handle: Handle, target: Path, most_bytes: int) -> bool:
+        """Taken as it is: this runner is for play money."""
+        return self._disks.snapshot(handle.job, target, most_bytes)
+
+    @staticmethod
+    def _signal(handle: Handle, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(_pid(handle), number)
 
     async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
         if not self._alive(handle):
             return
         self._reasons.setdefault(handle.ref, "stopped")
         for patience, number in ((grace_s, signal.SIGTERM), (_STOP_TIMEOUT_S, signal.SIGUSR1)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(_pid(handle), number)
+            self._signal(handle, number)
             until = self._clock() + patience
             while self._clock() < until:
                 if not self._alive(handle):
@@ -198,6 +237,7 @@ class ProcessRunner:
     async def discard(self, job: str) -> None:
         for handle in self._attempts(job):
             await self.stop(handle, 0.0)
+            self._frozen.forget(handle.ref)
         self._disks.remove(job)
         for room in ("process", "in", "collected"):
             shutil.rmtree(self._state / room / job, ignore_errors=True)
@@ -205,7 +245,7 @@ class ProcessRunner:
     def _attempts(self, job: str = "*") -> Iterator[Handle]:
         for path in sorted(self._state.glob(f"process/{job}/*/record.json")):
             record = json.loads(path.read_text())
-            del record["limits"]
+            del record["limits"], record["latest"]
             yield Handle(**record)
 
     def _file(self, handle: Handle, name: str) -> Path:
@@ -233,7 +273,7 @@ def _spawn(spec: RunSpec, folder: Path, inputs: Path, out: Path, deadline: float
     scratch = folder / "scratch"
     places = spec.variables(inputs=str(inputs), out=str(out), scratch=str(scratch), tmp=str(scratch))
     supervisor = [sys.executable, "-m", "heldout.market.sandbox.supervise"]
-    arguments = [str(folder / "result.json"), repr(deadline), str(spec.limits.disk_bytes), "--"]
+    arguments = [str(folder / "result.json"), repr(deadline), repr(spec.deadline), str(spec.limits.disk_bytes), "--"]
     with (folder / "log").open("wb") as output:
         return subprocess.Popen(
             [*supervisor, *arguments, *(_here(word, inputs, out) for word in spec.command)],

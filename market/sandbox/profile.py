@@ -31,6 +31,7 @@ LABEL_NODE = "heldout.node"
 LABEL_JOB = "heldout.job"
 LABEL_ATTEMPT = "heldout.attempt"
 LABEL_DEADLINE = "heldout.deadline"
+LABEL_LATEST = "heldout.latest"
 LABEL_LIMITS = "heldout.limits"
 LABEL_PLACE = "heldout.place"
 LABEL_TIER = "heldout.tier"
@@ -185,6 +186,7 @@ def _labels(spec: RunSpec, setting: Setting) -> dict[str, str]:
         LABEL_JOB: spec.job,
         LABEL_ATTEMPT: spec.attempt,
         LABEL_DEADLINE: repr(setting.deadline),
+        LABEL_LATEST: repr(spec.deadline),
         LABEL_LIMITS: json.dumps(asdict(spec.limits)),
         LABEL_PLACE: json.dumps(asdict(setting.place)),
         LABEL_TIER: spec.tier,

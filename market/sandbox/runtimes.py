@@ -3,7 +3,9 @@
     standard   runc or crun: the host's kernel, behind the whole profile
     strict     gVisor's runsc on its systrap or ptrace platform: a kernel of the job's own, in user space
 
-runsc's kvm platform is never used: it opened /dev/kvm and hung where it was tried.
+runsc's kvm platform is never used: it opened /dev/kvm and hung where it was tried. An engine that cannot limit memory,
+tasks and CPU gives neither tier, and the hostile suite is not let loose in it: nothing would hold a fork bomb. Rootless
+engines on cgroup v1 are such; Podman's says that it can.
 """
 
 from __future__ import annotations
@@ -34,6 +36,11 @@ class EngineFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     live_restore: bool = False
 
+    @property
+    def freezes(self) -> bool:
+        """Whether a running job can be made to stand still."""
+        return not (self.rootless and self.cgroup == "1")
+
     def describe(self) -> str:
         """One line for people."""
         named = ", ".join(f"{name} {version}" for name, version in self.versions.items())
@@ -47,18 +54,34 @@ def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineF
     kind = "podman" if any("podman" in name.lower() for name, _ in components) else "docker"
     strict, why = _strict(kind, info.get("Runtimes") or {})
     standard = str(info.get("DefaultRuntime") or "")
-    weak = "runsc" in standard
+    rootless = bool(info.get("Rootless")) or any("rootless" in str(each) for each in info.get("SecurityOptions") or ())
+    cgroup = str(info.get("CgroupVersion") or "1")
+    missing = {} if strict else {STRICT: why}
+    if "runsc" in standard:
+        missing[STANDARD] = f"the engine's default runtime is {standard}"
+    if unlimited := _unlimited(info, rootless, cgroup):
+        missing = dict.fromkeys((STANDARD, STRICT), unlimited)
+    have = {STANDARD: standard, STRICT: strict}
     return EngineFacts(
         kind=kind,
-        rootless=any("rootless" in str(option) for option in info.get("SecurityOptions") or ()),
-        cgroup=str(info.get("CgroupVersion") or "1"),
+        rootless=rootless,
+        cgroup=cgroup,
         cores=int(info.get("NCPU") or 1),
-        runtimes=({} if weak else {STANDARD: standard}) | ({STRICT: strict} if strict else {}),
-        missing=({STANDARD: f"the engine's default runtime is {standard}"} if weak else {})
-        | ({} if strict else {STRICT: why}),
+        runtimes={tier: runtime for tier, runtime in have.items() if tier not in missing},
+        missing=missing,
         versions={name.lower().removesuffix(" engine"): number for name, number in components if name and number},
         live_restore=bool(info.get("LiveRestoreEnabled")),
     )
+
+
+def _unlimited(info: Mapping[str, Any], rootless: bool, cgroup: str) -> str:
+    """What this engine cannot limit, as a reason; empty if nothing."""
+    if rootless and cgroup == "1":
+        return "a rootless engine on cgroup v1 limits neither memory nor tasks nor CPU: boot with cgroup v2"
+    words = {"MemoryLimit": "memory", "PidsLimit": "tasks", "CpuCfsQuota": "CPU time", "CPUSet": "cores"}
+    lacking = [word for key, word in words.items() if info.get(key) is False]
+    hint = "delegate these cgroup controllers to this user (systemd: Delegate=yes)"
+    return f"the engine cannot limit {' and '.join(lacking)}: {hint}" if lacking else ""
 
 
 def _strict(kind: str, runtimes: Mapping[str, Any]) -> tuple[str, str]:

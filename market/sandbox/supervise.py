@@ -1,8 +1,9 @@
 """The process runner's other half: a small parent that outlives the node, keeps the deadline and notes the end.
 
-    python -m heldout.market.sandbox.supervise RESULT DEADLINE FILE_BYTES -- COMMAND…
+    python -m heldout.market.sandbox.supervise RESULT DEADLINE LATEST FILE_BYTES -- COMMAND…
 
-TERM is passed on to the job, USR1 kills it. RESULT appears, whole, when the job has ended.
+TERM is passed on to the job, USR1 kills it, USR2 makes it stand still and CONT lets it go on: the time between moves
+DEADLINE, but not past LATEST. RESULT appears, whole, when the job has ended.
 """
 
 from __future__ import annotations
@@ -20,18 +21,48 @@ from pathlib import Path
 GRACE_S = 2.0
 
 
-def supervise(result: Path, deadline: float, file_bytes: int, command: Sequence[str]) -> None:
-    """Run `command` in a session of its own until it ends or `deadline` (Unix seconds) comes."""
+TICK_S = 0.2
+READY = "ready"
+"""A file beside RESULT: signals are understood from now on."""
+
+
+class Freezer:
+    """Stops and continues a process group, and knows how long it stood still, in seconds."""
+
+    def __init__(self, group: int) -> None:
+        self._group = group
+        self._total = 0.0
+        self._since: float | None = None
+
+    def freeze(self) -> None:
+        if self._since is None:
+            self._since = time.time()
+            _kill(self._group, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._total, self._since = self.total, None
+        _kill(self._group, signal.SIGCONT)
+
+    @property
+    def total(self) -> float:
+        return self._total + (time.time() - self._since if self._since is not None else 0.0)
+
+
+def supervise(result: Path, deadline: float, latest: float, file_bytes: int, command: Sequence[str]) -> None:
+    """Run `command` in a session of its own until it ends or its time (Unix seconds) has come."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     job = subprocess.Popen(command, start_new_session=True)
     signal.signal(signal.SIGTERM, lambda *_: _kill(job.pid, signal.SIGTERM))
     signal.signal(signal.SIGUSR1, lambda *_: _kill(job.pid, signal.SIGKILL))
-    late = False
-    try:
-        code = job.wait(max(0.0, deadline - time.time()))
-    except subprocess.TimeoutExpired:
-        late = True
+    freezer = Freezer(job.pid)
+    signal.signal(signal.SIGUSR2, lambda *_: freezer.freeze())
+    signal.signal(signal.SIGCONT, lambda *_: freezer.thaw())
+    result.with_name(READY).touch()
+    while (code := _ended(job)) is None and time.time() < min(deadline + freezer.total, latest):
+        pass
+    if late := code is None:
+        freezer.thaw()
         _kill(job.pid, signal.SIGTERM)
         try:
             code = job.wait(GRACE_S)
@@ -43,6 +74,7 @@ def supervise(result: Path, deadline: float, file_bytes: int, command: Sequence[
     note = {
         "exit_code": code if code >= 0 else 128 - code,
         "late": late,
+        "frozen": freezer.total,
         "ended": time.time(),
         "cpu_s": used.ru_utime + used.ru_stime,
         "peak_memory": used.ru_maxrss * 1024,
@@ -50,6 +82,14 @@ def supervise(result: Path, deadline: float, file_bytes: int, command: Sequence[
     draft = result.with_name(f"{result.name}.part")
     draft.write_text(json.dumps(note))
     draft.rename(result)
+
+
+def _ended(job: subprocess.Popen[bytes]) -> int | None:
+    """Waits for a moment, or until a signal has been handled."""
+    try:
+        return job.wait(TICK_S)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _kill(group: int, number: int) -> None:
@@ -60,4 +100,4 @@ def _kill(group: int, number: int) -> None:
 
 
 if __name__ == "__main__":
-    supervise(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[5:])
+    supervise(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), sys.argv[6:])

@@ -8,10 +8,12 @@ is paused before it does anything, holds it from the first attempt to `remove`.
 from __future__ import annotations
 
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from heldout.market.sandbox import RunSpec
+from heldout.market.sandbox.checkpoint import CHECKPOINT, owned, pack_stream
 from heldout.market.sandbox.collector import TarStream, copy_out_of_stream
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.errors import OutputRefused, SandboxRefused
@@ -33,7 +35,10 @@ class VolumeDisks:
             self.remove(spec.job)
             volume = self._engine.make_volume(volume_options(self._engine.node, spec, uid))
             options = keeper_options(self._engine.node, spec, volume.name, uid, self._engine.dialect)
-            self._engine.pause(self._engine.run(options))
+            keeper = self._engine.run(options)
+            self._engine.pause(keeper)
+            if spec.checkpoint:
+                self._engine.lay(keeper, "/out", owned(spec.checkpoint, uid))
         if _labels(volume)[LABEL_PLACE] != str(uid):
             raise SandboxRefused(f"the uid of {spec.job} is taken by another job", hint="wait for that one to end")
         return str(volume.name)
@@ -45,21 +50,29 @@ class VolumeDisks:
             return Room(0)
         quota = int(_labels(volume)[LABEL_LIMITS])
         total = files = 0
-        stream = TarStream(self._engine.archive(keeper, "/out/."), 2 * quota)
-        try:
-            with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
-                for member in tar:
-                    total += member.size
-                    files += 1
-        except tarfile.TarError:
-            return Room(quota, files, no_bytes_left=True)
+        with closing(self._engine.archive(keeper, "/out/.")) as chunks:
+            try:
+                with tarfile.open(fileobj=TarStream(chunks, 2 * quota), mode="r|") as tar:  # type: ignore[call-overload]
+                    for member in tar:
+                        total += member.size
+                        files += 1
+            except tarfile.TarError:
+                return Room(quota, files, no_bytes_left=True)
         return Room(total, files, no_bytes_left=total + _TAR_BLOCK >= quota)
 
     def take(self, job: str, name: str, target: Path, max_bytes: int) -> tuple[bytes, int]:
         keeper = self._engine.keeper(job)
         if keeper is None:
             raise OutputRefused(f"nobody holds the volume of {job}", hint="the job has to run again")
-        return copy_out_of_stream(self._engine.archive(keeper, f"/out/{name}"), name, target, max_bytes)
+        with closing(self._engine.archive(keeper, f"/out/{name}")) as chunks:
+            return copy_out_of_stream(chunks, name, target, max_bytes)
+
+    def snapshot(self, job: str, target: Path, most_bytes: int) -> bool:
+        keeper = self._engine.keeper(job)
+        if keeper is None or not self._engine.has_path(keeper, f"/out/{CHECKPOINT}"):
+            return False
+        with closing(self._engine.archive(keeper, f"/out/{CHECKPOINT}")) as chunks:
+            return pack_stream(chunks, target, most_bytes)
 
     def known(self) -> set[str]:
         return self._engine.jobs_with_volumes()

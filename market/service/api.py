@@ -8,6 +8,7 @@ from sse_starlette import EventSourceResponse
 from heldout.market.artifacts.gate import client_of
 from heldout.market.jsontext import read_json
 from heldout.market.service import shapes
+from heldout.market.service.asking import LONGEST
 from heldout.market.service.describing import PROBLEMS
 from heldout.market.service.errorlist import error_kinds, reverts
 from heldout.market.service.feed import Feed
@@ -171,6 +172,12 @@ def _add_whole(routes: APIRouter, sources: Sources) -> None:
     def statistics(response: Response) -> Any:
         """The market as a whole; worked out anew every few seconds at most."""
         return sources.figures()
+
+    @routes.get("/ask", response_model=shapes.Answered)
+    def ask(request: Request, question: Annotated[str, Query(min_length=1, max_length=LONGEST)]) -> Any:
+        """Ask about Heldout, a job, a transaction or an error, or describe a job and get a draft of its job.toml.
+        Answered offline, from the documentation and the index. Nothing is sent, and nobody is believed to be anyone."""
+        return sources.ask(question, client_of(request.scope))
 
     @routes.get("/errors", response_model=shapes.ErrorKinds)
     def errors() -> Any:

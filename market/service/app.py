@@ -19,17 +19,18 @@ from heldout.market.errors import ChainProblem
 from heldout.market.service.accounts import Accounts
 from heldout.market.service.answers import Answers
 from heldout.market.service.api import read_routes
+from heldout.market.service.asking import Asking
 from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
 from heldout.market.service.graphs import Graphs
+from heldout.market.service.holdings import Holdings
 from heldout.market.service.indexer import Follower, Index
 from heldout.market.service.kept import SECONDS, Generation, Kept
 from heldout.market.service.letters import MOST_BYTES, Letters
 from heldout.market.service.manifests import Fetcher, Manifests
 from heldout.market.service.pages import failures
-from heldout.market.service.pages.routes import page_routes
-from heldout.market.service.pages.site import Site
+from heldout.market.service.pages.mounted import Pages
 from heldout.market.service.people import People
 from heldout.market.service.planning import Planner, plan_routes
 from heldout.market.service.reading import Reading
@@ -37,7 +38,7 @@ from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
 from heldout.market.service.sources import BlockTime, Sources
 from heldout.market.service.statistics import Remembered, Statistics
-from heldout.market.service.writing import letter_routes, session_routes
+from heldout.market.service.writing import account_routes, letter_routes, session_routes
 from heldout.market.settings import Network
 
 STALE_S = 60.0
@@ -49,6 +50,7 @@ FIGURES_S = 10.0
 LETTERS_PER_S = 5.0
 NONCES_PER_S = 1.0
 PLANS_PER_S = 0.5
+QUESTIONS_PER_S = 1.0
 _ENVELOPE = 2048
 """What a request may add to a letter's bytes: spaces, escapes."""
 
@@ -89,7 +91,9 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     statistics = Statistics(engine)
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
     known = (reading, manifests, Reported(engine), letters, People(engine), Accounts(engine), statistics, figures)
-    sources = Sources(network, settings.url, block_time, *known)
+    questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
+    asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions)
+    sources = Sources(network, settings.url, block_time, *known, asking.answer)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager
@@ -116,22 +120,30 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Kept, generation=generation, ticks=settings.ticks, seconds=settings.keep_s)
     limit = 2 * MOST_BYTES + _ENVELOPE
-    app.add_middleware(Gate, hosts=settings.hosts, throttle=requests, body_limit=limit, origins=settings.origins)
+    secure = settings.url.startswith("https:")
+    hosts, origins = settings.hosts, settings.origins
+    app.add_middleware(Gate, hosts=hosts, throttle=requests, body_limit=limit, origins=origins, secure=secure)
     problems.install(app)
-    site = Site(network)
-    failures.install(app, site)
-    app.include_router(page_routes(sources, site))
+    pages = Pages(sources)
+    failures.install(app, pages)
     app.include_router(read_routes(sources, feed))
+    _add_writing(app, engine, sources, sessions, settings)
+    planners = Throttle(PLANS_PER_S, 20 * PLANS_PER_S, settings.ticks)
+    app.include_router(plan_routes(Planner(network, chain, stores, Graphs(stores)), planners))
+    add_health(app, registry, lambda: _check_fresh(reading, follower))
+    app.mount("", pages)
+    describe(app)
+    return app
+
+
+def _add_writing(app: FastAPI, engine: Engine, sources: Sources, sessions: Sessions, settings: ServiceSettings) -> None:
+    """What takes something, and what is for its owner alone."""
     answers = Answers(engine, settings.clock)
     senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
     app.include_router(letter_routes(sources, sessions, answers, senders))
-    planners = Throttle(PLANS_PER_S, 20 * PLANS_PER_S, settings.ticks)
-    app.include_router(plan_routes(Planner(network, chain, stores, Graphs(stores)), planners))
     askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
     app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
-    add_health(app, registry, lambda: _check_fresh(reading, follower))
-    describe(app)
-    return app
+    app.include_router(account_routes(Holdings(engine), sessions, senders))
 
 
 def _check_fresh(reading: Reading, follower: Follower) -> None:

@@ -6,13 +6,15 @@ Derived from the chain, rebuilt from it at any time, covered by `state_hash`:
               folds of events; each row names the transaction that last changed it
 Not of the chain, and not in the hash:
     cursor    how far the chain was followed
-    letters   bids and mail (P8); nonces of sign-ins
+    letters   bids and mail (P8); nonces of sign-ins that were spent
+    erased    hashes of letters that a party had erased
     manifests what the stores say a task is made of, by its hash
     readings  what providers say about their own training
     answers   of writes that came with an Idempotency-Key
 
 Amounts are decimal text: a uint96 does not fit a database's integer. Hashes and keys are 0x-hex text, addresses too.
-An index whose derived tables have other columns than these is dropped when it is opened, and read anew from the chain.
+An index whose derived tables have other columns or lack an index of these is dropped when it is opened, and read anew
+from the chain.
 """
 
 import os
@@ -27,6 +29,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Index,
+    Inspector,
     Integer,
     MetaData,
     String,
@@ -65,6 +68,8 @@ events = Table(
     Column("args", Text, nullable=False),
     Index("events_of_job", "job", "block", "log_index"),
     Index("events_of_seat", "seat", "block", "log_index"),
+    Index("events_of_tx", "tx"),
+    Index("events_of_name", "name"),
 )
 jobs = Table(
     "jobs",
@@ -202,6 +207,11 @@ letters = Table(
     Index("letters_to", "receiver", "number"),
     Index("letters_of", "job", "sender"),
 )
+erased = Table(
+    "erased",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+)
 nonces = Table(
     "nonces",
     metadata,
@@ -259,9 +269,19 @@ def _drop_outdated(engine: Engine) -> None:
     """Derived tables of another version of this program: the chain has all that was in them."""
     known = inspect(engine)
     there = [table for table in DERIVED if known.has_table(table.name)]
-    outdated = [table for table in there if {c["name"] for c in known.get_columns(table.name)} != set(table.c.keys())]
+    outdated = [table for table in there if _shape(known, table) != (set(table.c.keys()), _indexes(table))]
     if outdated or 0 < len(there) < len(DERIVED):
         metadata.drop_all(engine, [*DERIVED, cursor])
+
+
+def _shape(known: Inspector, table: Table) -> tuple[set[str], set[str]]:
+    """Names of the columns and indexes that a table has in the database."""
+    indexes = {str(index["name"]) for index in known.get_indexes(table.name)} & _indexes(table)
+    return {column["name"] for column in known.get_columns(table.name)}, indexes
+
+
+def _indexes(table: Table) -> set[str]:
+    return {str(index.name) for index in table.indexes}
 
 
 def writing(engine: Engine) -> Engine:

@@ -19,7 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SECONDS: Final = 5.0
 MOST: Final = 512
 MOST_BYTES: Final = 128 << 10
-_NEVER: Final = ("/v1/auth/", "/v1/mailbox", "/v1/events", "/healthz", "/readyz", "/metrics", "/static/")
+"""Of one answer."""
+MOST_HELD: Final = 8 << 20
+"""Of all of them: whoever asks for what differs by a word fills no memory."""
+_NEVER: Final = ("/v1/auth/", "/v1/account", "/v1/mailbox", "/v1/events", "/healthz", "/readyz", "/metrics", "/static/")
 
 
 class Generation:
@@ -51,6 +54,7 @@ class Kept:
     ) -> None:
         self._app, self._generation, self._ticks, self._seconds = app, generation, ticks, seconds
         self._answers: OrderedDict[Key, _Answer] = OrderedDict()
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,9 +87,14 @@ class Kept:
         return answer
 
     def keep(self, key: Key, generation: int, start: Message, body: bytes) -> None:
+        self._forget(self._answers.pop(key, None))
         self._answers[key] = _Answer(generation, self._ticks() + self._seconds, start, body)
-        if len(self._answers) > MOST:
-            self._answers.popitem(last=False)
+        self._held += len(body)
+        while len(self._answers) > MOST or self._held > MOST_HELD:
+            self._forget(self._answers.popitem(last=False)[1])
+
+    def _forget(self, answer: _Answer | None) -> None:
+        self._held -= 0 if answer is None else len(answer.body)
 
 
 class _Copying:

@@ -63,6 +63,8 @@ class Letters:
             raise BadMessage(f"a letter has at most {MOST_BYTES} bytes and names a job", code="bad_letter")
         if self._has(encoded):
             return False
+        if self._was_erased(encoded):
+            raise Refused("this letter was erased at a party's wish", hint="write a new one", code="erased")
         if letter.kind is Kind.BID:
             self._check_bid(letter)
         elif letter.kind is Kind.RUN_RECORD:
@@ -92,6 +94,11 @@ class Letters:
     def _has(self, encoded: bytes) -> bool:
         with self._engine.connect() as connection:
             query = select(db.letters.c.number).where(db.letters.c.hash == sha256(encoded).hexdigest())
+            return connection.execute(query).first() is not None
+
+    def _was_erased(self, encoded: bytes) -> bool:
+        with self._engine.connect() as connection:
+            query = select(db.erased.c.hash).where(db.erased.c.hash == sha256(encoded).hexdigest())
             return connection.execute(query).first() is not None
 
     def _keep(self, letter: Letter, encoded: bytes) -> bool:

@@ -110,6 +110,16 @@ class Reading:
             raise _unknown(job)
         return [event_of(row) for row in rows]
 
+    def job_beginning(self, text: str) -> str | None:
+        """The one job whose id begins with `text`; None if there is none, or several."""
+        rows = self._rows(select(db.jobs.c.id).where(db.jobs.c.id.startswith(text, autoescape=True)).limit(2))
+        return rows[0].id if len(rows) == 1 else None
+
+    def transaction(self, tx: str) -> list[ChainEvent]:
+        """What happened in one transaction, by its whole hash."""
+        place = (db.events.c.block, db.events.c.log_index)
+        return [event_of(row) for row in self._rows(select(db.events).where(db.events.c.tx == tx).order_by(*place))]
+
     def lineage(self, artifact: str) -> list[ChainEvent]:
         """All that tells of an artifact and of what it was made of, to be folded (heldout.market.valuechain).
 

@@ -445,3 +445,53 @@ class SignedIn(TypedDict):
 class Session(TypedDict):
     address: str
     expires: int
+
+
+class Holdings(TypedDict):
+    """How many rows about an address are held that are not on chain. `live` of them belong to jobs still going on."""
+
+    address: str
+    letters: int
+    readings: int
+    manifests: int
+    live: int
+
+
+class Held(TypedDict):
+    """`place` is where the row stands among those of its kind."""
+
+    kind: Literal["letter", "reading", "manifest"]
+    job: str | None
+    value: dict[str, Any]
+    place: str
+
+
+class HeldPage(TypedDict):
+    rows: list[Held]
+    next: str | None
+
+
+class Erased(TypedDict):
+    """How many rows went; `kept` are those of jobs that are still going on."""
+
+    letters: int
+    readings: int
+    manifests: int
+    kept: int
+
+
+class Draft(TypedDict):
+    """A job.toml, what it would cost at most, and where the wizard opens with it."""
+
+    toml: str
+    price: str
+    wizard: str
+
+
+class Answered(TypedDict):
+    """`mode` says who answered; `sources` what it rests on."""
+
+    text: str
+    sources: list[str]
+    mode: str
+    draft: Draft | None

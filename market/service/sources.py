@@ -71,3 +71,5 @@ class Sources:
     statistics: Statistics
     figures: Callable[[], dict[str, Any]]
     """Of `statistics`, remembered for a while."""
+    ask: Callable[[str, str], dict[str, Any]]
+    """The assistant's answer to a question that a client put. Raises Throttled."""

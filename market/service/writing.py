@@ -20,10 +20,11 @@ from heldout.market.service import shapes
 from heldout.market.service.answers import Answers, IdempotencyKey
 from heldout.market.service.api import Job, OfJob
 from heldout.market.service.describing import PROBLEMS, SIGN_IN
+from heldout.market.service.holdings import Holdings
 from heldout.market.service.reported import LONGEST_NAME, MOST_FIELDS, MOST_LINES
 from heldout.market.service.sessions import Sessions, bearer_token
 from heldout.market.service.sources import Sources
-from heldout.market.terms import JobId
+from heldout.market.terms import Address, JobId
 
 COOKIE: Final = "heldout_session"
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern="^[^\\x00-\\x1f\\x7f]+$")]
@@ -106,6 +107,39 @@ def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, sender
             return 200, {"new": True}
 
         return answers.once(key, address, {"job": job, "lane": lane, "lines": said.lines}, keep)
+
+    return routes
+
+
+def account_routes(holdings: Holdings, sessions: Sessions, askers: Throttle) -> APIRouter:
+    """What is held about who is signed in. `askers` bounds how often all of it is read or erased."""
+    routes = APIRouter(prefix="/v1/account", tags=["privacy"], responses={**PROBLEMS, **SIGN_IN})
+
+    def owner(token: Token, response: Response) -> Address:
+        address = sessions.session(token).address
+        askers.take(address.lower())
+        response.headers["Cache-Control"] = "no-store"
+        return address
+
+    Owner = Annotated[Address, Depends(owner)]
+
+    @routes.get("", response_model=shapes.Holdings)
+    def summary(address: Owner) -> Any:
+        """How much is held about the signed-in address that is not on chain."""
+        return holdings.summary(address)
+
+    @routes.get("/export", response_model=shapes.HeldPage)
+    def export(address: Owner, cursor: Annotated[str, Query(max_length=120)] = "") -> Any:
+        """All of it, page by page: letters as they were left (sealed to their receivers), readings, manifests."""
+        return holdings.rows(address, cursor)
+
+    @routes.delete("", response_model=shapes.Erased)
+    def erase(
+        address: Owner,
+        live: Annotated[bool, Query(description="also of jobs that are still going on")] = False,
+    ) -> Any:
+        """Erase it. What is on chain stays there for ever, and so does a hash of each erased letter here."""
+        return holdings.erase(address, live=live)
 
     return routes
 

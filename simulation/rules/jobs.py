@@ -57,7 +57,7 @@ class Jobs(Staking):
         if job in self.jobs:
             raise Reverted("JobExists", (job,))
         check_terms(terms, self.limits, self.minimum_fee, self.seat_stake)
-        self.emit("Posted", job=raw(job), requester=sender, terms=_values(terms))
+        self.emit("Posted", job=raw(job), requester=sender, terms=terms_values(terms))
         return job
 
     def _escrow(self, job: JobId, terms: JobTerms, amount: int) -> None:
@@ -187,6 +187,6 @@ def raw(job: JobId) -> bytes:
     return bytes.fromhex(job[2:])
 
 
-def _values(terms: JobTerms) -> dict[str, object]:
+def terms_values(terms: JobTerms) -> dict[str, object]:
     """As the decoded event carries them."""
     return {**vars(terms), "parents": [vars(parent) for parent in terms.parents]}

@@ -6,11 +6,11 @@ from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.money import Wei
 from heldout.market.settlement import PROTOCOL, LaneResult, Payment, Slash, Stake, settle
 from heldout.market.terms import Address, JobTerms, job_id, keccak256, words
-from heldout.simulation.rules.demands import Demands
+from heldout.simulation.rules.agreement import Agreements
 from heldout.simulation.rules.jobs import raw
 
 
-class Market(Demands):
+class Market(Agreements):
     fines = PROTOCOL
 
     def announce(self, sender: Address, message: bytes) -> None:

@@ -26,7 +26,7 @@ def check_terms(terms: JobTerms, limits: Limits, minimum_fee: int, seat_stake: i
         raise Reverted("BadCommitteeSize", (terms.committee,))
     if terms.floor == terms.target:
         raise Reverted("FloorEqualsTarget", (terms.floor,))
-    _within("lanes", terms.lanes, 1, MAX_LANES)
+    check_shape(terms)
     _within("floor", terms.floor, 0, HIGHEST_SCORE)
     _within("target", terms.target, 0, HIGHEST_SCORE)
     _within("floorPay", terms.floorPay, 0, MILLION)
@@ -41,10 +41,11 @@ def check_terms(terms: JobTerms, limits: Limits, minimum_fee: int, seat_stake: i
     _within("weightsBytes", terms.weightsBytes, 1, limits.weights_bytes)
     budget = limits.operations_per_second * terms.commitWindow
     _within("operationCap", terms.operationCap, 1, budget // terms.lanes)
-    _check_parents(terms)
 
 
-def _check_parents(terms: JobTerms) -> None:
+def check_shape(terms: JobTerms) -> None:
+    """What every job must be, the agreed ones that no market ever posted included."""
+    _within("lanes", terms.lanes, 1, MAX_LANES)
     _within("parents", len(terms.parents), 0, MAX_PARENTS)
     if any(parent.payee == NOBODY for parent in terms.parents):
         raise Reverted("ZeroAddress")

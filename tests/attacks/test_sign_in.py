@@ -9,12 +9,12 @@ import pytest
 from eth_account import Account
 
 from heldout.market.errors import BadMessage, HeldoutError, Refused
-from heldout.market.service.database import open_database
 from heldout.market.service.sessions import Sessions
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed, recover, sign_text
 from heldout.market.siwe import LIFETIME, SignIn
 from tests.builders import CHAIN_ID, MARKET
+from tests.databases import database_of
 
 pytestmark = pytest.mark.attack
 
@@ -34,7 +34,7 @@ class Keys:
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    engine = open_database(str(tmp_path / "service.db"))
+    engine = database_of(tmp_path / "service.db")
     yield Sessions(engine, Keys(), NETWORK, URL, b"s" * 32, time.time)
     engine.dispose()
 

@@ -12,10 +12,10 @@ import pytest
 from eth_account import Account
 
 from heldout.market.errors import Refused
-from heldout.market.service.database import open_database
 from heldout.market.service.sessions import Sessions
 from heldout.market.settings import Network
 from tests.builders import CHAIN_ID, MARKET
+from tests.databases import database_of
 
 pytestmark = pytest.mark.attack
 
@@ -32,7 +32,7 @@ class NoChain:
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    engine = open_database(str(tmp_path / "service.db"))
+    engine = database_of(tmp_path / "service.db")
     yield Sessions(engine, NoChain(), NETWORK, URL, SECRET, time.time)
     engine.dispose()
 

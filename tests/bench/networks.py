@@ -92,11 +92,12 @@ def trained(network: Network, steps: int | None = None) -> Data:
     rows, labels = images.reshape(-1, *network.shape), torch.tensor(digits.target)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(3))
     train, test = order[:-500], order[-500:]
-    steps = steps or (80 if isinstance(network.module, Transformer) else 300)
+    slow = isinstance(network.module, Transformer)
+    steps, batch = steps or (400 if slow else 300), 32 if slow else 64
     optimizer = torch.optim.AdamW(network.module.parameters(), 1e-3)
     network.module.train()
     for step in range(steps):
-        chosen = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(step))[:64]]
+        chosen = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(step))[:batch]]
         optimizer.zero_grad()
         functional.cross_entropy(network.module(rows[chosen]), labels[chosen]).backward()
         optimizer.step()

@@ -12,7 +12,7 @@ from eth_account import Account
 
 from heldout.devnet import Devnet, accounts, parameters
 from heldout.market.chain import connect
-from heldout.market.chain.contracts import interface
+from heldout.market.chain.contracts import encode_arguments, interface
 from heldout.market.deployment.creation import Plan, create_address, plan_creations
 from heldout.market.deployment.findings import Finding, examine, is_shipped
 from heldout.market.deployment.market import plan_market
@@ -21,7 +21,7 @@ from heldout.market.deployment.specification import Specification
 from heldout.market.errors import BadInput, HeldoutError, InsufficientFunds, Reverted
 from heldout.market.keys import ACCOUNT
 from heldout.market.settings import Network
-from heldout.market.terms import Address
+from heldout.market.terms import Address, keccak256
 from heldout.requester_cli.main import dispatch
 
 pytestmark = pytest.mark.integration
@@ -96,7 +96,7 @@ def test_a_dry_run_sends_nothing_and_names_the_addresses_that_come_to_be(
     assert nonce(devnet, who) == before and not (tmp_path / "network.json").exists()
     assert dispatch(words) == 0
     network = Network.from_json((tmp_path / "network.json").read_text())
-    assert [each["address"] for each in plan["creations"]] == [network.market, network.value_chain]
+    assert [each["address"] for each in plan["creations"]][1:] == [network.market, network.value_chain]
     assert int(plan["gas_cost"]["wei"]) > 0
 
 
@@ -138,7 +138,7 @@ def test_it_goes_on_with_what_it_had_signed_and_makes_no_second_market(
     send(devnet.anvil.rpc, signed[:1])
     assert dispatch(words) == 0
     network = Network.from_json((tmp_path / "network.json").read_text())
-    assert (network.market, network.value_chain) == tuple(each.address for each in signed)
+    assert (network.market, network.value_chain) == tuple(each.address for each in signed[1:])
     assert nonce(devnet, ring.address) == plan.creations[-1].nonce + 1
 
 
@@ -178,7 +178,10 @@ def test_the_devnet_itself_is_found_sound(devnet: Devnet) -> None:
         ({"chain_id": 1}, {"chain id"}),
         ({"genesis": "0x" + "00" * 32}, {"genesis"}),
         ({"code_hash": "0x" + "00" * 32}, {"code hash"}),
-        ({"deploy_block": 10**6}, {"market's creation", "value chain's creation"}),
+        (
+            {"deploy_block": 10**6},
+            {"market's creation", "second half", "second half's creation", "value chain's creation"},
+        ),
     ],
 )
 def test_a_claim_of_the_file_that_the_chain_denies_is_found(
@@ -205,6 +208,20 @@ def test_the_right_code_above_a_storage_that_another_constructor_filled_is_found
     found = findings(devnet, network)
     assert found["market's code"].ok and found["code hash"].ok
     assert not found["market's creation"].ok and not found["second half"].ok
+
+
+def test_a_second_half_that_only_answers_alike_is_found(devnet: Devnet) -> None:
+    """Decision 20: its parameters please Market's constructor, its code could pay anybody (EIP-1167)."""
+    block = int(devnet.anvil.call("eth_blockNumber"), 16)
+    real = findings(devnet, devnet.network)["second half"].says[-40:]
+    forwarder = bytes.fromhex("363d3d373d3d3d363d73" + real + "5af43d82803e903d91602b57fd5bf3")
+    half, _ = created(devnet, bytes.fromhex("602d600c600039602d6000f3") + forwarder)
+    shipped = interface("Market")
+    market, _ = created(devnet, shipped.bytecode + encode_arguments(shipped.constructor, (half,)))
+    code = devnet.anvil.call("eth_getCode", market, "latest")
+    code_hash = "0x" + keccak256(bytes.fromhex(code[2:])).hex()
+    network = replace(devnet.network, market=market, code_hash=code_hash, deploy_block=block, value_chain=None)
+    assert wrong(devnet, network) == {"second half's code", "second half's creation"}
 
 
 def test_a_registry_of_another_market_is_found(devnet: Devnet) -> None:

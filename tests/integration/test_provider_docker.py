@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.request import urlopen
 
 import pytest
 from provider_process import PROVIDER, leftovers, provider, set_up, story
@@ -14,10 +17,12 @@ from scripted_job import ScriptedJob
 
 from heldout.devnet.devnet import Devnet
 from heldout.market.artifacts import Stores, parse_id
+from heldout.market.journal import glance
 from heldout.market.lifecycle import State
 from heldout.market.messages import Kind
 from heldout.market.sandbox.hostile import load_manifest
 from heldout.market.sandbox.profile import LABEL_JOB
+from heldout.provider.record import PREFIX, Record
 from heldout.provider.shown import FILE_NAME, Shown
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
@@ -62,6 +67,62 @@ def test_a_container_outlives_its_killed_node_and_is_adopted_by_the_next(net: De
         assert job.until(lambda: job.letters(Kind.HALF_B, job.requester), 10, "half b, for the challenge was too short")
         assert settled.lanes[0].payout == settled.lanes[0].price
     assert "attempt 2" not in "".join(line for line in story(net).splitlines() if job.id in line)
+
+
+def forms(secret: bytes) -> set[bytes]:
+    """How a secret may be written down."""
+    return {secret, secret.hex().encode(), secret.hex().upper().encode(), b64encode(secret).rstrip(b"=")}
+
+
+def test_no_secret_of_a_job_is_found_in_anything_that_was_written_or_shown(net: Devnet, job_image: str) -> None:
+    """Threat 82: a whole job, then a search of every file of the devnet (logs, databases, stores), the engine's
+    description of the container, its log with the job's environment in it, and the metrics. Only key rings, the
+    password's own file and the nodes' journals may hold what they are for."""
+    with ScriptedJob(net, epochs=40, image=job_image) as job, provider(net):
+        job.post()
+        job.accept()
+        job.requester.mail.send(job.training_keys())
+        (container,) = job.until(lambda: containers(job), 60, "the container")
+        shown = subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout
+        environment = subprocess.run(["docker", "exec", container, "cat", "/proc/1/environ"], capture_output=True)
+        port = re.findall(r"metrics 127\.0\.0\.1:(\d+)", story(net))[-1]
+        shown += environment.stdout + urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
+        assert b"HELDOUT_SEED" in environment.stdout and b"heldout_provider" in shown
+        job.await_state(State.COMMITTING, 90)
+        job.vote(900_000)
+        job.await_state(State.SCORED)
+        assert job.until(lambda: job.letters(Kind.HALF_B, job.requester), 30, "half b")
+        (raw,) = [raw for _, raw in glance(net.home(PROVIDER) / "journal", PREFIX) if raw["job"] == job.id]
+        sealed, keys = Record.from_dict(raw).sealed, net.keys(PROVIDER)
+        assert sealed is not None
+        net.warp(61)
+        job.await_state(State.SETTLED)
+        job.until(lambda: not leftovers(net, job), 20, "a clean house")
+        secrets = {
+            "the root of all secrets": keys._root,
+            "the wrapping key": keys.wrap_private,
+            "the password": net.password_file.read_bytes().strip(),
+            "half a": bytes.fromhex(sealed.half_a),
+            "half b": bytes.fromhex(sealed.half_b),
+            "the envelope's seed": bytes.fromhex(sealed.seed_a),
+            **{f"the key of shard {number}": key for number, key in enumerate(job.shard_keys)},
+        }
+    written = {"what was shown": shown} | {
+        str(path): path.read_bytes()
+        for path in net.state.rglob("*")
+        if path.is_file() and "journal" not in path.name and "scripted" not in path.parts and path != net.password_file
+    }
+    assert any("store" in name for name in written) and any("service" in name for name in written)
+    found = [
+        (what, where)
+        for what, secret in secrets.items()
+        for where, data in written.items()
+        if any(form in data for form in forms(secret))
+    ]
+    assert found == []
+    journal = (net.home(PROVIDER) / "journal").read_bytes()
+    halves = secrets["half a"], secrets["half b"]
+    assert all(any(form in journal for form in forms(half)) for half in halves), "it finds what is there"
 
 
 def test_doctor_shows_every_layer_of_the_standard_tier(net: Devnet) -> None:

@@ -185,6 +185,9 @@ def test_signatures_are_checked_by_key_or_by_the_wallet_that_is_a_contract(devne
     devnet.anvil.call("anvil_setCode", refusing, "0x60006000fd")
     assert chain.verify_signature(agreeing, digest, b"any")
     assert not chain.verify_signature(refusing, digest, signature)
+    echoing = "0x" + "ec" * 20  # returns what it is sent, which begins with the very selector that means yes
+    devnet.anvil.call("anvil_setCode", echoing, "0x365f5f37365ff3")
+    assert not chain.verify_signature(echoing, digest, signature)
 
 
 # ------------------------------------------------------------------------------------------------- following

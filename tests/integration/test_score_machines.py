@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from heldout.kernels.devices.choice import open_device
+from heldout.kernels.errors import NoDevice
 from tools import arm
 
 pytestmark = pytest.mark.integration
@@ -57,6 +59,36 @@ def test_an_older_processor_or_more_threads_make_the_same_bits(
 ) -> None:
     """0 bits differ, in outputs and in verdicts."""
     assert bits([sys.executable, str(SCRIPT), ROWS], environment) == here
+
+
+def torch_machine(threads: int, **more: str) -> dict[str, str]:
+    """Its BLAS is MKL, and oneDNN convolves."""
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return {"PATH": os.environ["PATH"], **counts, **more}
+
+
+DEVICES: dict[str, tuple[str, dict[str, str]]] = {
+    "torch, one thread": ("torch", torch_machine(1)),
+    "torch, two threads": ("torch", torch_machine(2)),
+    "torch, no AVX": (
+        "torch",
+        torch_machine(2, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE", ONEDNN_MAX_CPU_ISA="SSE41"),
+    ),
+    "vulkan": ("vulkan", machine(2)),
+}
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("device", "environment"), DEVICES.values(), ids=DEVICES.keys())
+def test_another_device_makes_the_same_bits(here: dict[str, Any], device: str, environment: dict[str, str]) -> None:
+    """P9.3: whole models in every batch, where `test_devices` tries one operation after the other."""
+    try:
+        open_device(device)
+    except NoDevice as problem:
+        if device in os.environ.get("HELDOUT_REQUIRE_DEVICES", "").split():
+            pytest.fail(f"./run set this device up, but {problem.message}")
+        pytest.skip(problem.message)
+    assert bits([sys.executable, str(SCRIPT), ROWS, device], environment) == here
 
 
 @pytest.mark.deep

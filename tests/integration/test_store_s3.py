@@ -6,13 +6,20 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
+from urllib.parse import parse_qs
 
 import pytest
 from eth_account import Account
+from prometheus_client import CollectorRegistry
 
 from heldout.devnet.anvil import free_port
 from heldout.market.artifacts import ArtifactId, HttpStore, Stores
+from heldout.market.artifacts.collecting import Collector
+from heldout.market.artifacts.keeping import Keeping
+from heldout.market.artifacts.s3 import open_bucket
 from heldout.market.errors import BadInput, HashMismatch, StoreProblem
+from heldout.market.terms import Address
 from tests.servers import served
 
 pytestmark = pytest.mark.integration
@@ -24,7 +31,7 @@ OBJECTS: dict[str, bytes] = {}
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """PUT, HEAD and GET (with ranges) of whole objects; whoever signs, signs well enough."""
+    """PUT, HEAD, GET (with ranges), DELETE and ListObjectsV2; whoever signs, signs well enough."""
 
     protocol_version = "HTTP/1.1"
 
@@ -35,7 +42,34 @@ class Bucket(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_DELETE(self) -> None:
+        OBJECTS.pop(self.path, None)
+        self._answer(204, b"")
+
+    def do_POST(self) -> None:
+        """DeleteObjects."""
+        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        bucket = self.path.partition("?")[0].rstrip("/")
+        keys = re.findall("<Key>(.*?)</Key>", asked)
+        for key in keys:
+            OBJECTS.pop(f"{bucket}/{key}", None)
+        told = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        self._answer(200, f"<DeleteResult>{told}</DeleteResult>".encode())
+
+    def _list(self) -> None:
+        path, _, query = self.path.partition("?")
+        prefix = f"{path.rstrip('/')}/{parse_qs(query)['prefix'][0]}"
+        about = "<LastModified>2027-01-15T08:00:00.000Z</LastModified><ETag>e</ETag>"
+        found = "".join(
+            f"<Contents><Key>{key[len(path.rstrip('/')) + 1 :]}</Key><Size>{len(data)}</Size>{about}</Contents>"
+            for key, data in sorted(OBJECTS.items())
+            if key.startswith(prefix)
+        )
+        self._answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode())
+
     def do_GET(self) -> None:
+        if "list-type=2" in self.path:
+            return self._list()
         data = OBJECTS.get(self.path)
         if data is None or "AWS4-HMAC-SHA256" not in self.headers.get("Authorization", ""):
             return self._answer(404 if data is None else 403, b"")
@@ -117,3 +151,32 @@ def test_a_store_server_can_keep_its_artifacts_in_a_bucket(bucket: str, tmp_path
         store.close()
     assert OBJECTS[f"/bucket/some/prefix/blobs/{ID}"] == DATA
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
+
+
+def test_what_nobody_keeps_leaves_the_bucket(bucket: str, tmp_path: Path) -> None:
+    """Listed, found again after a crash, and removed, by obstore's own requests."""
+    now = 1_800_000_000.0
+    vault = open_bucket(bucket, tmp_path)
+    kept, orphan = vault.put(DATA), vault.put(b"of an older store")
+    OBJECTS["/bucket/some/prefix/blobs/readme.txt"] = b"somebody else's"
+    keeping = Keeping(tmp_path / "pins.db", 1 << 30, 100, lambda: now)
+    keeping.pin(kept, Address("0x" + "11" * 20), len(DATA))
+    collector = Collector(keeping, vault, NoJobs(), CollectorRegistry(), lambda: now)
+    collector.reconcile()
+    assert dict(vault.ids()) == {kept: len(DATA), orphan: 17}
+    now += 99
+    keeping.pin(kept, Address("0x" + "11" * 20), len(DATA))
+    now += 2
+    assert collector.round() == 1
+    assert list(OBJECTS) == [f"/bucket/some/prefix/blobs/{kept}", "/bucket/some/prefix/blobs/readme.txt"]
+    keeping.close()
+
+
+class NoJobs:
+    """A chain on which nothing ever happened."""
+
+    def head(self, confirmations: int = 0) -> SimpleNamespace:
+        return SimpleNamespace(number=0)
+
+    def events(self, first: int, last: int, *, names: object = None) -> list[object]:
+        return []

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from heldout.market.artifacts import ArtifactId, DiskStore
 from heldout.market.artifacts.allowance import DAY, Allowance
+from heldout.market.artifacts.keeping import Keeping
 from heldout.market.artifacts.permit import HEADER, LIFETIME, list_text, write_permit
 from heldout.market.artifacts.server import StoreSettings, create_app
 from heldout.market.errors import Refused
@@ -30,9 +31,11 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
     settings = StoreSettings(URL, {"127.0.0.1:8460"}, 1000, lambda: NOW, lambda: 0.0)
     with DiskStore(tmp_path, quota=4_000, max_blob=MAX_BLOB) as store:
         allowance = Allowance(tmp_path / "uploads.db", DAILY, lambda: NOW)
-        with TestClient(create_app(store, store, allowance, settings), base_url=URL) as client:
+        keeping = Keeping(tmp_path / "pins.db", 1 << 30, 100, lambda: NOW)
+        with TestClient(create_app(store, allowance, keeping, settings), base_url=URL) as client:
             yield client
         allowance.close()
+        keeping.close()
 
 
 def permit(data: bytes = DATA, **changes: object) -> dict[str, str]:
@@ -161,7 +164,8 @@ def test_a_client_that_hurries_is_told_when_to_come_back(tmp_path: Path) -> None
     """Threat 89."""
     settings = StoreSettings(URL, {"127.0.0.1:8460"}, 1, lambda: NOW, lambda: 0.0)
     with DiskStore(tmp_path) as store:
-        app = create_app(store, store, Allowance(tmp_path / "uploads.db", 1, lambda: NOW), settings)
+        keeping = Keeping(tmp_path / "pins.db", 1, 100, lambda: NOW)
+        app = create_app(store, Allowance(tmp_path / "uploads.db", 1, lambda: NOW), keeping, settings)
         client = TestClient(app, base_url=URL)
         answers = [client.get("/healthz") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]

@@ -1,6 +1,6 @@
 """Signing in: EIP-4361 messages, single-use nonces, short tokens (P8)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from heldout.market.errors import BadMessage, KeyProblem, Refused
-from heldout.market.service.database import open_database
+from heldout.market.service import database as db
 from heldout.market.service.sessions import SESSION, Sessions, load_secret
 from heldout.market.service.tokens import LEEWAY as LEEWAY_OF_TOKENS
 from heldout.market.service.tokens import Claims, read_token, write_token
@@ -20,6 +21,7 @@ from heldout.market.settings import Network
 from heldout.market.signatures import checksummed, personal_digest, recover, sign_text
 from heldout.market.siwe import LEEWAY, LIFETIME, SignIn
 from tests.builders import CHAIN_ID, MARKET
+from tests.databases import database_of
 
 URL = "http://127.0.0.1:8450"
 NETWORK = Network("test", CHAIN_ID, "0x0", (), MARKET, MARKET, 0, "0x0", ())
@@ -52,7 +54,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def sessions(tmp_path: Path, clock: Clock) -> Iterator[Sessions]:
-    engine = open_database(str(tmp_path / "service.db"))
+    engine = database_of(tmp_path / "service.db")
     yield Sessions(engine, Keys(), NETWORK, URL, b"s" * 32, clock)
     engine.dispose()
 
@@ -213,16 +215,44 @@ def test_a_small_difference_of_clocks_is_forgiven(sessions: Sessions, clock: Clo
     sessions.sign_in(text, signed(text))
 
 
-def test_nonces_out_are_bounded_and_expire(sessions: Sessions, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threat 89."""
-    monkeypatch.setattr("heldout.market.service.sessions._MOST_NONCES", 3)
-    for _ in range(3):
-        sessions.nonce()
+def test_nobody_is_locked_out_by_nonces_that_others_asked_for(sessions: Sessions, clock: Clock) -> None:
+    """Threat 89: a nonce is kept nowhere before it is spent, and what was spent only as long as it would be good."""
+    first, expires = sessions.nonce()
+    assert len({first, *(sessions.nonce()[0] for _ in range(1_000))}) == 1_001
+    assert spent(sessions) == 0
+    text = message(sessions, clock).text()
+    sessions.sign_in(text, signed(text))
+    assert spent(sessions) == 1
+    clock.now = expires + 1
+    later = message(sessions, clock).text()
+    sessions.sign_in(later, signed(later))
+    assert spent(sessions) == 1
+
+
+def spent(sessions: Sessions) -> int:
+    with sessions._engine.connect() as connection:
+        return len(connection.execute(select(db.nonces)).all())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda nonce: nonce[:-1] + ("0" if nonce[-1] != "0" else "1"),
+        lambda nonce: nonce[:24] + "ffffffffff" + nonce[34:],
+        lambda nonce: nonce.upper(),
+        lambda nonce: nonce[2:],
+        lambda nonce: "0" * 62,
+    ],
+    ids=["mark", "later", "capitals", "shorter", "zeros"],
+)
+def test_a_nonce_has_one_writing_and_one_maker(sessions: Sessions, clock: Clock, change: Callable[[str], str]) -> None:
+    asked = message(sessions, clock)
+    assert change(asked.nonce) != asked.nonce
+    text = replace(asked, nonce=change(asked.nonce)).text()
     with pytest.raises(Refused) as refused:
-        sessions.nonce()
-    assert refused.value.code == "busy"
-    clock.now += LIFETIME
-    sessions.nonce()
+        sessions.sign_in(text, signed(text))
+    assert refused.value.code == "sign_in"
+    sessions.sign_in(asked.text(), signed(asked.text()))
 
 
 def test_a_session_ends(sessions: Sessions, clock: Clock) -> None:

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from heldout.market.artifacts.gate import Gate
+from heldout.market.artifacts.gate import Gate, client_of
 from heldout.market.artifacts.throttle import Throttle
 
 PAGE = "http://127.0.0.1:8450"
@@ -41,7 +41,36 @@ def test_not_even_a_named_page_acts_with_a_cookie(client: TestClient) -> None:
     """Threat 75."""
     headers = {"Cookie": "heldout_session=stolen"}
     assert client.put("/x", headers={**headers, "Origin": PAGE}).text == "no cookie"
-    assert client.put("/x", headers=headers).text == "heldout_session=stolen"
+    assert client.put("/x", headers={**headers, "Origin": "http://127.0.0.1:8460"}).text == "heldout_session=stolen"
+
+
+@pytest.mark.attack
+def test_what_names_no_page_changes_nothing_with_a_cookie(client: TestClient) -> None:
+    """Threat 75: every browser of today says where a request that changes something comes from."""
+    headers = {"Cookie": "heldout_session=stolen"}
+    assert client.put("/x", headers=headers).text == "no cookie"
+    assert client.get("/x", headers=headers).text == "heldout_session=stolen"
+
+
+@pytest.mark.attack
+def test_a_plain_page_of_the_same_name_is_another_page() -> None:
+    """Who sits on the line can write http pages of any name, and send from them to https."""
+    app = Starlette(routes=[Route("/x", lambda _: PlainTextResponse("done"), methods=["PUT"])])
+    hosts = {"market.example", "127.0.0.1:8450"}
+    app.add_middleware(Gate, hosts=hosts, throttle=Throttle(10, 50, lambda: 0.0), secure=True)
+    client = TestClient(app, base_url="https://market.example")
+    status = {
+        origin: client.put("/x", headers={"Origin": origin}).status_code
+        for origin in ("https://market.example", "http://market.example", "http://127.0.0.1:8450")
+    }
+    assert list(status.values()) == [200, 403, 200]
+
+
+def test_one_machine_is_one_client_whatever_addresses_it_takes() -> None:
+    one, other = ("2001:db8:1:2:3::1", 1), ("2001:db8:1:2:ffff::9", 2)
+    assert client_of({"client": one}) == client_of({"client": other}) == "2001:db8:1:2::/64"
+    assert client_of({"client": ("2001:db8:1:3::1", 1)}) != client_of({"client": one})
+    assert client_of({"client": ("10.0.0.1", 1)}) == "10.0.0.1"
 
 
 @pytest.mark.attack

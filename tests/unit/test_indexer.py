@@ -16,13 +16,14 @@ from heldout.market.chain.logs import Cursor, Followed
 from heldout.market.errors import BadInput, ChainProblem, WrongNetwork
 from heldout.market.lifecycle import fold
 from heldout.market.messages import hexed
-from heldout.market.service.database import open_database, state_hash
+from heldout.market.service.database import state_hash
 from heldout.market.service.indexer import Follower, Index, Step
 from heldout.market.service.letters import NotYetKnown
 from heldout.market.service.reading import BEGINNING, JobFilter, Reading, parse_place
 from heldout.market.service.rows import event_of, event_row
 from heldout.market.terms import JobId
 from tests.builders import JOB, PROVIDERS, REQUESTER, TERMS, EventLog, digest, terms_values
+from tests.databases import database_of
 from tests.scripted_chain import COLD, ScriptedChain, caught_up, seat_log
 from tests.unit.test_lifecycle import honest_job
 
@@ -34,7 +35,7 @@ def chain() -> ScriptedChain:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(str(tmp_path / "service.db"))
+    engine = database_of(tmp_path / "service.db")
     yield engine
     engine.dispose()
 
@@ -199,7 +200,7 @@ def test_an_index_that_lived_through_anything_equals_one_rebuilt(
 ) -> None:
     """P11e, threat 53. A number adds blocks or takes some back; None lets the index look."""
     chain, story = ScriptedChain(), honest_job().events + seat_log()
-    lived = open_database(str(tmp_path_factory.mktemp("lived") / "db"))
+    lived = database_of(tmp_path_factory.mktemp("lived") / "db")
     index = Index(lived, chain)
     told = 0
     for step in steps:
@@ -213,7 +214,7 @@ def test_an_index_that_lived_through_anything_equals_one_rebuilt(
             told -= len(back)
     chain.add()
     caught_up(index)
-    rebuilt = open_database(str(tmp_path_factory.mktemp("rebuilt") / "db"))
+    rebuilt = database_of(tmp_path_factory.mktemp("rebuilt") / "db")
     caught_up(Index(rebuilt, chain))
     assert hash_of(lived) == hash_of(rebuilt)
     lived.dispose()

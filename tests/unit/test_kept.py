@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from heldout.market.service import kept
 from heldout.market.service.caching import Tagged
 from heldout.market.service.kept import MOST, SECONDS, Generation, Kept
 
@@ -76,3 +77,12 @@ def test_no_more_is_kept_than_there_is_room_for(desk: Desk) -> None:
     assert desk.worked == before
     desk.get("/x?0")
     assert desk.worked == before + 1
+
+
+def test_what_is_kept_is_bounded_in_bytes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threat 80: whoever asks for what differs by a word fills no memory."""
+    monkeypatch.setattr(kept, "MOST_HELD", 100)
+    for number in range(50):
+        desk.get(f"/x?word={number:020}")
+    assert desk.get(f"/x?word={49:020}") == f"50 word={49:020}"
+    assert desk.get(f"/x?word={0:020}") == f"51 word={0:020}"

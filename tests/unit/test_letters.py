@@ -13,10 +13,12 @@ from heldout.market.lifecycle import VACANT
 from heldout.market.messages import BULLETIN, Kind, Letter
 from heldout.market.money import Wei
 from heldout.market.runrecord import RunRecord, read_record
-from heldout.market.service.database import open_database
+from heldout.market.service.holdings import Holdings
 from heldout.market.service.letters import MOST_BYTES, MOST_ON_THE_BOARD, Letters, NotYetKnown
+from heldout.market.signatures import checksummed
 from heldout.market.terms import Address, JobId
 from tests.builders import JOB, REQUESTER, TERMS, digest
+from tests.databases import database_of
 from tests.letter_board import HOT, IDLE_HOT, NETWORK, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
 
 RAN = RunRecord(
@@ -39,7 +41,7 @@ RAN = RunRecord(
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
-    engine = open_database(str(tmp_path / "service.db"))
+    engine = database_of(tmp_path / "service.db")
     yield Board(engine)
     engine.dispose()
 
@@ -49,6 +51,17 @@ def code_of(refused: pytest.ExceptionInfo[HeldoutError]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------ bids
+
+
+def test_what_was_erased_cannot_be_left_again(board: Board, tmp_path: Path) -> None:
+    """A bid needs nobody signed in: whoever kept a copy could bring it back."""
+    board.letters.post(bid(), None)
+    engine = database_of(tmp_path / "service.db")
+    assert Holdings(engine).erase(checksummed(PROVIDER.address), live=True)["letters"] == 1
+    with pytest.raises(Refused) as refused:
+        board.letters.post(bid(), None)
+    assert (code_of(refused), board.letters.bids(JOB)) == ("erased", [])
+    engine.dispose()
 
 
 def test_a_signed_bid_is_on_the_board_once_with_nobody_signed_in(board: Board) -> None:
@@ -261,7 +274,7 @@ def test_a_service_that_lost_its_database_numbers_on_from_where_it_was(tmp_path:
     """Threat 53: readers ask for what came after the last number they saw, whoever counted it."""
     numbers = []
     for life in ("before", "after"):
-        engine = open_database(str(tmp_path / f"{life}.db"))
+        engine = database_of(tmp_path / f"{life}.db")
         board = Board(engine)
         board.accept()
         board.letters = Letters(engine, board.market, NETWORK, lambda life=life: NOW + (life == "after"))  # type: ignore[misc]

@@ -12,6 +12,8 @@ from heldout.market.messages import (
     BAD,
     BULLETIN,
     HIGHEST_SCORE,
+    AgreedLane,
+    AgreedOutcome,
     Bid,
     Kind,
     Letter,
@@ -99,6 +101,24 @@ def test_a_bid_digest_is_what_a_wallet_signs() -> None:
     domain = {"name": "Heldout", "version": "1", "chainId": 31337, "verifyingContract": MARKET}
     message = dict(zip(("job", "provider", "price", "wrapKey", "validUntil", "nonce"), BID.as_tuple(), strict=True))
     assert BID.digest(31337, MARKET) == _hash_eip191_message(encode_typed_data(domain, types, message))
+
+
+def test_an_outcome_is_signed_as_wallets_sign_it() -> None:
+    """P6.1, P8: EIP-712 as eth-account does it, its array of lanes included."""
+    lanes = (AgreedLane(PROVIDER, JOB, 900_000, Wei(5)), AgreedLane(Address("0x" + "44" * 20), bytes(32), BAD, Wei(0)))
+    domain = {"name": "Heldout", "version": "1", "chainId": 31337, "verifyingContract": MARKET}
+    fields = {"provider": "address", "word": "bytes32", "score": "uint32", "payout": "uint256"}
+    types = {
+        "Outcome": [
+            {"name": "job", "type": "bytes32"},
+            {"name": "validUntil", "type": "uint64"},
+            {"name": "lanes", "type": "AgreedLane[]"},
+        ],
+        "AgreedLane": [{"name": name, "type": kind} for name, kind in fields.items()],
+    }
+    message = {"job": JOB, "validUntil": 7, "lanes": [vars(lane) for lane in lanes]}
+    expected = _hash_eip191_message(encode_typed_data(domain, types, message))
+    assert AgreedOutcome(JOB, 7, lanes).digest(31337, MARKET) == expected
 
 
 def test_a_bid_survives_its_letter() -> None:

@@ -13,7 +13,7 @@ from heldout.market.lifecycle import Outcome, State, fold
 from heldout.market.messages import MISSING, NO_DATA, NO_KEYS, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import BlockNumber, Timestamp
-from heldout.provider.duties import MOST_FAILURES, STAGGER_S, Step, View, decide, is_paid, risks
+from heldout.provider.duties import MOST_FAILURES, STAGGER_S, Standing, Step, View, decide, is_paid, risks
 from heldout.provider.record import Record, Sealed
 
 ME, OTHER = PROVIDERS[0], PROVIDERS[1]
@@ -238,3 +238,11 @@ def test_a_submission_at_risk_is_told_in_the_last_quarter_of_the_window() -> Non
     assert risks(story.view(449), BOUND) == []
     assert [risk.code for risk in risks(story.view(460), BOUND)] == ["submit_at_risk"]
     assert risks(Story().accepted(OTHER).view(460), BOUND) == []
+
+
+@pytest.mark.parametrize(("frozen", "words"), [(True, "stays frozen"), (False, "goes on against the owner's wish")])
+def test_a_training_that_can_stand_still_no_longer_is_told(frozen: bool, words: str) -> None:
+    view = Story().accepted(ME).view(training=True)
+    (risk,) = risks(replace(view, standing=Standing("outside the hours", frozen, at_risk=True)), BOUND)
+    assert risk.code == "frozen_at_risk" and words in risk.message and "outside the hours" in risk.message
+    assert not risks(replace(view, standing=Standing("outside the hours", frozen, at_risk=False)), BOUND)

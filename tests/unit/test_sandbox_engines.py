@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from heldout.market.sandbox import STANDARD, STRICT, Excess, Limits, SandboxRefused, SandboxUnavailable
 from heldout.market.sandbox.accelerators import Cuda, Vulkan, find_accelerator
-from heldout.market.sandbox.escapes import ESCAPES, mended_by_distribution, notices
+from heldout.market.sandbox.escapes import ESCAPES, State, mended_by_distribution, notices
 from heldout.market.sandbox.meter import Ending, Meter, Room, excesses
 from heldout.market.sandbox.places import UIDS, free_uid, pick_cores, pick_devices
 from heldout.market.sandbox.runtimes import engine_facts
+from heldout.provider.sandboxing import offered_tiers
 
 VERSION: dict[str, Any] = {
     "Components": [{"Name": "Engine", "Version": "20.10.24"}, {"Name": "runc", "Version": "1.1.5+ds1"}]
@@ -60,29 +62,80 @@ def test_a_rootless_engine_says_so() -> None:
     assert facts.rootless and facts.cgroup == "2" and "rootless" in facts.describe()
 
 
+def no_log(component: str, version: str) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"Rootless": True, "CgroupVersion": "1", "MemoryLimit": True, "PidsLimit": True},  # Podman 4.3, word for word
+        {"SecurityOptions": ["name=rootless"], "CgroupVersion": "1"},
+        {"SecurityOptions": ["name=rootless"], "CgroupVersion": "2", "PidsLimit": False},
+        {"CgroupVersion": "2", "MemoryLimit": False},
+    ],
+)
+def test_an_engine_that_cannot_limit_gives_no_tier_and_says_why(info: dict[str, object]) -> None:
+    """Issue 5 item 3: what a runtime cannot limit is not offered, on a devnet either."""
+    facts = engine_facts({"DefaultRuntime": "crun", **info}, VERSION)
+    assert not facts.runtimes and facts.missing.keys() == {"standard", STRICT}
+    assert all("limit" in why for why in facts.missing.values())
+    for devnet in (True, False):
+        assert offered_tiers(None, facts, devnet=devnet) == frozenset()
+
+
+def test_a_rootless_engine_whose_controllers_are_delegated_gives_the_standard_tier() -> None:
+    facts = engine_facts(
+        {"Rootless": True, "CgroupVersion": "2", "MemoryLimit": True, "DefaultRuntime": "crun"}, VERSION
+    )
+    assert facts.rootless and facts.freezes and set(facts.runtimes) == {"standard"}
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ("1.1.5", State.OPEN),
+        ("1.1.5+ds1", State.UNKNOWN),
+        ("1.1.5-0ubuntu1~22.04.2", State.UNKNOWN),
+        ("1.1.11", State.OPEN),
+        ("1.1.12", State.MENDED),
+        ("1.2.0", State.MENDED),
+        ("v1.3.0-rc.1", State.MENDED),
+    ],
+)
+def test_a_version_is_open_to_an_escape_until_its_own_line_was_mended(version: str, state: State) -> None:
+    """A distribution's build without its change log may hold the fix or not: neither is claimed."""
+    found = {notice.escape.cve: notice for notice in notices({"runc": version}, no_log)}
+    assert found["CVE-2024-21626"].state is state
+    assert ("cannot be told" in found["CVE-2024-21626"].describe()) is (state is State.UNKNOWN)
+
+
 @pytest.mark.parametrize(
     ("version", "is_open"),
-    [("1.1.5+ds1", True), ("1.1.11", True), ("1.1.12", False), ("1.2.0", False), ("v1.3.0-rc.1", False)],
+    [
+        ("1.2.7", True),
+        ("1.2.8", False),
+        ("1.3.2", True),
+        ("1.1.99", True),
+        ("1.4.0-rc.2", True),
+        ("1.4.0-rc.3", False),
+        ("1.4.0", False),
+    ],
 )
-def test_a_version_is_open_to_an_escape_until_its_own_line_was_mended(version: str, is_open: bool) -> None:
-    found = {notice.escape.cve: notice.open for notice in notices({"runc": version}, lambda _: frozenset())}
-    assert found["CVE-2024-21626"] is is_open
+def test_a_fix_in_one_line_does_not_mend_an_older_one_nor_an_earlier_candidate(version: str, is_open: bool) -> None:
+    found = {notice.escape.cve: notice.state is State.OPEN for notice in notices({"runc": version}, no_log)}
+    assert found["CVE-2025-31133"] is is_open
 
 
-def test_a_fix_in_one_line_does_not_mend_an_older_one() -> None:
-    for version, is_open in (("1.2.7", True), ("1.2.8", False), ("1.3.2", True), ("1.1.99", True), ("1.4.0", False)):
-        found = {notice.escape.cve: notice.open for notice in notices({"runc": version}, lambda _: frozenset())}
-        assert found["CVE-2025-31133"] is is_open, version
-
-
-def test_what_a_distribution_mended_counts_as_mended(tmp_path: Path) -> None:
+def test_what_a_distribution_mended_counts_as_mended_in_that_very_build(tmp_path: Path) -> None:
     (tmp_path / "runc").mkdir()
     log = gzip.compress(b"runc (1.1.5+ds1-1+deb12u1)\n  * CVE-2024-21626: several container breakouts")
     (tmp_path / "runc" / "changelog.Debian.gz").write_bytes(log)
-    assert mended_by_distribution("runc", tmp_path) == {"CVE-2024-21626"}
-    assert mended_by_distribution("crun", tmp_path) == frozenset()
-    found = {n.escape.cve: n for n in notices({"runc": "1.1.5"}, lambda name: mended_by_distribution(name, tmp_path))}
-    assert not found["CVE-2024-21626"].open and found["CVE-2024-45310"].open
+    assert mended_by_distribution("runc", "1.1.5+ds1", tmp_path) == {"CVE-2024-21626"}
+    assert mended_by_distribution("runc", "1.1.4+ds1", tmp_path) is None, "another runc runs than is installed"
+    assert mended_by_distribution("crun", "1.8.1", tmp_path) is None
+    found = {n.escape.cve: n for n in notices({"runc": "1.1.5+ds1"}, partial(mended_by_distribution, docs=tmp_path))}
+    assert found["CVE-2024-21626"].state is State.MENDED and found["CVE-2024-45310"].state is State.OPEN
     assert "in its way" in found["CVE-2024-45310"].describe()
 
 

@@ -29,14 +29,23 @@ interface IMarketBack is IMarketBase {
     function cancel(JobTerms calldata terms) external;
     /// @notice Anyone, from the deadline of Open on: everything back to the requester.
     function expire(JobTerms calldata terms) external;
-    /// @notice The caller's bids with this nonce can no longer be accepted.
-    function cancelBid(uint256 nonce) external;
     /// @notice Anyone, from the deadline on: moves a Running, Committing or Revealing job on, whoever is absent (P3); and a
     /// Scored one whose demand ran out. It decides and never pays: a job that is over is Scored, with its outcome set and its
     /// deadline now, and `settle` pays at once.
     function close(bytes32 job) external;
     /// @notice Requester, a provider, or the hot key at `place` of the round asks for a bigger round, with a bond (P3.6).
     function appeal(JobTerms calldata terms, uint256 place) external;
+
+    /// @notice Anyone: requester and all providers have signed how the job ends (P6.1). Good for a job that was never posted,
+    /// which then costs the requester its payouts and nothing else, and in any state that is not final.
+    /// @param lanes as they end; of a job that was accepted, all its lanes with their providers and submitted words
+    /// @param validUntil unix seconds, inclusive
+    /// Seats that committed have f each, in every round; nobody is slashed; collaterals and appeal bonds go back.
+    /// @param signatures of the EIP-712 message Outcome by the requester, then by every lane's provider; whoever sends the call
+    /// has signed it by that
+    /// @dev Warning: an agreed score was measured by nobody; its artifact says so.
+    function agree(JobTerms calldata terms, AgreedLane[] calldata lanes, uint64 validUntil, bytes[] calldata signatures)
+        external;
 
     /* ------------------------------------------------------- demand and answer */
 

@@ -100,6 +100,14 @@ interface IMarketBase {
         bytes32 salt;
     }
 
+    /// @notice A lane as requester and providers agree that it ends (P6.1).
+    struct AgreedLane {
+        address provider;
+        bytes32 word; // of what was delivered (P4.4); zero if nothing was
+        uint32 score; // what they say it is worth: no committee measured it
+        uint256 payout; // to the provider, royalties included
+    }
+
     struct Window {
         uint32 least;
         uint32 greatest;
@@ -261,4 +269,5 @@ interface IMarketBase {
     error SeatNotLive(uint32 seat);
     error SeatNotExiting(uint32 seat);
     error BadLimits();
+    error NotAMarket(); // a deposit into the second half of the code, which holds nobody's money
 }

@@ -18,6 +18,8 @@ interface IMarketFront is IMarketBase {
     function open(JobTerms calldata terms, Bid[] calldata bids, bytes[] calldata signatures)
         external
         returns (bytes32 job);
+    /// @notice The caller's bids with this nonce can no longer be accepted.
+    function cancelBid(uint256 nonce) external;
     /// @notice One word per lane: keccak256(abi.encode(job, provider, weightsHash, sealedHash, sha256(b), sha256(envelope of a)))
     /// or NO_KEYS (P4.4, P4.5). The last lane starts round 1.
     function submit(bytes32 job, uint8 lane, bytes32 word) external;
@@ -50,7 +52,8 @@ interface IMarketFront is IMarketBase {
     /// @notice Anyone who knows the salts: opens all commits that were made, in their order, before anybody opened one alone.
     function revealAll(bytes32 job, Opening[] calldata openings) external;
     /// @notice Anyone: as `revealAll` if there are `openings`; then, since nobody will appeal, `settle` at once (P6.1).
-    /// @param signatures of the EIP-712 message Waiver by the requester, then by every lane's provider
+    /// @param signatures of the EIP-712 message Waiver by the requester, then by every lane's provider; as in `commitAll` and
+    /// `agree`, whoever sends the call has signed by that, and its signature may be empty
     /// @dev Warning: who signs a waiver gives up its own appeals and demands, and those of the seats.
     function conclude(JobTerms calldata terms, Opening[] calldata openings, bytes[] calldata signatures) external;
     /// @notice Anyone, from the deadline of Scored on: pays everybody, whatever the outcome (P3.3, P3.4). No external call.

@@ -21,6 +21,12 @@ library Messages {
     bytes32 internal constant SCORE_COMMIT_TYPEHASH =
         keccak256("ScoreCommit(bytes32 job,uint8 round,uint32 seat,bytes32 hash)");
     bytes32 internal constant WAIVER_TYPEHASH = keccak256("Waiver(bytes32 job,uint8 round,bytes32 result)");
+    bytes32 internal constant AGREED_LANE_TYPEHASH =
+        keccak256("AgreedLane(address provider,bytes32 word,uint32 score,uint256 payout)");
+    bytes32 internal constant OUTCOME_TYPEHASH = keccak256(
+        "Outcome(bytes32 job,uint64 validUntil,AgreedLane[] lanes)"
+        "AgreedLane(address provider,bytes32 word,uint32 score,uint256 payout)"
+    );
 
     /// @dev How many static fields JobTerms has before `parents`.
     uint256 private constant TERMS_WORDS = 27;
@@ -62,6 +68,19 @@ library Messages {
     /// @notice EIP-712 struct hash of the consent to a result as it stands: nobody will appeal or demand (P6.1).
     function waiver(bytes32 job, uint8 round, bytes32 result) internal pure returns (bytes32) {
         return keccak256(abi.encode(WAIVER_TYPEHASH, job, round, result));
+    }
+
+    /// @notice EIP-712 struct hash of an agreed outcome (P6.1). It ends the job, and so is good once.
+    function outcome(bytes32 job, uint64 validUntil, IMarketBase.AgreedLane[] calldata lanes)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32[] memory hashes = new bytes32[](lanes.length);
+        for (uint256 i; i < lanes.length; ++i) {
+            hashes[i] = keccak256(abi.encode(AGREED_LANE_TYPEHASH, lanes[i]));
+        }
+        return keccak256(abi.encode(OUTCOME_TYPEHASH, job, validUntil, keccak256(abi.encodePacked(hashes))));
     }
 
     /// @notice What a seat commits to: bound to chain, market, job, round and seat, so a copied commit cannot be opened.

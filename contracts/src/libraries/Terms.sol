@@ -23,7 +23,7 @@ library Terms {
         uint256 n = terms.committee;
         if (n != 3 && n != 5 && n != 7) revert IMarketBase.BadCommitteeSize(terms.committee);
         if (terms.floor == terms.target) revert IMarketBase.FloorEqualsTarget(terms.floor);
-        _within("lanes", terms.lanes, 1, MAX_LANES);
+        checkShape(terms);
         _within("floor", terms.floor, 0, Votes.MAX_SCORE);
         _within("target", terms.target, 0, Votes.MAX_SCORE);
         _within("floorPay", terms.floorPay, 0, Payout.PPM);
@@ -35,6 +35,11 @@ library Terms {
         _within("collateral", terms.collateral, fees > fifth ? fees : fifth, type(uint96).max);
         _checkWindows(terms, limits);
         _checkWork(terms, limits);
+    }
+
+    /// @notice What every job must be, the agreed ones that no market ever posted included: P3.1 counts lanes, P7.3 parents.
+    function checkShape(IMarketBase.JobTerms calldata terms) internal pure {
+        _within("lanes", terms.lanes, 1, MAX_LANES);
         _checkParents(terms.parents);
     }
 

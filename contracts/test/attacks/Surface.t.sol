@@ -15,7 +15,7 @@ contract SurfaceTest is Base {
     function test_resolutionCalledDirectly_findsNoJob() public {
         JobTerms memory terms = _terms();
         bytes32 id = _scored(terms, _vote(900_000));
-        IMarket module = IMarket(vm.computeCreateAddress(address(market), 1));
+        IMarket module = IMarket(_deployResolution(address(token), STAKE, 0.01e18, address(0), _limits()));
         assertGt(address(module).code.length, 0);
         skip(terms.challengeWindow);
         bytes32 other = module.hashTerms(terms); // the domain is the module's own, and so is the id
@@ -31,6 +31,11 @@ contract SurfaceTest is Base {
         vm.prank(requester);
         vm.expectRevert();
         module.post(terms); // it has no such function
+        vm.startPrank(requester);
+        token.approve(address(module), 1);
+        vm.expectRevert(NotAMarket.selector);
+        module.deposit(1);
+        vm.stopPrank();
         assertEq(module.free(requester), 0);
         market.settle(terms);
         assertEq(uint8(_state(id)), uint8(State.Settled));

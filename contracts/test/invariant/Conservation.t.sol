@@ -106,7 +106,6 @@ contract ConservationTest is StdInvariant, Test, IMarketBase {
             assertGt(handler.entered(State(state)), 5, vm.toString(state));
         }
         for (uint8 outcome = uint8(Outcome.Measured); outcome <= uint8(Outcome.Void); ++outcome) {
-            if (outcome == uint8(Outcome.Agreed)) continue;
             assertGt(handler.outcomes(Outcome(outcome)), 0, string.concat("outcome ", vm.toString(outcome)));
         }
         for (uint8 purpose; purpose <= uint8(Purpose.Burned); ++purpose) {
@@ -159,6 +158,7 @@ contract ConservationTest is StdInvariant, Test, IMarketBase {
         if (kind < 29) return abi.encodeCall(Handler.rotate, (uint32(a)));
         if (kind < 30) return abi.encodeCall(Handler.replay, (a, b, c));
         if (kind < 31) return abi.encodeCall(Handler.cancel, (a));
+        if (c % 4 == 0) return abi.encodeCall(Handler.agree, (a, b, 0));
         return abi.encodeCall(Handler.give, (a));
     }
 }

@@ -108,6 +108,24 @@ contract Handler is Books {
         market.answer(termsOf(id), party == 2 ? REQUESTER : uint8(party), "");
     }
 
+    /// @dev Seldom: who agrees early leaves nothing to try. The requester sends, and so has signed.
+    function agree(uint256 job, uint256 payout, uint256 mood) external booked {
+        if (mood % 8 != 0) return;
+        bytes32 id = _pick(job);
+        AgreedLane[] memory lanes = new AgreedLane[](LANES);
+        bytes[] memory signatures = new bytes[](LANES + 1);
+        for (uint8 lane; lane < LANES; ++lane) {
+            (,, bytes32 word) = market.getLane(id, lane);
+            uint256 share = bound(payout >> (64 * lane), 0, PRICE);
+            lanes[lane] = AgreedLane(providers[lane], word == 0 ? WORD : word, 900_000, share);
+        }
+        for (uint8 lane; lane < LANES; ++lane) {
+            signatures[lane + 1] = _signed(providerKeys[lane], _outcomeOf(id, type(uint64).max, lanes));
+        }
+        vm.prank(requester);
+        market.agree(termsOf(id), lanes, type(uint64).max, signatures);
+    }
+
     function appeal(uint256 job, uint256 who) external booked {
         _appeal(_pick(job), who);
     }

@@ -139,6 +139,8 @@ def _debootstrap(source: AptSource) -> str:
             *(*root, "debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", f"--components={components}"),
             *(*keyring, source.suite, str(folder), source.uri),
         )
+        # What mkdtemp made is closed to others. Docker opens an image's root all the same, a rootless Podman does not.
+        _run(*root, "chmod", "755", str(folder))
         change = ["--change", f"LABEL {LABEL}={inputs}"]
         with subprocess.Popen(
             [*root, "tar", "-C", str(folder), "--exclude=./etc/apt/sources.list*", "-c", "."], stdout=subprocess.PIPE

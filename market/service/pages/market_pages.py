@@ -6,10 +6,12 @@ from collections.abc import Callable
 from statistics import median
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
+from heldout.market.artifacts.gate import client_of
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.money import ONE_TOKEN
+from heldout.market.service.asking import LONGEST
 from heldout.market.service.errorlist import error_kinds, reverts
 from heldout.market.service.pages.chain_view import chain_drawing
 from heldout.market.service.pages.drawing import Scatter, scatter
@@ -85,6 +87,15 @@ def add_market_pages(routes: APIRouter, sources: Sources, shown: Render) -> None
         writer.writerows(sources.statistics.settled_lanes())
         about = {"Content-Disposition": 'attachment; filename="settled-lanes.csv"'}
         return Response(text.getvalue(), media_type="text/csv", headers=about)
+
+    @routes.get("/ask")
+    def ask(request: Request, question: Annotated[str, Query(max_length=LONGEST)] = "") -> Response:
+        answer = sources.ask(question, client_of(request.scope)) if question.strip() else None
+        return shown("ask.html", "/ask", question=question, answer=answer)
+
+    @routes.get("/privacy")
+    def privacy() -> Response:
+        return shown("privacy.html", "/privacy")
 
     @routes.get("/errors")
     def errors() -> Response:

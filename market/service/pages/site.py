@@ -15,6 +15,7 @@ from fastapi import Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from heldout.market.assistant.texts import text
 from heldout.market.service.pages.words import CODE_MEANINGS, FILTERS
 from heldout.market.settings import Network
 
@@ -59,7 +60,7 @@ class Site:
             auto_reload=False,
         )
         self._templates.filters.update(FILTERS)
-        self._templates.globals.update(network=network, asset=self.address_of, code_meanings=CODE_MEANINGS)
+        self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
         self._templates.globals["wallet_network"] = _for_wallets(network)
 
     def page(self, template: str, *, status: int = 200, policy: str = POLICY, **values: Any) -> HTMLResponse:

@@ -42,3 +42,7 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
 export async function sha256(bytes: Bytes): Promise<Bytes> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
+
+export function unbase64(text: string): Bytes {
+  return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (char) => char.charCodeAt(0));
+}

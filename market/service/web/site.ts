@@ -1,6 +1,8 @@
 // What every page gets once scripts run: buttons that copy, times that tick, and rows that follow the chain.
 // The page is whole without it.
 
+import { dock } from "./ask";
+
 const SECOND = 1000;
 const QUIET_MS = 400; // events come in flocks: one look at the page is enough for all of them
 
@@ -114,6 +116,7 @@ startClock();
 walletButton();
 const island = document.querySelector<HTMLElement>("[data-wizard]")?.dataset.wizard;
 if (island) void import(island);
+dock();
 document.querySelectorAll<HTMLFormElement>("form[data-filters]").forEach((form) => {
   form.addEventListener("change", () => form.requestSubmit());
   form.addEventListener("formdata", (event) => {

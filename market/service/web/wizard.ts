@@ -1,5 +1,6 @@
 // The post-a-job wizard: a form whose words become a job.toml, data that is sealed here, and one posting at the end.
 
+import { unbase64 } from "./bytes";
 import { Form } from "./wizard/form";
 import { Posting } from "./wizard/posting";
 
@@ -60,5 +61,11 @@ try {
   localStorage.removeItem(KEY);
 }
 asked.fill(Object.fromEntries(new URLSearchParams(location.search)));
+const draft = new URLSearchParams(location.search).get("draft");
+try {
+  if (draft) asked.fillToml(new TextDecoder().decode(unbase64(draft)));
+} catch {
+  // an address that somebody cut: the form is filled in by hand
+}
 form.hidden = false;
 show(0, false);

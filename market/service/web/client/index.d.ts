@@ -18,6 +18,7 @@ export class Heldout {
   network(): Promise<Json>;
   statistics(): Promise<Json>;
   errors(): Promise<Json>;
+  ask(question: string): Promise<Json>;
   jobs(filters?: JobFilters): Promise<Json>;
   job(id: string): Promise<Json>;
   money(id: string): Promise<Json>;
@@ -42,6 +43,9 @@ export class Heldout {
   session(): Promise<Json>;
   signOut(): Promise<void>;
   mailbox(options?: { after?: number; job?: string }): Promise<Json>;
+  account(): Promise<Json>;
+  exportAccount(page?: { cursor?: string }): Promise<Json>;
+  eraseAccount(options?: { live?: boolean }): Promise<Json>;
   postLetter(letter: Json, options?: { key?: string }): Promise<Json>;
   report(job: string, lane: number, lines: Record<string, number>[], options?: { key?: string }): Promise<Json>;
 }

@@ -31,6 +31,8 @@ export class Heldout {
   network() { return this.#get("network"); }
   statistics() { return this.#get("statistics"); }
   errors() { return this.#get("errors"); }
+  /** The assistant's answer with its sources, and perhaps a draft of a job.toml. */
+  ask(question) { return this.#get("ask", { question }); }
   /** `filters`: state, outcome, metric, hardware, least, requester, provider, cursor, limit. */
   jobs(filters = {}) { return this.#get("jobs", filters); }
   job(id) { return this.#get(`jobs/${id}`); }
@@ -99,6 +101,12 @@ export class Heldout {
     this.#token = "";
   }
   mailbox({ after = 0, job = "" } = {}) { return this.#get("mailbox", { after, job }); }
+  /** How much the service holds about the signed-in address that is not on chain. */
+  account() { return this.#get("account"); }
+  /** One page of all of it. */
+  exportAccount({ cursor = "" } = {}) { return this.#get("account/export", { cursor }); }
+  /** Erase it; of jobs that are still going on only if `live`. What is on chain stays. */
+  eraseAccount({ live = false } = {}) { return this.#json("DELETE", "account", { query: { live } }); }
   /** Leave a letter. `key` is an Idempotency-Key: the same key and letter within a day are left once. */
   postLetter(letter, { key = "" } = {}) { return this.#json("POST", "letters", { body: letter, key }); }
   report(job, lane, lines, { key = "" } = {}) {

@@ -43,6 +43,20 @@ export class Form {
       if (typeof values[each.name] === "string") each.value = values[each.name] as string;
   }
 
+  // A draft that the assistant wrote: one key a line, values as JSON writes them.
+  fillToml(text: string): void {
+    let section = "";
+    const values: Record<string, string> = {};
+    for (const line of text.split("\n")) {
+      section = /^\[(\w+)\]/.exec(line)?.[1] ?? section;
+      const [, key, value] = /^(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|\[[^\]]*\]|[0-9.]+)/.exec(line) ?? [];
+      if (!key) continue;
+      const read = JSON.parse(value);
+      values[`${section}.${key}`] = Array.isArray(read) ? read.map((word) => JSON.stringify(word)).join(" ") : String(read);
+    }
+    this.fill(values);
+  }
+
   get shards(): number {
     return Number(this.input("data-shards").value || this.input("data-shards").placeholder);
   }

@@ -1,0 +1,98 @@
+"""The assistant behind the pages' dock and /v1/ask: answers out of documentation and the index's own rows.
+
+It is put together on the first question: an index that nobody asks does without it (6 MB). It holds no key and sends
+nothing; a draft is text, and a link that opens the wizard with it filled in:
+
+    /post?draft=BASE64URL        the job.toml in UTF-8, without padding (RFC 4648, 5), read by the wizard
+
+Offline: BM25 over the packaged pages. `heldout chat` adds sentence embeddings and endpoints, on its user's own machine.
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from heldout.market.artifacts.throttle import Throttle
+from heldout.market.errors import HeldoutError
+from heldout.market.lifecycle import fold
+from heldout.market.money import Wei, parse_tokens
+from heldout.market.narration import clock, narrate
+from heldout.market.service.reading import Reading
+from heldout.market.terms import JobId
+
+if TYPE_CHECKING:
+    from heldout.market.assistant.answering import Assistant, Told
+
+LONGEST: Final = 2_000
+"""Characters of a question; assistant.answering cuts at as many."""
+_USUAL_FEE: Final = parse_tokens("0.01")
+"""What a draft reckons with while the chain does not answer: it is a draft."""
+_LAST_EVENTS: Final = 12
+
+
+class Asking:
+    """`minimum_fee` asks the chain for the market's least fee per seat, and may raise HeldoutError; `questions` bounds
+    how often one client asks."""
+
+    def __init__(self, reading: Reading, minimum_fee: Callable[[], Wei], questions: Throttle) -> None:
+        self._rows, self._questions = _Rows(reading, minimum_fee), questions
+        self._making = Lock()
+
+    def answer(self, question: str, client: str) -> dict[str, Any]:
+        """Text, its sources, who answered, and perhaps a draft with its price and the wizard's address.
+
+        Raises Throttled.
+        """
+        self._questions.take(client)
+        with self._making:
+            assistant = self._assistant
+        answer = assistant.answer(question)
+        draft = None
+        if answer.draft is not None:
+            toml = answer.draft.toml
+            draft = {"toml": toml, "price": answer.draft.price_line, "wizard": wizard_address(toml)}
+        return {"text": answer.text, "sources": list(answer.sources), "mode": answer.mode, "draft": draft}
+
+    @cached_property
+    def _assistant(self) -> "Assistant":
+        from heldout.market.assistant.answering import Assistant
+        from heldout.market.assistant.passages import passages
+        from heldout.market.assistant.ranking import Bm25
+
+        return Assistant(Bm25(passages()), self._rows)
+
+
+def wizard_address(toml: str) -> str:
+    """Where the wizard opens with this job.toml filled in."""
+    return "/post?draft=" + urlsafe_b64encode(toml.encode()).decode().rstrip("=")
+
+
+class _Rows:
+    """Facts out of the index. Satisfies assistant.answering.Facts."""
+
+    def __init__(self, reading: Reading, minimum_fee: Callable[[], Wei]) -> None:
+        self._reading, self._fee = reading, minimum_fee
+
+    def look_up(self, identity: str) -> "Told | None":
+        from heldout.market.assistant.answering import Told
+
+        job = self._reading.job_beginning(identity.lower())
+        if job is None:
+            events = self._reading.transaction(identity.lower())
+            told = tuple(f"job {event.job}: {narrate(event)}" if event.job else narrate(event) for event in events)
+            return Told(told, f"tx {identity.lower()}, block {events[0].block}") if events else None
+        history = self._reading.history(JobId(job))
+        state = fold(history)[JobId(job)]
+        lines = [f"Job {job} is {state.state.name.lower()}."]
+        if not state.final:
+            lines.append(f"Its next deadline is {clock(state.deadline)}.")
+        lines += [narrate(event) for event in history[-_LAST_EVENTS:]]
+        return Told(tuple(lines), f"job {job}, last changed in tx {history[-1].tx}")
+
+    def minimum_fee(self) -> Wei:
+        try:
+            return self._fee()
+        except HeldoutError:
+            return _USUAL_FEE
