@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from heldout.market.messages import hexed
+from heldout.market.service.asking import wizard_address
 from tests.browser import DESKTOP, PHONE, SHOTS, TestWallet, account_of, axe, chromium, visit
 from tests.scenery import Play, account, small_market
 from tests.service_app import listening
@@ -125,4 +126,19 @@ def test_a_wallets_hostile_name_stays_text(browser: Browser, url: str) -> None:
     assert axe(page) == []
     page.screenshot(path=SHOTS / "wallets-desktop-light.png")
     assert page.evaluate("window.ran") is None
+    context.close()
+
+
+def test_the_assistants_draft_opens_the_wizard_filled_in(browser: Browser, url: str) -> None:
+    """The address that heldout.market.service.asking makes of a job.toml is one that the wizard reads."""
+    context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
+    text = '[task]\ncommand = ["python", "/in/task/train it.py"]\n[score]\nmetric = "auc"\nfloor = 0.9\n[pay]\nprice = "5"\n'
+    page = visit(context, wizard_address(text))
+    expect(page.get_by_label("Command")).to_have_value('"python" "/in/task/train it.py"')
+    values = page.evaluate(
+        "['score.metric', 'score.floor', 'pay.price'].map((n) => document.getElementsByName(n)[0].value)"
+    )
+    assert values == ["auc", "0.9", "5"]
+    assert page.goto("/post?draft=%00")
+    expect(page.get_by_label("Command")).to_be_visible()
     context.close()
