@@ -132,12 +132,11 @@ def test_a_wallets_hostile_name_stays_text(browser: Browser, url: str) -> None:
 def test_the_assistants_draft_opens_the_wizard_filled_in(browser: Browser, url: str) -> None:
     """The address that heldout.market.service.asking makes of a job.toml is one that the wizard reads."""
     context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
-    text = '[task]\ncommand = ["python", "/in/task/train it.py"]\n[score]\nmetric = "auc"\nfloor = 0.9\n[pay]\nprice = "5"\n'
-    page = visit(context, wizard_address(text))
+    text = '[task]\ncommand = ["python", "/in/task/train it.py"]\n[score]\nmetric = "auc"\nfloor = 0.9\n'
+    page = visit(context, wizard_address(text + '[pay]\nprice = "5"\n'))
     expect(page.get_by_label("Command")).to_have_value('"python" "/in/task/train it.py"')
-    values = page.evaluate(
-        "['score.metric', 'score.floor', 'pay.price'].map((n) => document.getElementsByName(n)[0].value)"
-    )
+    names = ["score.metric", "score.floor", "pay.price"]
+    values = page.evaluate("(names) => names.map((name) => document.getElementsByName(name)[0].value)", names)
     assert values == ["auc", "0.9", "5"]
     assert page.goto("/post?draft=%00")
     expect(page.get_by_label("Command")).to_be_visible()
