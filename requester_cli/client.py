@@ -37,18 +37,19 @@ from heldout.market.lifecycle import ChainEvent, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import AgreedOutcome, Kind, Letter
 from heldout.market.money import BasisPoints, Wei
+from heldout.market.posting.drafting import SealedData
+from heldout.market.posting.plan import Plan, make_plan
 from heldout.market.relayed import sign
 from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId
 from heldout.market.valuechain import ValueChain
 from heldout.requester_cli.bids import valid_offers
-from heldout.requester_cli.dataset import SealedData, seal
+from heldout.requester_cli.dataset import seal
 from heldout.requester_cli.duties import Offer, Policy, pays
 from heldout.requester_cli.files import write_whole
 from heldout.requester_cli.keeper import Keeper, Tools, getter
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
-from heldout.requester_cli.plan import Plan, make_plan
 from heldout.requester_cli.posting import Posting, draft
 from heldout.requester_cli.project import Project
 from heldout.requester_cli.shelf import Shelf
@@ -172,7 +173,7 @@ class Client:
 
     def plan(self, posting: Posting) -> Plan:
         """What posting costs and promises, who could bid, and what it would need first."""
-        return make_plan(self.chain, posting, self.address)
+        return make_plan(self.chain, posting.job, posting.terms, self.address)
 
     def post(self, posting: Posting) -> JobId:
         """Upload what the terms name, deposit what the escrow lacks, and post. Safe to repeat."""

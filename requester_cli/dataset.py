@@ -10,29 +10,12 @@ from hashlib import sha256
 
 from heldout.market import sealing
 from heldout.market.errors import BadInput, BadWeights
+from heldout.market.posting.drafting import SealedData
 from heldout.market.weights import read_rows, row_bytes, split_rows
 
 SHARD_UNIT = 1024
 """Shards are padded to a multiple of this many bytes."""
 _ORDER = "heldout/row-order/v1"
-
-
-@dataclass(frozen=True)
-class SealedData:
-    """What a job's terms and a later `job check` need to know; the sealed bytes themselves lie beside it."""
-
-    salt: bytes
-    root: bytes
-    shards: int
-    shard_bytes: int
-    rows: tuple[int, ...]
-    """Rows of each shard."""
-    source: str
-    """SHA-256 over the source files, hex: tells whether the data has changed since."""
-
-    def held_out_rows(self, held_out: int) -> int:
-        """The most rows any draw of `held_out` shards can have."""
-        return sum(sorted(self.rows, reverse=True)[:held_out])
 
 
 @dataclass(frozen=True)
@@ -55,11 +38,11 @@ def seal(files: Sequence[bytes], secret: bytes, salt: bytes, shards: int, *, dro
     except BadWeights as problem:
         hint = problem.hint or "each data file is safetensors with x (float32) and y, rows first; was it written whole?"
         raise BadInput(f"the data cannot be read: {problem.message}", hint=hint, code="bad_data") from None
-    order_key = sealing.derive(secret, _ORDER, salt)
     rows = _distinct_rows(list(row_bytes({"x": table["x"]})), drop_duplicates)
     if len(rows) < shards:
         raise BadInput(f"{len(rows)} rows do not fill {shards} shards", code="too_few_rows")
-    order = sorted(rows, key=lambda row: sealing.derive(order_key, "row", row.to_bytes(8, "big")))
+    key = order_key(secret, salt)
+    order = sorted(rows, key=lambda row: sealing.derive(key, "row", row.to_bytes(8, "big")))
     parts = split_rows(table, shards, order)
     shard_bytes = padded_size(max(map(len, parts)))
     pairs = [
@@ -70,6 +53,11 @@ def seal(files: Sequence[bytes], secret: bytes, salt: bytes, shards: int, *, dro
     counts = tuple(len(order) * (i + 1) // shards - len(order) * i // shards for i in range(shards))
     about = SealedData(salt, sha256(leaves).digest(), shards, shard_bytes, counts, fingerprint(files))
     return Shards(about, tuple(sealed for sealed, _ in pairs), leaves)
+
+
+def order_key(secret: bytes, salt: bytes) -> bytes:
+    """What the rows' order follows from."""
+    return sealing.derive(secret, _ORDER, salt)
 
 
 def open_all(shards: Shards, secret: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from heldout.market.console import confirm, emit, say, table
 from heldout.market.errors import BadInput
 from heldout.market.money import BasisPoints
-from heldout.requester_cli.jobfields import MOST_ROYALTIES
+from heldout.market.posting.jobfields import MOST_ROYALTIES
 from heldout.requester_cli.session import chosen_job, job_argument, reading, signing
 
 

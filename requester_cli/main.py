@@ -33,6 +33,7 @@ JOB: Final = {
 }
 REQUESTER: Final = {
     "run": Command("do what is due for all your jobs until stopped", f"{_HERE}.watch:run"),
+    "lend": Command("lend a page of the market the keys to seal one data set with", f"{_HERE}.lending:lend"),
 }
 CHAIN: Final = {
     "list": Command("artifacts of this market", f"{_HERE}.lineage:list_artifacts"),

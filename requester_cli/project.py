@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from heldout.market.errors import BadInput
+from heldout.market.posting import jobfile
+from heldout.market.posting.drafting import SealedData
 from heldout.market.sealing import decode_leaves
 from heldout.market.terms import JobId
-from heldout.requester_cli import jobfile
-from heldout.requester_cli.dataset import SealedData, Shards, fingerprint
+from heldout.requester_cli.dataset import Shards, fingerprint
 from heldout.requester_cli.files import write_whole
 
 STATE = ".heldout"

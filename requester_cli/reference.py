@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from heldout.market.console import Command
-from heldout.requester_cli.jobfields import REQUIRED, schema_of
-from heldout.requester_cli.jobfile import SECTIONS
+from heldout.market.posting.jobfields import REQUIRED, schema_of
+from heldout.market.posting.jobfile import SECTIONS
 from heldout.requester_cli.main import COMMANDS, dispatch
 
 _INTRO = """# The command line

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import json
 import random
+import struct
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import encode
+from eth_account import Account
 
+from heldout.market.keys import KeyRing
 from heldout.market.messages import AgreedLane, AgreedOutcome, Bid, Submission, commit_hash
 from heldout.market.money import BasisPoints, Ppm, Wei, payout_down
+from heldout.market.sealing import wrap_public_key
 from heldout.market.split import draw_committee, round_size
 from heldout.market.terms import Address, JobTerms, Parent, job_id, keccak256, scorer_id
+from heldout.market.weights import Tensor
+from heldout.market.weights import encode as encode_file
+from heldout.requester_cli.dataset import seal
+from heldout.requester_cli.loans import lend_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests/vectors"
@@ -169,6 +177,30 @@ def payout_vectors() -> list[dict[str, Any]]:
     return cases
 
 
+def sealing_vectors() -> list[dict[str, Any]]:
+    """Data that page and command line seal alike: one file, then two that repeat a row between them."""
+    draws = random.Random(7)
+    keys = KeyRing(Account.from_key(word("account")), word("root"))
+    page = word("page")
+    cases = []
+    for kind, counts in (("I64", [41]), ("F32", [20, 23])):
+        files = [_rows(draws, kind, rows) for rows in counts]
+        if len(files) > 1:
+            files[1] = files[0]
+        salt, loan = word(f"salt {kind}"), lend_keys(keys, wrap_public_key(page), word(f"salt {kind}"), 16)
+        sealed = seal(files, keys.data_secret, salt, 16, drop_duplicates=True)
+        about = {"page_private": page, "page_public": wrap_public_key(page), "line": loan.line(), "files": files}
+        told = {"root": sealed.about.root, "shard_bytes": sealed.about.shard_bytes, "rows": sealed.about.rows}
+        cases.append({**about, "salt": salt, "address": keys.address, "leaves": sealed.leaves, **told})
+    return cases
+
+
+def _rows(draws: random.Random, kind: str, rows: int) -> bytes:
+    values = struct.pack(f"<{3 * rows}f", *(draws.gauss(0, 1) for _ in range(3 * rows)))
+    labels = struct.pack(f"<{rows}{'q' if kind == 'I64' else 'f'}", *(draws.randrange(5) for _ in range(rows)))
+    return encode_file({"x": Tensor("F32", (rows, 3), values), "y": Tensor(kind, (rows,), labels)})
+
+
 def files() -> dict[Path, str]:
     """The text of every vector file."""
     vectors = {
@@ -179,6 +211,7 @@ def files() -> dict[Path, str]:
         "submit": submit_vectors(),
         "draw": draw_vectors(),
         "payout": payout_vectors(),
+        "sealing": sealing_vectors(),
     }
     about = {"chainId": CHAIN_ID, "market": MARKET}
     return {

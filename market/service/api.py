@@ -137,6 +137,11 @@ def _add_people(routes: APIRouter, sources: Sources) -> None:
         """One validator by its cold or hot key: seats, and newest votes against what was decided."""
         return people.validator(address)
 
+    @routes.get("/accounts/{address}/money", response_model=shapes.AccountMoney)
+    def account_money(address: Account, cursor: Cursor = "", limit: Limit = 20) -> Any:
+        """What an address put into jobs and got out of them, newest first."""
+        return sources.accounts.money(address, before=cursor, limit=limit)
+
     @routes.get("/artifacts", response_model=shapes.Artifacts)
     def artifacts(maker: Address = "", owner: Address = "", cursor: Cursor = "", limit: Limit = 20) -> Any:
         """What settled jobs made, newest first."""

@@ -16,12 +16,14 @@ from heldout.market.artifacts.health import add_health
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.chain import Chain
 from heldout.market.errors import ChainProblem
+from heldout.market.service.accounts import Accounts
 from heldout.market.service.answers import Answers
 from heldout.market.service.api import read_routes
 from heldout.market.service.asking import Asking
 from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
+from heldout.market.service.graphs import Graphs
 from heldout.market.service.holdings import Holdings
 from heldout.market.service.indexer import Follower, Index
 from heldout.market.service.kept import SECONDS, Generation, Kept
@@ -30,6 +32,7 @@ from heldout.market.service.manifests import Fetcher, Manifests
 from heldout.market.service.pages import failures
 from heldout.market.service.pages.mounted import Pages
 from heldout.market.service.people import People
+from heldout.market.service.planning import Planner, plan_routes
 from heldout.market.service.reading import Reading
 from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
@@ -46,6 +49,7 @@ FIGURES_S = 10.0
 """Seconds for which figures of the whole market are remembered."""
 LETTERS_PER_S = 5.0
 NONCES_PER_S = 1.0
+PLANS_PER_S = 0.5
 QUESTIONS_PER_S = 1.0
 _ENVELOPE = 2048
 """What a request may add to a letter's bytes: spaces, escapes."""
@@ -81,11 +85,12 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
         feed.tell()
 
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
-    fetcher = Fetcher(manifests, Stores.of(network.stores), settings.ticks)
+    stores = Stores.of(network.stores)
+    fetcher = Fetcher(manifests, stores, settings.ticks)
     letters = Letters(engine, chain, network, settings.clock)
     statistics = Statistics(engine)
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
-    known = (reading, manifests, Reported(engine), letters, People(engine), statistics, figures)
+    known = (reading, manifests, Reported(engine), letters, People(engine), Accounts(engine), statistics, figures)
     questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
     asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions)
     sources = Sources(network, settings.url, block_time, *known, asking.answer)
@@ -123,6 +128,8 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     failures.install(app, pages)
     app.include_router(read_routes(sources, feed))
     _add_writing(app, engine, sources, sessions, settings)
+    planners = Throttle(PLANS_PER_S, 20 * PLANS_PER_S, settings.ticks)
+    app.include_router(plan_routes(Planner(network, chain, stores, Graphs(stores)), planners))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
     app.mount("", pages)
     describe(app)

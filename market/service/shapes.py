@@ -63,6 +63,38 @@ class Terms(TypedDict):
     parents: list[Parent]
 
 
+class PlanShown(TypedDict):
+    """What posting would do. `lines` are those of `heldout job post --dry-run`."""
+
+    job: str
+    terms: Terms
+    lines: list[str]
+    plan: dict[str, Any]
+
+
+class ManifestText(TypedDict):
+    """Canonical JSON, to the byte."""
+
+    manifest: str
+
+
+class AccountRow(TypedDict):
+    """`incoming`: out of the account and into a job; else the other way."""
+
+    job: str
+    incoming: bool
+    purpose: str
+    amount: str
+    tx: str
+    block: int
+    at: int
+
+
+class AccountMoney(TypedDict):
+    money: list[AccountRow]
+    next: str | None
+
+
 class Posted(TypedDict):
     tx: str
     block: int

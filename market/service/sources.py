@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from heldout.market.errors import ChainProblem
+from heldout.market.service.accounts import Accounts
 from heldout.market.service.letters import Letters
 from heldout.market.service.manifests import Manifests
 from heldout.market.service.people import People
@@ -66,6 +67,7 @@ class Sources:
     reported: Reported
     letters: Letters
     people: People
+    accounts: Accounts
     statistics: Statistics
     figures: Callable[[], dict[str, Any]]
     """Of `statistics`, remembered for a while."""

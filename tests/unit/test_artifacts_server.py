@@ -11,9 +11,10 @@ from starlette.testclient import TestClient
 from heldout.market.artifacts import ArtifactId, DiskStore
 from heldout.market.artifacts.allowance import DAY, Allowance
 from heldout.market.artifacts.keeping import Keeping
-from heldout.market.artifacts.permit import HEADER, LIFETIME, write_permit
+from heldout.market.artifacts.permit import HEADER, LIFETIME, list_text, write_permit
 from heldout.market.artifacts.server import StoreSettings, create_app
 from heldout.market.errors import Refused
+from heldout.market.signatures import sign_text
 from heldout.market.terms import Address
 
 URL = "http://127.0.0.1:8460"
@@ -186,3 +187,25 @@ def test_a_full_store_takes_nothing_and_is_not_ready(client: TestClient) -> None
         assert client.put(f"/v1/blobs/{name}", content=blob, headers=headers).status_code == 201
     assert code(client.get("/readyz")) == (507, "store_full")
     assert code(client.put(f"/v1/blobs/{ID}", content=DATA, headers=permit())) == (507, "store_full")
+
+
+def test_one_signature_may_name_several_uploads_and_no_other(client: TestClient) -> None:
+    """A wallet asks a person each time; what was not in the list it showed is refused."""
+    other = b"another blob"
+    blobs = [(ArtifactId(sha256(data).hexdigest()), len(data)) for data in (DATA, other)]
+    listed = ",".join(f"{name}:{size}" for name, size in blobs)
+    signature = sign_text(UPLOADER, list_text(URL, blobs, NOW + 60))
+    header = {HEADER: f"{UPLOADER.address} {NOW + 60} {signature} {listed}"}
+    for (name, _), data in zip(blobs, (DATA, other), strict=True):
+        assert client.put(f"/v1/blobs/{name}", content=data, headers=header).status_code == 201
+    third = b"a third"
+    name = sha256(third).hexdigest()
+    assert code(client.put(f"/v1/blobs/{name}", content=third, headers=header)) == (403, "upload_refused")
+    longer = {HEADER: f"{header[HEADER]},{name}:{len(third)}"}
+    assert code(client.put(f"/v1/blobs/{name}", content=third, headers=longer)) == (403, "upload_refused")
+
+
+@pytest.mark.parametrize("listed", ["x", "x:y", f"{ID}:{len(DATA)}:1", ",", f"{ID}:{len(DATA)} again"])
+def test_a_list_that_cannot_be_read_is_refused(client: TestClient, listed: str) -> None:
+    header = {HEADER: f"{UPLOADER.address} {NOW + 60} 0x{'11' * 65} {listed}"}
+    assert code(client.put(f"/v1/blobs/{ID}", content=DATA, headers=header)) == (403, "upload_refused")

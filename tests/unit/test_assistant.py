@@ -18,7 +18,7 @@ from heldout.market.assistant.wishes import wants_draft
 from heldout.market.chain.contracts import interface
 from heldout.market.chain.hints import HINTS
 from heldout.market.money import ONE_TOKEN, Wei
-from heldout.requester_cli.jobfile import parse
+from heldout.market.posting.jobfile import parse
 
 CENT = Wei(ONE_TOKEN // 100)
 JOB = "0x" + "ab" * 32

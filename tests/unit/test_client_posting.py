@@ -9,11 +9,11 @@ import pytest
 from heldout.market.chain.views import Block, Limits, Parameters, Window
 from heldout.market.errors import BadJobFile, InsufficientFunds
 from heldout.market.money import ONE_TOKEN, Wei
+from heldout.market.posting.drafting import GraphFacts, SealedData
+from heldout.market.posting.plan import Plan
 from heldout.market.settings import Network
 from heldout.market.terms import Address, BlockNumber, JobTerms, Timestamp, job_id
 from heldout.requester_cli import posting as p
-from heldout.requester_cli.dataset import SealedData
-from heldout.requester_cli.plan import Plan
 from heldout.requester_cli.project import Project
 from tests.builders import REQUESTER, digest
 
@@ -65,7 +65,7 @@ def draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draft:
         (tmp_path / "job.toml").write_text(text + "\n".join(lines))
         (tmp_path / "train.py").write_text("pass")
         (tmp_path / "graph.onnx").write_bytes(b"graph")
-        monkeypatch.setattr(p, "read_graph", lambda graph: p.GraphFacts(operations_per_row=1000, weights_bytes=5000))
+        monkeypatch.setattr(p, "read_graph", lambda graph: GraphFacts(operations_per_row=1000, weights_bytes=5000))
         monkeypatch.setattr(Project, "sealed_data", lambda self: sealed)
         return p.draft(Project(tmp_path), NETWORK, market, REQUESTER, digest("wrap"))
 
@@ -162,7 +162,7 @@ def test_work_that_cannot_be_scored_in_time_is_refused(draft: Draft) -> None:
 def plan(posting: p.Posting, free: int, held: int, gas_money: int = 10**18) -> Plan:
     head = Block(BlockNumber(1), "0x", "0x", Timestamp(1_800_000_000), Wei(10**9))
     gas = {"deposit": 100_000, "post": 200_000}
-    return Plan(posting, head, Wei(free), Wei(held), Wei(gas_money), gas, 10**9, 24, 24, 2, None)
+    return Plan(posting.job, posting.terms, head, Wei(free), Wei(held), Wei(gas_money), gas, 10**9, 24, 24, 2, None)
 
 
 def test_the_plan_deposits_what_the_escrow_lacks_and_no_more(draft: Draft) -> None:

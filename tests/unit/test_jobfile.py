@@ -12,7 +12,7 @@ import pytest
 
 from heldout.market.errors import BadJobFile
 from heldout.market.money import ONE_TOKEN
-from heldout.requester_cli.jobfile import SECTIONS, load, parse
+from heldout.market.posting.jobfile import SECTIONS, load, parse
 
 TEMPLATE = (files("heldout.requester_cli") / "templates" / "digits" / "job.toml").read_text()
 PATH = Path("/jobs/digits/job.toml")

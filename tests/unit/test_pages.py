@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 
 from heldout.market.manifest import Manifest, Resources, TaskFile
 from heldout.market.money import format_tokens
+from heldout.market.posting.jobfile import parse
 from heldout.market.service.manifests import Manifests
 from heldout.market.service.reported import Reported
-from heldout.requester_cli.jobfile import parse
 from tests.builders import TERMS
 from tests.html_reader import Told, read
 from tests.scenery import Play, Scenery, small_market

@@ -18,6 +18,7 @@ from heldout.market.service.pages.drawing import Scatter, scatter
 from heldout.market.service.pages.job_view import view_of
 from heldout.market.service.sources import Sources
 from heldout.market.service.statistics import FIELDS
+from heldout.market.signatures import checksummed
 from heldout.market.terms import JobId
 
 HARDWARE: Final = (("linux/amd64", "x86-64"), ("linux/arm64", "ARM 64"), ("gpu", "GPU"))
@@ -52,6 +53,18 @@ def add_market_pages(routes: APIRouter, sources: Sources, shown: Render) -> None
     @routes.get("/validators/{address}")
     def validator(address: Account) -> Response:
         return shown("validator.html", "/validators", shown=people.validator(address))
+
+    @routes.get("/accounts/{address}.csv")
+    def account_csv(address: Account) -> Response:
+        about = {"Content-Disposition": f'attachment; filename="account-{address[2:10]}.csv"'}
+        return Response(sources.accounts.csv(address), media_type="text/csv", headers=about)
+
+    @routes.get("/accounts/{address}")
+    def account(address: Account, cursor: Cursor = "") -> Response:
+        whose = checksummed(address)
+        page = sources.accounts.money(whose, before=cursor, limit=_PAGE)
+        about = {"rows": page["money"], "sums": sources.accounts.sums(whose), "seats": sources.reading.seats(whose)}
+        return shown("account.html", "/accounts", address=whose, next=_next(f"/accounts/{whose}", page), **about)
 
     @routes.get("/artifacts/{artifact}")
     def artifact(artifact: Annotated[str, Path(pattern="^0x[0-9a-f]{64}$")]) -> Response:

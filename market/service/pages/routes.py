@@ -9,12 +9,14 @@ from starlette.exceptions import HTTPException
 from heldout.market.lifecycle import State
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.narration import BURNED
+from heldout.market.posting.jobfields import REQUIRED
+from heldout.market.posting.jobfile import SECTIONS
 from heldout.market.service.filters import filters_of, query_of
 from heldout.market.service.pages.chain_view import chain_drawing
 from heldout.market.service.pages.exports import as_python, as_toml
 from heldout.market.service.pages.job_view import JobView, RoundView, view_of
 from heldout.market.service.pages.market_pages import HARDWARE, Render, add_market_pages
-from heldout.market.service.pages.site import Site
+from heldout.market.service.pages.site import Site, posting_policy
 from heldout.market.service.reading import JobFilter
 from heldout.market.service.sources import Sources
 from heldout.market.terms import METRICS, JobId
@@ -85,6 +87,11 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
         if found is None:
             raise HTTPException(404, "no such file")
         return found
+
+    @routes.get("/post")
+    def post() -> Response:
+        about = {"sections": SECTIONS, "required": REQUIRED, "policy": posting_policy(sources.network)}
+        return shown("post.html", "/post", **about)
 
     _add_lists(routes, sources, site, shown)
     add_market_pages(routes, sources, shown)

@@ -4,10 +4,12 @@ Nothing inline and nothing foreign runs: scripts, styles and connections are thi
 the templates always, and a name that a template lacks is an error, not an empty place.
 """
 
+import json
 import mimetypes
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from fastapi import Response
 from fastapi.responses import HTMLResponse
@@ -23,6 +25,22 @@ POLICY: Final = (
 )
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _PACKAGE: Final = "heldout.market.service"
+
+
+def posting_policy(network: Network) -> str:
+    """The policy of the page that uploads: the network's stores may be talked to, and nobody else."""
+    return POLICY.replace("connect-src 'self'", " ".join(("connect-src 'self'", *map(_origin, network.stores))))
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _for_wallets(network: Network) -> str:
+    """What the wallet's script has to know, as JSON."""
+    about = {"name": network.name, "chainId": network.chain_id, "market": network.market, "token": network.token}
+    return json.dumps({**about, "stores": network.stores, "images": network.images})
 
 
 class Site:
@@ -43,6 +61,7 @@ class Site:
         )
         self._templates.filters.update(FILTERS)
         self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
+        self._templates.globals["wallet_network"] = _for_wallets(network)
 
     def page(self, template: str, *, status: int = 200, policy: str = POLICY, **values: Any) -> HTMLResponse:
         """A page. `values` are what its template names."""

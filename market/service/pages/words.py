@@ -8,6 +8,7 @@ from typing import Final
 from heldout.market.messages import CODES, describe_score
 from heldout.market.money import format_tokens
 from heldout.market.narration import clock, party_name, purpose_of
+from heldout.market.posting.jobfields import Field, Kind
 from heldout.market.spans import format_span
 from heldout.market.terms import METRICS
 
@@ -94,6 +95,18 @@ def rounded(wei: int | str) -> str:
     return f"{int(wei) / 10**18:,.2f}"
 
 
+def default_text(field: Field) -> str:
+    """A job file's default, as a person would write it."""
+    match field.kind:
+        case Kind.SPAN:
+            return format_span(field.default)
+        case Kind.BYTES:
+            return size(field.default)
+        case Kind.SHARE:
+            return f"{field.default / 1_000_000:g}"
+    return str(field.default)
+
+
 def count_word(number: int) -> str:
     """Small numbers in words, where a headline begins with one."""
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -118,5 +131,6 @@ FILTERS: Final = {
         percent,
         count_word,
         first_lane,
+        default_text,
     )
 } | {"clock": clock, "span": format_span, "party": party_name, "purpose": purpose_of}

@@ -59,7 +59,7 @@ async function refresh(main: HTMLElement): Promise<void> {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const old of main.querySelectorAll<HTMLElement>(":scope > [id]")) {
+  for (const old of main.querySelectorAll<HTMLElement>(":scope > [id]:not([data-acts])")) {
     const fresh = page.getElementById(old.id);
     if (!fresh || old.contains(document.activeElement) || fresh.isEqualNode(stripped(old))) continue;
     for (const detail of old.querySelectorAll<HTMLDetailsElement>("details[open]")) {
@@ -70,6 +70,7 @@ async function refresh(main: HTMLElement): Promise<void> {
     old.replaceWith(document.adoptNode(fresh));
     fresh.classList.add("fresh");
   }
+  document.dispatchEvent(new Event("heldout:refreshed"));
 }
 
 function stripped(element: Element): Element {
@@ -90,8 +91,31 @@ function follow(main: HTMLElement): void {
   addEventListener("pagehide", () => events.close());
 }
 
+// ------------------------------------------------------------------------------------------------------ wallet
+
+// The wallet's code is fetched when somebody wants it, or had it connected on the visit before.
+function walletButton(): void {
+  const place = document.getElementById("wallet");
+  if (!place?.dataset.island) return;
+  const load = (): Promise<typeof import("./wallet")> => import(place.dataset.island!);
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Connect wallet";
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const { connect, refresh, run } = await load();
+    await run(connect);
+    await refresh();
+  });
+  place.replaceChildren(button);
+  if (localStorage.getItem("heldout.wallet")) void load().then(({ resume, run }) => run(resume));
+}
+
 copyButtons(document);
 startClock();
+walletButton();
+const island = document.querySelector<HTMLElement>("[data-wizard]")?.dataset.wizard;
+if (island) void import(island);
 dock();
 document.querySelectorAll<HTMLFormElement>("form[data-filters]").forEach((form) => {
   form.addEventListener("change", () => form.requestSubmit());

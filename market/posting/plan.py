@@ -12,8 +12,7 @@ from heldout.market.messages import describe_score, hexed
 from heldout.market.money import MILLION, ONE_TOKEN, Wei, format_tokens
 from heldout.market.narration import clock
 from heldout.market.spans import format_span
-from heldout.market.terms import Address, JobTerms
-from heldout.requester_cli.posting import Posting
+from heldout.market.terms import Address, JobId, JobTerms
 
 _DEPOSIT_GAS = 120_000
 _POST_GAS = 220_000
@@ -27,7 +26,8 @@ _MOST_CANDIDATES = 500
 class Plan:
     """Everything the dry run prints. Amounts in wei of the token, `gas` in gas, `gas_price` in wei of gas money."""
 
-    posting: Posting
+    job: JobId
+    terms: JobTerms
     now: Block
     free: Wei
     held: Wei
@@ -45,7 +45,7 @@ class Plan:
     @property
     def to_deposit(self) -> Wei:
         """What the free balance lacks for the escrow."""
-        return Wei(max(0, self.posting.terms.escrow - self.free))
+        return Wei(max(0, self.terms.escrow - self.free))
 
     @property
     def gas_cost(self) -> Wei:
@@ -54,9 +54,7 @@ class Plan:
     def refuse_impossible(self) -> None:
         """Raises InsufficientFunds if the wallet cannot pay."""
         if self.to_deposit > self.held:
-            what = (
-                f"the escrow is {format_tokens(self.posting.terms.escrow)}; {format_tokens(self.free)} are free on the"
-            )
+            what = f"the escrow is {format_tokens(self.terms.escrow)}; {format_tokens(self.free)} are free on the"
             text = f"{what} market and {format_tokens(self.held)} in the wallet"
             raise InsufficientFunds(
                 text, hint="send tokens to your address, or lower [pay]", code="insufficient_tokens"
@@ -68,7 +66,7 @@ class Plan:
     # ----------------------------------------------------------------------------------------------- in words
 
     def lines(self) -> list[str]:
-        return [*_money_lines(self.posting.terms), *self._cost_lines(), *self._time_lines(), *self._market_lines()]
+        return [*_money_lines(self.terms), *self._cost_lines(), *self._time_lines(), *self._market_lines()]
 
     def _cost_lines(self) -> list[str]:
         steps = ", ".join(f"{step} {gas:,}" for step, gas in self.gas.items())
@@ -81,7 +79,7 @@ class Plan:
         ]
 
     def _time_lines(self) -> list[str]:
-        terms = self.posting.terms
+        terms = self.terms
         spans = [
             ("bids", terms.bidWindow),
             ("work", terms.workWindow),
@@ -103,9 +101,9 @@ class Plan:
         return shown
 
     def as_json(self) -> dict[str, Any]:
-        terms = self.posting.terms
+        terms = self.terms
         return {
-            "job": self.posting.job,
+            "job": self.job,
             "escrow": amount(terms.escrow),
             "never_more_than": amount(terms.escrow),
             "lanes": terms.lanes,
@@ -171,43 +169,43 @@ def _gas_text(wei: int) -> str:
 # -------------------------------------------------------------------------------------------------- gathering
 
 
-def make_plan(chain: Chain, posting: Posting, me: Address) -> Plan:
+def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address) -> Plan:
     """Read what the plan needs. Raises BadInput for a data set that a job was already trained on."""
     head = chain.head()
-    refuse_used_data(chain, posting, head)
+    refuse_used_data(chain, job, terms, head)
     free = chain.free(me, at=head)
     seat_count = chain.seat_count(at=head)
     return Plan(
-        posting=posting,
+        job=job,
+        terms=terms,
         now=head,
         free=free,
         held=chain.token_balance(me, at=head),
         gas_money=chain.eth(me),
-        gas=_gas(chain, posting, me, free),
+        gas=_gas(chain, job, terms, me, free),
         gas_price=2 * head.base_fee + int(chain.rpc.call("eth_maxPriorityFeePerGas"), 16),
         live_seats=chain.live_seats(at=head),
-        needed_seats=max(8 * posting.terms.committee, seat_count // 4),
-        candidates=_count_candidates(chain, posting.terms, me, head),
+        needed_seats=max(8 * terms.committee, seat_count // 4),
+        candidates=_count_candidates(chain, terms, me, head),
         median_bid=_median_bid(chain, head),
     )
 
 
-def refuse_used_data(chain: Chain, posting: Posting, head: Block) -> None:
+def refuse_used_data(chain: Chain, job: JobId, terms: JobTerms, head: Block) -> None:
     """One use of a data root: an accepted job made some of its rows known, and another split would hold them out."""
     posted = chain.events(chain.network.deploy_block, head.number, names=["Posted"])
-    same = {event.job for event in posted if bytes(event.args["terms"]["dataRoot"]) == posting.terms.dataRoot}
-    for job in same - {None, posting.job}:
-        if job is not None and chain.job(job, at=head).accept_block:
+    same = {event.job for event in posted if bytes(event.args["terms"]["dataRoot"]) == terms.dataRoot}
+    for other in same - {None, job}:
+        if other is not None and chain.job(other, at=head).accept_block:
             hint = "use data no provider has seen; `heldout data seal --again` seals it under fresh keys"
-            raise BadInput(f"these shards were opened in job {job}", hint=hint, code="data_used")
+            raise BadInput(f"these shards were opened in job {other}", hint=hint, code="data_used")
 
 
-def _gas(chain: Chain, posting: Posting, me: Address, free: Wei) -> dict[str, int]:
+def _gas(chain: Chain, job: JobId, terms: JobTerms, me: Address, free: Wei) -> dict[str, int]:
     """By step. Posting is tried as a call if the money is there."""
-    terms = posting.terms
     gas = {} if free >= terms.escrow else {"deposit": _DEPOSIT_GAS}
     gas["post"] = _POST_GAS
-    if free >= terms.escrow and chain.job(posting.job).state is State.NONE:
+    if free >= terms.escrow and chain.job(job).state is State.NONE:
         gas["post"] = chain.gas_of(chain.market, hexed(chain.market.encode("post", [terms.as_tuple()])), me)
     gas["accept"] = _ACCEPT_GAS + terms.lanes * _ACCEPT_GAS_PER_LANE
     return gas

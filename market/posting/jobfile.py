@@ -15,8 +15,8 @@ from typing import Any, Final
 from heldout.market.errors import BadInput, BadJobFile
 from heldout.market.manifest import STANDARD, TIERS, Resources
 from heldout.market.money import MILLION, Ppm, Wei
+from heldout.market.posting.jobfields import REQUIRED, Field, Kind, read_value
 from heldout.market.terms import LOWER_IS_BETTER, METRICS, Parent
-from heldout.requester_cli.jobfields import REQUIRED, Field, Kind, read_value
 
 FILE_NAME: Final = "job.toml"
 

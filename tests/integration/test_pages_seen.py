@@ -1,0 +1,143 @@
+"""Every page as eyes see it: on a phone and a desk, by day and by night, without anything axe-core objects to.
+
+Pictures are left in .cache/screenshots to be looked at.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from heldout.market.messages import hexed
+from heldout.market.service.asking import wizard_address
+from tests.browser import DESKTOP, PHONE, SHOTS, TestWallet, account_of, axe, chromium, visit
+from tests.scenery import Play, account, small_market
+from tests.service_app import listening
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def plays() -> dict[str, Play]:
+    return small_market()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, plays: dict[str, Play]) -> Iterator[str]:
+    with listening(tmp_path_factory.mktemp("seen"), plays["measured"].scenery) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+def pages(plays: dict[str, Play]) -> dict[str, str]:
+    """Every page by a name for its picture."""
+    requester = plays["measured"].terms.requester
+    shown = {name: f"/jobs/{plays[name].id}" for name in ("measured", "open", "running", "appealed")}
+    return {
+        "front": "/",
+        "jobs": "/jobs",
+        "none": "/jobs?metric=auc",
+        **{f"job-{name}": path for name, path in shown.items()},
+        "providers": "/providers",
+        "provider": f"/providers/{account('ada')}",
+        "validators": "/validators",
+        "validator": f"/validators/{account('cold validator 1')}",
+        "artifact": f"/artifacts/{hexed(plays['measured'].artifact_of(0))}",
+        "network": "/network",
+        "errors": "/errors",
+        "account": f"/accounts/{requester}",
+        "post": "/post",
+    }
+
+
+@pytest.mark.parametrize(
+    ("device", "scheme", "size"),
+    [
+        ("phone", "light", PHONE),
+        ("desktop", "dark", DESKTOP),
+        pytest.param("phone", "dark", PHONE, marks=pytest.mark.deep),
+        pytest.param("desktop", "light", DESKTOP, marks=pytest.mark.deep),
+    ],
+)
+def test_every_page_fits_and_reads(
+    browser: Browser, url: str, plays: dict[str, Play], scheme: str, device: str, size: dict[str, int]
+) -> None:
+    """No violation of axe-core, no error in the console, nothing wider than the screen."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    context = browser.new_context(viewport=size, color_scheme=scheme, base_url=url)  # type: ignore[arg-type]
+    wrong: list[str] = []
+    for name, path in pages(plays).items():
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
+        page.goto(path)
+        page.screenshot(path=SHOTS / f"{name}-{device}-{scheme}.png", full_page=True)
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        wrong += [f"{name}: {wide} px too wide"] if wide > 0 else []
+        wrong += [f"{name}: {each}" for each in axe(page)]
+        wrong += [f"{name}: {each}" for each in said]
+        page.close()
+    context.close()
+    assert wrong == []
+
+
+HOSTILE = """"><img src=x onerror="window.ran=1"><script>window.ran=1</script>{{7*7}}\\u2028</pre>"""
+
+
+def test_hostile_answers_stay_text_in_every_field_and_in_the_draft(browser: Browser, url: str) -> None:
+    """Threat 73, in a browser: the wizard's fields, a draft that somebody left in storage, and the address."""
+    context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
+    page = visit(context, f"/post?{urlencode({'task.command': HOSTILE})}")
+    assert page.get_by_label("Command").input_value() == HOSTILE
+    for field in page.locator("input[data-kind]").all():
+        field.evaluate("(field, text) => { field.value = text; field.required = false; }", HOSTILE)
+    page.evaluate("document.querySelectorAll('input[type=file]').forEach((field) => { field.required = false; })")
+    page.locator("#job-name").dispatch_event("input")
+    page.get_by_role("button", name="5. Review").click()
+    expect(page.locator("#lend code")).to_contain_text("heldout requester lend")
+    page.get_by_text("The same as job.toml").click()
+    toml = page.locator("#toml").inner_text()
+    assert tomllib.loads(toml)["job"]["name"] == HOSTILE, "what was written is what the file says"
+    page.get_by_label("The line it prints").fill(HOSTILE)
+    page.reload()
+    assert page.get_by_label("Name", exact=True).input_value() == HOSTILE
+    assert page.evaluate("window.ran") is None
+    assert page.locator("main img").count() == 0
+    context.close()
+
+
+def test_a_wallets_hostile_name_stays_text(browser: Browser, url: str) -> None:
+    """Threat 73: any extension announces itself as it likes."""
+    context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
+    for number in range(2):
+        wallet = TestWallet(account_of(bytes([number + 1]) * 32), None, 1, identity=f"hostile.{number}")  # type: ignore[arg-type]
+        wallet.announce(context, HOSTILE[:50] + str(number))
+    page = visit(context, "/")
+    page.get_by_role("button", name="Connect wallet").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(HOSTILE[:50] + "1")).to_be_visible()
+    assert axe(page) == []
+    page.screenshot(path=SHOTS / "wallets-desktop-light.png")
+    assert page.evaluate("window.ran") is None
+    context.close()
+
+
+def test_the_assistants_draft_opens_the_wizard_filled_in(browser: Browser, url: str) -> None:
+    """The address that heldout.market.service.asking makes of a job.toml is one that the wizard reads."""
+    context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
+    text = '[task]\ncommand = ["python", "/in/task/train it.py"]\n[score]\nmetric = "auc"\nfloor = 0.9\n'
+    page = visit(context, wizard_address(text + '[pay]\nprice = "5"\n'))
+    expect(page.get_by_label("Command")).to_have_value('"python" "/in/task/train it.py"')
+    names = ["score.metric", "score.floor", "pay.price"]
+    values = page.evaluate("(names) => names.map((name) => document.getElementsByName(name)[0].value)", names)
+    assert values == ["auc", "0.9", "5"]
+    assert page.goto("/post?draft=%00")
+    expect(page.get_by_label("Command")).to_be_visible()
+    context.close()
