@@ -53,7 +53,7 @@ def _stamp() -> Path:
 
 def _pins() -> list[str]:
     """The versions of requirements.lock."""
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    lines = [line.removesuffix(" \\") for line in (ROOT / "requirements.lock").read_text().splitlines()]
     return [line for line in lines if line.partition("==")[0].replace("-", "_").lower() in WHEELS]
 
 
