@@ -23,8 +23,7 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
         _requireBefore(uint256(validUntil) + 1);
         _requireAgreed(id, terms, lanes, validUntil, signatures);
 
-        uint256 held = state == State.None ? _begin(id, terms, lanes) : _heldFor(job, terms);
-        Pot memory pot = Pot(id, held, 0, 0, 0);
+        Pot memory pot = Pot(id, state == State.None ? _begin(id, terms, lanes) : _heldFor(job, terms), 0, 0, 0);
         if (state > State.Open) {
             _requireBound(id, job, lanes);
             _payRounds(pot, job, terms);
@@ -33,9 +32,8 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
         }
         bytes32 result;
         for (uint8 lane; lane < lanes.length; ++lane) {
-            AgreedLane calldata agreed = lanes[lane];
-            _payAgreed(pot, job, terms, lane, agreed);
-            result = Votes.withLane(result, lane, agreed.score);
+            _payAgreed(pot, job, terms, lane, lanes[lane]);
+            result = Votes.withLane(result, lane, lanes[lane].score);
         }
         _pay(pot, terms.requester, Purpose.Refund, pot.left);
         // at most terms.lanes
