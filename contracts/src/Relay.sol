@@ -37,6 +37,8 @@ abstract contract Relay is IMarketFront, Signatures, Voting, Settlement {
         Job storage job = openings.length == 0 ? _jobs[id] : _openAll(id, openings);
         _requireState(id, job, State.Scored);
         if (_pending(job) != 0) revert DemandPending(id, job.asked.pending);
+        // round 2 may fine seats of round 1, whose way to round 3 is not the parties' to give away
+        if (job.round == 2) revert SeatsMayAppeal(id);
         _requireWaived(id, job, terms, signatures);
         _settle(id, job, terms);
     }

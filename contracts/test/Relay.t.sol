@@ -114,6 +114,31 @@ contract RelayTest is Signing {
         market.conclude(terms, new Opening[](0), waivers);
     }
 
+    /// @notice P3.6: round 2 may fine seats of round 1. Requester and provider cannot sign away a seat's way to round 3.
+    function test_conclude_ofRound2_reverts_andASeatMayAppeal() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _scored(terms, VOTE);
+        vm.prank(requester);
+        market.appeal(terms, 0);
+        _pin(id);
+        bytes32 lie = _vote(100_000);
+        uint256 last = market.getRound(id, 2).size - 1;
+        for (uint256 place; place <= last; ++place) {
+            _commit(id, place, place * 2 > last ? VOTE : lie);
+        }
+        for (uint256 place; place <= last; ++place) {
+            _reveal(id, place, place * 2 > last ? VOTE : lie);
+        }
+        bytes[] memory waivers = _waivers(id, lie);
+        vm.expectRevert(abi.encodeWithSelector(SeatsMayAppeal.selector, id));
+        market.conclude(terms, new Opening[](0), waivers);
+        address dissenter = _hotAt(id, last);
+        _fund(dissenter, 100e18);
+        vm.prank(dissenter);
+        market.appeal(terms, last);
+        assertEq(market.getJob(id).round, 3);
+    }
+
     /// @notice No message is good twice: a waiver names job, round and result, a commit job, round and seat.
     function test_messages_ofOneJob_areWorthNothingInAnother() public {
         JobTerms memory terms = _terms();

@@ -46,6 +46,7 @@ HINTS = {
     "DemandPending": "wait for the answer or its deadline, then `close`",
     "JobTooPoor": "the fees of its rounds are more than the job holds; let it end by its deadlines, and `settle`",
     "LastRound": "there is no round after the third",
+    "SeatsMayAppeal": "round 2 ends by its challenge: its seats may still appeal",
     "SeatNotLive": "this seat is exiting or gone",
     "SeatNotExiting": "call `exit` first and wait for the delay",
     "NotAMarket": "this is the second half of a market's code; the market's own address is in the network file",

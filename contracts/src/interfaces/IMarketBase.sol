@@ -267,6 +267,7 @@ interface IMarketBase {
     error BadParty(uint8 party);
     error DemandPending(bytes32 job, uint16 pending);
     error LastRound(bytes32 job);
+    error SeatsMayAppeal(bytes32 job); // round 2 is not the parties' to conclude
     error SeatNotLive(uint32 seat);
     error SeatNotExiting(uint32 seat);
     error BadLimits();

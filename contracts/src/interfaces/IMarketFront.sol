@@ -54,7 +54,8 @@ interface IMarketFront is IMarketBase {
     /// @notice Anyone: as `revealAll` if there are `openings`; then, since nobody will appeal, `settle` at once (P6.1).
     /// @param signatures of the EIP-712 message Waiver by the requester, then by every lane's provider; as in `commitAll` and
     /// `agree`, whoever sends the call has signed by that, and its signature may be empty
-    /// @dev Warning: who signs a waiver gives up its own appeals and demands, and those of the seats.
+    /// @dev Warning: who signs a waiver gives up its own appeals and demands, and those of the seats; who sends the call, about
+    /// whatever result stands when it is mined. Round 2, which may fine seats of round 1, cannot be concluded.
     function conclude(JobTerms calldata terms, Opening[] calldata openings, bytes[] calldata signatures) external;
     /// @notice Anyone, from the deadline of Scored on: pays everybody, whatever the outcome (P3.3, P3.4). No external call.
     function settle(JobTerms calldata terms) external;
