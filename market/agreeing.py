@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from heldout.market.errors import BadMessage
-from heldout.market.lifecycle import JobState, lane_pays
-from heldout.market.messages import HIGHEST_SCORE, AgreedLane, AgreedOutcome, Kind, Letter, hexed
+from heldout.market.lifecycle import JobState, Outcome, lane_pays
+from heldout.market.messages import HIGHEST_SCORE, NO_DATA, AgreedLane, AgreedOutcome, Kind, Letter, hexed
 from heldout.market.money import Wei, format_tokens
 from heldout.market.relayed import LONGEST_SIGNATURE
 from heldout.market.terms import Address, JobId, Timestamp
 
 LONGEST_VALIDITY_S: Final = 86_400
 """Seconds ahead that a provider signs for at most."""
+_AT_FAULT: Final = (Outcome.TRAINING_KEYS_WITHHELD, Outcome.HELD_OUT_KEYS_WITHHELD)
+"""Who withheld keys loses its bond to the providers at settlement, and by `agree` keeps it."""
 _LANE_KEYS: Final = {"provider", "word", "score", "payout"}
 
 
@@ -32,7 +34,7 @@ def propose(job: JobState, scores: Sequence[int], valid_until: int) -> AgreedOut
 def objection(job: JobState, lane: int, outcome: AgreedOutcome, least_percent: int, now: Timestamp) -> str:
     """Why the provider of a lane does not sign; empty if nothing speaks against it.
 
-    `least_percent`: of its bid, the operator's policy. A standing result is never undercut.
+    `least_percent`: of its bid, the operator's policy. What stands now is never undercut, nor a bond given away.
     """
     held, lanes = job.lanes[lane], outcome.lanes
     if job.final or outcome.job != bytes.fromhex(job.id[2:]):
@@ -45,9 +47,16 @@ def objection(job: JobState, lane: int, outcome: AgreedOutcome, least_percent: i
         return "it has expired, or would bind for more than a day"
     if sum(each.payout for each in lanes) > sum(each.price for each in job.lanes):
         return "it pays more than the bids, and would be refused"
-    if 100 * lanes[lane].payout < least_percent * held.price:
-        return f"it pays {format_tokens(Wei(lanes[lane].payout))} of a bid of {format_tokens(held.price)}"
-    if job.standing is not None and lanes[lane].payout < lane_pays(job.terms, held.price, job.standing[lane]):
+    if job.pending or job.keys_withheld or job.outcome in _AT_FAULT or NO_DATA in (job.standing or ()):
+        return "its requester owes an answer, or the bond"
+    return _too_little(job, lane, lanes[lane], least_percent)
+
+
+def _too_little(job: JobState, lane: int, offered: AgreedLane, least_percent: int) -> str:
+    price = job.lanes[lane].price
+    if 100 * offered.payout < least_percent * price:
+        return f"it pays {format_tokens(Wei(offered.payout))} of a bid of {format_tokens(price)}"
+    if job.standing is not None and offered.payout < lane_pays(job.terms, price, job.standing[lane]):
         return "it pays less than the result that stands"
     return ""
 

@@ -15,8 +15,8 @@ from heldout.market.agreeing import (
     shares,
 )
 from heldout.market.errors import BadMessage
-from heldout.market.lifecycle import JobState, Purpose, State, fold
-from heldout.market.messages import AgreedOutcome, pack_vote
+from heldout.market.lifecycle import REQUESTER, JobState, Outcome, Purpose, State, fold
+from heldout.market.messages import NO_DATA, AgreedOutcome, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import Address, Timestamp
 from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
@@ -97,6 +97,30 @@ def test_a_result_that_stands_is_never_undercut() -> None:
     job = accepted(result=(980_000, 980_000))
     assert against(job, outcome(job, 950_000, 980_000), 50)
     assert against(job, outcome(job), 50) == ""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"pending": frozenset({REQUESTER})},
+        {"keys_withheld": frozenset({0})},
+        {"outcome": Outcome.TRAINING_KEYS_WITHHELD},
+        {"outcome": Outcome.HELD_OUT_KEYS_WITHHELD},
+    ],
+    ids=["an answer is due", "held-out keys", "training keys", "for the whole job"],
+)
+def test_a_requester_at_fault_is_not_let_off_its_bond(fault: dict[str, Any]) -> None:
+    """P4.5, P6.6: at settlement the providers get it beside their price."""
+    job = accepted(result=(980_000, 980_000))
+    assert against(job, outcome(job)) == ""
+    assert "bond" in against(replace(job, **fault), outcome(job), 0)
+
+
+@pytest.mark.parametrize("result", [(NO_DATA, NO_DATA), (980_000, NO_DATA)])
+def test_no_data_is_worth_more_than_the_price(result: tuple[int, int]) -> None:
+    """P3.3: a share of the bond comes with it."""
+    job = accepted(result=result)
+    assert "bond" in against(job, outcome(job))
 
 
 @pytest.mark.parametrize("commits", [0, 2])
