@@ -48,8 +48,17 @@ def objection(job: JobState, lane: int, outcome: AgreedOutcome, least_percent: i
     if sum(each.payout for each in lanes) > sum(each.price for each in job.lanes):
         return "it pays more than the bids, and would be refused"
     if job.pending or job.keys_withheld or job.outcome in _AT_FAULT or NO_DATA in (job.standing or ()):
-        return "its requester owes an answer, or the bond"
-    return _too_little(job, lane, lanes[lane], least_percent)
+        return "an answer is still due, or its requester owes the bond"
+    return _misstated(job, lane, lanes[lane]) or _too_little(job, lane, lanes[lane], least_percent)
+
+
+def _misstated(job: JobState, lane: int, offered: AgreedLane) -> str:
+    """The record keeps the score for ever: it is the one that is paid for, and a code only if that stands."""
+    if offered.score > HIGHEST_SCORE and (job.standing is None or job.standing[lane] != offered.score):
+        return "it puts a code in the place of the score"
+    if offered.payout != lane_pays(job.terms, job.lanes[lane].price, offered.score):
+        return "it pays something else than its score is worth by the terms"
+    return ""
 
 
 def _too_little(job: JobState, lane: int, offered: AgreedLane, least_percent: int) -> str:

@@ -16,7 +16,7 @@ from heldout.market.agreeing import (
 )
 from heldout.market.errors import BadMessage
 from heldout.market.lifecycle import REQUESTER, JobState, Outcome, Purpose, State, fold
-from heldout.market.messages import NO_DATA, AgreedOutcome, pack_vote
+from heldout.market.messages import BAD, MISSING, NO_DATA, AgreedOutcome, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import Address, Timestamp
 from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
@@ -97,6 +97,21 @@ def test_a_result_that_stands_is_never_undercut() -> None:
     job = accepted(result=(980_000, 980_000))
     assert against(job, outcome(job, 950_000, 980_000), 50)
     assert against(job, outcome(job), 50) == ""
+
+
+@pytest.mark.parametrize("score", [MISSING, BAD, NO_DATA, 0, 1, 949_999])
+@pytest.mark.parametrize("standing", [None, (980_000, 980_000)], ids=["unmeasured", "measured"])
+def test_a_score_that_is_not_what_is_paid_for_is_not_signed(score: int, standing: tuple[int, int] | None) -> None:
+    """P6.6, P7.1: the record says it of the lane for ever."""
+    job = accepted(result=standing)
+    assert against(job, with_lane(outcome(job), score=score), 0)
+
+
+def test_a_code_is_signed_only_where_it_stands() -> None:
+    """By an operator that would sign anything."""
+    standing = accepted(result=(BAD, 980_000))
+    assert against(standing, outcome(standing, BAD, 980_000), 0) == ""
+    assert against(accepted(), outcome(accepted(), BAD, 980_000), 0)
 
 
 @pytest.mark.parametrize(
