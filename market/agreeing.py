@@ -12,8 +12,9 @@ from heldout.market.money import Wei, format_tokens
 from heldout.market.relayed import LONGEST_SIGNATURE
 from heldout.market.terms import Address, JobId, Timestamp
 
-LONGEST_VALIDITY_S: Final = 86_400
-"""Seconds ahead that a provider signs for at most."""
+LONGEST_VALIDITY_S: Final = 3_600
+"""Seconds ahead that a provider signs for at most. No signature can be taken back: until then the requester may post
+it, even if something better comes to stand meanwhile."""
 _AT_FAULT: Final = (Outcome.TRAINING_KEYS_WITHHELD, Outcome.HELD_OUT_KEYS_WITHHELD)
 """Who withheld keys loses its bond to the providers at settlement, and by `agree` keeps it."""
 _LANE_KEYS: Final = {"provider", "word", "score", "payout"}
@@ -34,7 +35,8 @@ def propose(job: JobState, scores: Sequence[int], valid_until: int) -> AgreedOut
 def objection(job: JobState, lane: int, outcome: AgreedOutcome, least_percent: int, now: Timestamp) -> str:
     """Why the provider of a lane does not sign; empty if nothing speaks against it.
 
-    `least_percent`: of its bid, the operator's policy. What stands now is never undercut, nor a bond given away.
+    `least_percent`: of its bid, the operator's policy. What stands now is never undercut, nor a bond given away;
+    what comes to stand until `validUntil` may be: that is what an operator sells below its whole bid.
     """
     held, lanes = job.lanes[lane], outcome.lanes
     if job.final or outcome.job != bytes.fromhex(job.id[2:]):
@@ -44,7 +46,7 @@ def objection(job: JobState, lane: int, outcome: AgreedOutcome, least_percent: i
     if held.word is None or lanes[lane].word != held.word:
         return "its word is not what this node submitted"
     if not now < outcome.validUntil <= now + LONGEST_VALIDITY_S:
-        return "it has expired, or would bind for more than a day"
+        return f"it has expired, or would bind for more than {LONGEST_VALIDITY_S} s"
     if sum(each.payout for each in lanes) > sum(each.price for each in job.lanes):
         return "it pays more than the bids, and would be refused"
     if job.pending or job.keys_withheld or job.outcome in _AT_FAULT or NO_DATA in (job.standing or ()):

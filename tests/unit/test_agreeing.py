@@ -93,7 +93,9 @@ def test_more_than_all_bids_would_be_refused_by_the_contract_and_is_by_the_node(
 
 
 def test_a_result_that_stands_is_never_undercut() -> None:
-    """Whatever share the operator would take of an unmeasured lane."""
+    """P6.6: whatever share the operator would take of an unmeasured lane. What comes to stand later can be, for as long
+    as the signature is good: an hour."""
+    assert LONGEST_VALIDITY_S <= 3600
     job = accepted(result=(980_000, 980_000))
     assert against(job, outcome(job, 950_000, 980_000), 50)
     assert against(job, outcome(job), 50) == ""
