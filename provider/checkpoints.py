@@ -141,7 +141,8 @@ class Checkpoints:
 
     def _fetch(self, job: JobId, path: Path, letters: Sequence[Letter]) -> None:
         """In a thread: the newest that opens. What the carrier made up or kept back costs time, never the job."""
-        for letter in sorted(reversed(letters), key=lambda each: -each.int_of("sequence")):  # of equals the last
+        numbered = sorted(enumerate(letters), key=lambda each: (each[1].int_of("sequence"), each[0]), reverse=True)
+        for _, letter in numbered:
             try:
                 blob = self._tools.stores.get(artifact_id(letter.bytes_of("sealedHash")), _TAR_BYTES)
                 write(path, self._tools.deliveries.open_checkpoint(letter, blob))
