@@ -28,7 +28,7 @@ def agree_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a lane is worth, such as 0.95; once for each lane, in their order (default: the result that stands)",
     )
     parser.add_argument("--wait", metavar="SPAN", default="60 s", help="for the providers' signatures (default: 60 s)")
-    parser.add_argument("--unseen", action="store_true", help="pay for lanes whose half key has not come yet")
+    parser.add_argument("--unseen", action="store_true", help="pay for lanes whose weights cannot be opened yet")
     parser.add_argument("--dry-run", action="store_true", help="show who gets what, send nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
@@ -101,7 +101,7 @@ def _scores(args: argparse.Namespace, job: "JobState") -> list[int]:
 
 
 def _refuse_unopened(client: "Client", job: "JobState", outcome: "AgreedOutcome") -> None:
-    """Once agreed, nothing can be demanded any more: the half key must be here first (P4.4)."""
+    """Once agreed, nothing can be demanded any more: the weights must be here and open first (P4.4)."""
     closed = [i for i, lane in enumerate(outcome.lanes) if lane.payout and not client.opens(job, i)]
     if closed:
         hint = "wait until a result pays it, or trust its provider with --unseen"
