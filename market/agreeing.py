@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from heldout.market.errors import BadMessage
-from heldout.market.lifecycle import JobState, lane_pays
-from heldout.market.messages import HIGHEST_SCORE, AgreedLane, AgreedOutcome, Kind, Letter, hexed
+from heldout.market.lifecycle import JobState, Outcome, lane_pays
+from heldout.market.messages import HIGHEST_SCORE, NO_DATA, AgreedLane, AgreedOutcome, Kind, Letter, hexed
 from heldout.market.money import Wei, format_tokens
 from heldout.market.relayed import LONGEST_SIGNATURE
 from heldout.market.terms import Address, JobId, Timestamp
 
-LONGEST_VALIDITY_S: Final = 86_400
-"""Seconds ahead that a provider signs for at most."""
+LONGEST_VALIDITY_S: Final = 3_600
+"""Seconds ahead that a provider signs for at most. No signature can be taken back: until then the requester may post
+it, even if something better comes to stand meanwhile."""
+_AT_FAULT: Final = (Outcome.TRAINING_KEYS_WITHHELD, Outcome.HELD_OUT_KEYS_WITHHELD)
+"""Who withheld keys loses its bond to the providers at settlement, and by `agree` keeps it."""
 _LANE_KEYS: Final = {"provider", "word", "score", "payout"}
 
 
@@ -32,7 +35,8 @@ def propose(job: JobState, scores: Sequence[int], valid_until: int) -> AgreedOut
 def objection(job: JobState, lane: int, outcome: AgreedOutcome, least_percent: int, now: Timestamp) -> str:
     """Why the provider of a lane does not sign; empty if nothing speaks against it.
 
-    `least_percent`: of its bid, the operator's policy. A standing result is never undercut.
+    `least_percent`: of its bid, the operator's policy. What stands now is never undercut, nor a bond given away;
+    what comes to stand until `validUntil` may be: that is what an operator sells below its whole bid.
     """
     held, lanes = job.lanes[lane], outcome.lanes
     if job.final or outcome.job != bytes.fromhex(job.id[2:]):
@@ -42,12 +46,28 @@ def objection(job: JobState, lane: int, outcome: AgreedOutcome, least_percent: i
     if held.word is None or lanes[lane].word != held.word:
         return "its word is not what this node submitted"
     if not now < outcome.validUntil <= now + LONGEST_VALIDITY_S:
-        return "it has expired, or would bind for more than a day"
+        return f"it has expired, or would bind for more than {LONGEST_VALIDITY_S} s"
     if sum(each.payout for each in lanes) > sum(each.price for each in job.lanes):
         return "it pays more than the bids, and would be refused"
-    if 100 * lanes[lane].payout < least_percent * held.price:
-        return f"it pays {format_tokens(Wei(lanes[lane].payout))} of a bid of {format_tokens(held.price)}"
-    if job.standing is not None and lanes[lane].payout < lane_pays(job.terms, held.price, job.standing[lane]):
+    if job.pending or job.keys_withheld or job.outcome in _AT_FAULT or NO_DATA in (job.standing or ()):
+        return "an answer is still due, or its requester owes the bond"
+    return _misstated(job, lane, lanes[lane]) or _too_little(job, lane, lanes[lane], least_percent)
+
+
+def _misstated(job: JobState, lane: int, offered: AgreedLane) -> str:
+    """The record keeps the score for ever: it is the one that is paid for, and a code only if that stands."""
+    if offered.score > HIGHEST_SCORE and (job.standing is None or job.standing[lane] != offered.score):
+        return "it puts a code in the place of the score"
+    if offered.payout != lane_pays(job.terms, job.lanes[lane].price, offered.score):
+        return "it pays something else than its score is worth by the terms"
+    return ""
+
+
+def _too_little(job: JobState, lane: int, offered: AgreedLane, least_percent: int) -> str:
+    price = job.lanes[lane].price
+    if 100 * offered.payout < least_percent * price:
+        return f"it pays {format_tokens(Wei(offered.payout))} of a bid of {format_tokens(price)}"
+    if job.standing is not None and offered.payout < lane_pays(job.terms, price, job.standing[lane]):
         return "it pays less than the result that stands"
     return ""
 

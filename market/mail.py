@@ -107,8 +107,11 @@ class Mail:
             raise ServiceProblem("the network file names no market service", hint="letters can go over the chain")
         for left in range(TRIES - 1, -1, -1):
             try:
-                return self._carrier.post(letter)
+                self._carrier.post(letter)
+                return
             except Refused as refused:
+                if refused.code == "erased":  # it had come, and whoever erased it may have read it
+                    return
                 if not (left and (refused.retryable or refused.code == "not_a_party")):
                     raise
             self._pause(PAUSE_S)

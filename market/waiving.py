@@ -44,7 +44,12 @@ class Stored(Protocol):
 
 def consent_to(job: JobState, stored: Stored) -> Waiver | None:
     """The waiver of a Scored job's result: as the chain holds it, what silence made of it included; or as it will be
-    once the openings by which `job` is foreseen are posted. None if the chain is past that."""
+    once the openings by which `job` is foreseen are posted. None if the chain is past that.
+
+    `stored` is read at the block whose events `job` is folded of: nobody signs away what came after they decided.
+    """
+    if stored.round != job.round:
+        return None
     if stored.state is State.SCORED:
         return Waiver(job.id, stored.round, stored.result)
     result = job.rounds[-1].result if job.rounds else None

@@ -34,6 +34,8 @@ MOST_TOTAL = 512 << 20
 """Bytes of one job's checkpoints in a store: a tenth of what an address may upload there in a day."""
 MOST_KEPT = 200
 _TAR_BYTES = MOST_BYTES + (4 << 20)
+_LAST = 2**63 - 1
+"""Greatest sequence of a letter: whoever carries them can forge one of any."""
 _NOTHING = {"count": 0, "bytes": 0, "at": 0.0, "digest": "", "letter": ""}
 
 
@@ -105,7 +107,7 @@ class Checkpoints:
         self._sealed[job] = letter, len(blob), digest
 
     def _next(self, job: JobId) -> int:
-        return max((letter.int_of("sequence") for letter in self._known(job)), default=0) + 1
+        return min(max((letter.int_of("sequence") for letter in self._known(job)), default=0) + 1, _LAST)
 
     def _tell(self, job: JobId, noted: dict[str, Any]) -> None:
         """By the service alone: a checkpoint is worth no gas."""
@@ -139,7 +141,8 @@ class Checkpoints:
 
     def _fetch(self, job: JobId, path: Path, letters: Sequence[Letter]) -> None:
         """In a thread: the newest that opens. What the carrier made up or kept back costs time, never the job."""
-        for letter in sorted(letters, key=lambda each: -each.int_of("sequence")):
+        numbered = sorted(enumerate(letters), key=lambda each: (each[1].int_of("sequence"), each[0]), reverse=True)
+        for _, letter in numbered:
             try:
                 blob = self._tools.stores.get(artifact_id(letter.bytes_of("sealedHash")), _TAR_BYTES)
                 write(path, self._tools.deliveries.open_checkpoint(letter, blob))
@@ -164,6 +167,6 @@ class Checkpoints:
 
 def _is_sound(letter: Letter) -> bool:
     try:
-        return letter.int_of("sequence") >= 0 and len(letter.bytes_of("sealedHash")) == 32
+        return 0 <= letter.int_of("sequence") <= _LAST and len(letter.bytes_of("sealedHash")) == 32
     except BadMessage:
         return False

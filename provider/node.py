@@ -138,7 +138,7 @@ class ProviderNode:
             confirmations=self._confirmations,
             training=self._tools.training.has(job.id),
             waive_at=self._tools.config.waive_at,
-            waived_since=self._waiving.whole_since(job, Timestamp(head.timestamp)),
+            waived_since=self._waiving.whole_since(job, head),
             proposed=self._agreeing.is_proposed(job),
             foreseen=foreseen,
         )

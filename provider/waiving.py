@@ -3,12 +3,13 @@
 import logging
 from hashlib import sha256
 
+from heldout.market.chain import Block
 from heldout.market.errors import HeldoutError
 from heldout.market.foreseen import Foreseen, Openings
 from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import Letter
 from heldout.market.relayed import Waiver
-from heldout.market.terms import Address, JobId, Timestamp
+from heldout.market.terms import Address, BlockNumber, JobId, Timestamp
 from heldout.market.waiving import Waivers, consent_to
 from heldout.provider.duties import NEVER_WAIVE, View
 from heldout.provider.record import Record
@@ -42,15 +43,16 @@ class Waiving:
             self._unposted.pop(job.id, None)
         return foreseen
 
-    def whole_since(self, job: JobState, now: Timestamp) -> Timestamp | None:
+    def whole_since(self, job: JobState, head: Block) -> Timestamp | None:
         """When everybody's signature was first seen here; None while one is lacking. Raises ChainProblem."""
-        if job.state is not State.SCORED or self._signatures(job) is None:
+        waiver = self._standing(job, head.number) if job.state is State.SCORED else None
+        if waiver is None or self._waivers.signatures(job, waiver) is None:
             return None
-        return self._whole.setdefault((job.id, job.round), now)
+        return self._whole.setdefault((job.id, job.round), Timestamp(head.timestamp))
 
     def waive(self, view: View, mine: Record) -> Record:
         """To the requester and the other providers. A service that is down keeps nobody's money: the challenge ends."""
-        waiver = self._standing(view.job)
+        waiver = self._standing(view.job, view.head)
         if waiver is None:
             return mine
         job = view.job
@@ -65,7 +67,7 @@ class Waiving:
 
     def conclude(self, view: View, mine: Record) -> Record:
         """Settles at once, with every waiver."""
-        waiver, foreseen = self._standing(view.job), self._unposted.get(view.job.id)
+        waiver, foreseen = self._standing(view.job, view.head), self._unposted.get(view.job.id)
         signatures = self._waivers.to_post(view.job, waiver, view.me) if waiver else None
         if signatures is not None:
             openings = foreseen.as_tuples() if foreseen else []
@@ -80,13 +82,9 @@ class Waiving:
         self._told.discard(job)
         self._whole = {key: since for key, since in self._whole.items() if key[0] != job}
 
-    def _standing(self, job: JobState) -> Waiver | None:
-        """Of the result as the chain holds it now, silence of either side included."""
-        return consent_to(job, self._tools.chain.job(job.id))
-
-    def _signatures(self, job: JobState) -> tuple[bytes, ...] | None:
-        waiver = self._standing(job)
-        return self._waivers.signatures(job, waiver) if waiver else None
+    def _standing(self, job: JobState, head: BlockNumber) -> Waiver | None:
+        """Of the result as the chain held it where the decision was made, silence of either side included."""
+        return consent_to(job, self._tools.chain.job(job.id, at=head))
 
     def _send(self, letter: Letter, me: Address) -> None:
         if letter.receiver == me:

@@ -30,7 +30,7 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.sending import Receipt
 from heldout.market.daemon import Loop, Pace
-from heldout.market.errors import BadInput, BadMessage, KeyProblem
+from heldout.market.errors import BadEnvelope, BadInput, BadMessage, KeyProblem, StoreProblem
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, open_ring
 from heldout.market.lifecycle import ChainEvent, JobState, State, fold
@@ -269,8 +269,11 @@ class Client:
         return self.outbox.send(f"agree:{job.id}:{name}", "agree", *arguments, wait=True)
 
     def opens(self, job: JobState, lane: int) -> bool:
-        """Whether everything that opens a lane's weights is here."""
-        return self._shelf.find(job, lane) is not None or self._parcel_of(job, lane) is not None
+        """Whether a lane's weights are here, opened and held against the word on chain."""
+        try:
+            return bool(self.fetch(job, lane))
+        except (BadInput, BadEnvelope, StoreProblem):
+            return False
 
     def _consent(self, outcome: AgreedOutcome) -> bytes:
         return sign(self.keys.account, outcome.digest(self.network.chain_id, self.network.market))

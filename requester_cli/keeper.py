@@ -26,7 +26,7 @@ from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import BULLETIN, Letter, encode_answer
-from heldout.market.relayed import sign, waiver_letter
+from heldout.market.relayed import Waiver, sign, waiver_letter
 from heldout.market.split import SEED_DELAY
 from heldout.market.terms import BlockNumber, JobId
 from heldout.market.waiving import Waivers, consent_to, willing
@@ -100,7 +100,7 @@ class Keeper:
         self._seen: dict[JobId, View] = {}
         self._sent: defaultdict[JobId, dict[str, int]] = defaultdict(dict)
         """When each letter was handed over last, in block time."""
-        self._now = 0
+        self._now, self._head = 0, BlockNumber(0)
         network = tools.chain.network
         self._waivers = Waivers(tools.chain, network.chain_id, network.market)
         self._openings = Openings(network.chain_id, network.market)
@@ -111,7 +111,7 @@ class Keeper:
 
     def step(self, head: Block) -> None:
         """Read at `head`, decide, act, for each job that is not done."""
-        self._now = head.timestamp
+        self._now, self._head = head.timestamp, head.number
         self._tools.outbox.poll()
         self._find_jobs(head)
         for job in self.active:
@@ -324,8 +324,8 @@ class Keeper:
         raise HeldoutError(f"nothing can be demanded while a job is {job.state.name}")
 
     def _waive(self, job: JobState) -> None:
-        """Of what the chain holds now: if it turns back, the signature is worth nothing (P6.1)."""
-        tools, waiver = self._tools, consent_to(job, self._tools.chain.job(job.id))
+        """Of what was decided on: if the chain goes on or turns back, the signature is worth nothing (P6.1)."""
+        tools, waiver = self._tools, self._consent(job)
         if waiver is None:
             return
         network = tools.chain.network
@@ -336,12 +336,15 @@ class Keeper:
             self._hand_over(job, letter, letter_name(f"waiver {waiver.round}", provider), fallback=False)
 
     def _conclude(self, job: JobState) -> None:
-        waiver, foreseen = consent_to(job, self._tools.chain.job(job.id)), self._foreseen.get(job.id)
+        waiver, foreseen = self._consent(job), self._foreseen.get(job.id)
         signatures = self._waivers.to_post(job, waiver, self._tools.keys.address) if waiver else None
         if signatures is not None:
             openings = foreseen.as_tuples() if foreseen else []
             name = sha256(repr((openings, signatures)).encode()).hexdigest()[:16]
             self._send(f"conclude:{job.id}:{name}", "conclude", job.terms.as_tuple(), openings, signatures)
+
+    def _consent(self, job: JobState) -> Waiver | None:
+        return consent_to(job, self._tools.chain.job(job.id, at=self._head))
 
     def _to_seat(self, writer: Writer, seat: int) -> Letter | None:
         """None for a seat whose wrapping key is unusable: it shut itself out, and nobody else."""

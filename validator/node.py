@@ -182,8 +182,7 @@ class ValidatorNode:
             case CommitAll():
                 self._commit_all(sight)
             case Open(seats):
-                self._parts.letters.collect()
-                had = self._parts.letters.of(sight.job)
+                had = self._collected(sight, head)
                 self._parts.relay.open(sight, self._domain(sight), seats, had, head)
             case RevealAll():
                 self._reveal_all(sight, head)
@@ -226,13 +225,15 @@ class ValidatorNode:
     def _measure(self, sight: Sight, head: Block) -> None:
         if self._parts.bench.is_measuring(sight.job):
             return
-        self._parts.letters.collect()
         known = self._parts.watch.case(sight, head)
-        for letter in known.to_me:
-            self._parts.letters.keep(letter)
-        sample = Sample(known.case, self._parts.letters.of(sight.job), head.timestamp)
+        sample = Sample(known.case, (*known.to_me, *self._collected(sight, head)), head.timestamp)
         if self._parts.bench.put(sample):
             log.info("job %s: measuring %d lanes, %d letters", sight.job, sight.view.lanes, len(sample.letters))
+
+    def _collected(self, sight: Sight, head: Block) -> tuple[Letter, ...]:
+        """All letters about a job that have come from its parties."""
+        self._parts.letters.collect(sight.job, self._parts.watch.writers(sight, head))
+        return self._parts.letters.of(sight.job)
 
     def _cast(self, sight: Sight, seat: int) -> Ballot:
         """In the journal, and by either road the only one of its round."""
@@ -241,7 +242,7 @@ class ValidatorNode:
 
     def _offer(self, sight: Sight, seats: Iterable[tuple[int, int]], head: Block) -> None:
         offered = [self._cast(sight, seat).seat for _, seat in seats]
-        self._parts.letters.collect()
+        self._collected(sight, head)
         self._parts.relay.offer(sight, self._domain(sight), offered, head)
         self._parts.reach("after_offer")
 

@@ -10,10 +10,10 @@ from heldout.market.console import emit, load_network, open_keys, say, table
 from heldout.market.errors import Declined, HeldoutError
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
-from heldout.market.lifecycle import JobState, State, fold
+from heldout.market.lifecycle import VACANT, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import describe_score
-from heldout.market.terms import JobId, read_job_id
+from heldout.market.terms import Address, JobId, read_job_id
 from heldout.validator.duties import Sight
 from heldout.validator.letters import Letters
 from heldout.validator.measuring import measure
@@ -67,20 +67,26 @@ def _measure(chain: Chain, keys: KeyRing, state: JobState, head: Block, recorder
     """This machine's values, lane by lane. A scratch journal: the node's own may be in use."""
     with TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
         view = chain.job(state.id, at=head)
-        sight = Sight(state.id, state.terms, view, chain.round(state.id, state.round, at=head), {}, head.number, True)
-        known = Watch(chain, journal, keys.address).case(sight, head)
+        round_, hot = chain.round(state.id, state.round, at=head), _seated(chain, state, head)
+        sight = Sight(state.id, state.terms, view, round_, {}, head.number, True, hot=hot)
+        watch = Watch(chain, journal, keys.address)
+        known = watch.case(sight, head)
         letters = Letters(journal, keys.address, Mail(chain.network, chain, keys.account).fetch)
-        letters.collect()
-        for letter in known.to_me:
-            letters.keep(letter)
+        letters.collect(state.id, watch.writers(sight, head))
         used = tools(chain.network, keys, Path(folder) / "scratch")
         if recorder is not None:
             used = replace(used, score=recorder.listening(used.score))
-        findings = measure(known.case, letters.of(state.id), (), used)
+        findings = measure(known.case, (*known.to_me, *letters.of(state.id)), (), used)
     for lane, finding in enumerate(findings):
         if isinstance(finding, Undelivered):
             say(f"lane {lane}: {finding.reason}", style="yellow")
     return tuple(finding.value for finding in findings)
+
+
+def _seated(chain: Chain, state: JobState, head: Block) -> dict[int, Address]:
+    """Who may have handed letters on, by seat: of every round."""
+    seats = sorted({seat for round_ in state.rounds for seat in round_.seats} - {VACANT})
+    return {seat: view.hot for seat, view in zip(seats, chain.seats(seats, at=head), strict=True)}
 
 
 def _record(job: JobId, round_: int, compared: tuple[Comparison, ...]) -> dict[str, object]:

@@ -28,7 +28,7 @@ class Known:
 
     case: Case
     to_me: tuple[Letter, ...]
-    """Letters for this node among the answers on chain."""
+    """Letters for this node among the answers on chain: no limit for what strangers send may apply to them."""
 
 
 class Watch:
@@ -111,6 +111,12 @@ class Watch:
             return (below.state, below.round) == (view.state, view.round)
         return True
 
+    def writers(self, sight: Sight, head: Block) -> frozenset[str]:
+        """Whose letters about a job may be of use, in lower case: requester, providers and drawn seats (P4.3)."""
+        lanes = self._chain.lanes(sight.job, sight.view.lanes, at=head)
+        parties = (sight.terms.requester, *(lane.provider for lane in lanes), *sight.hot.values())
+        return frozenset(party.lower() for party in parties)
+
     def case(self, sight: Sight, head: Block) -> Known:
         """All that measuring needs of the chain."""
         view, job = sight.view, sight.job
@@ -126,7 +132,8 @@ class Watch:
         split = draw_split(seed, bytes.fromhex(job[2:]), sight.terms.shards, sight.terms.heldOut)
         disputed = any(lane.word == NO_KEYS for lane in lanes)
         over = view.state not in (State.COMMITTING, State.REVEALING)
-        answers = self._answers(sight, head) if view.demanded or disputed or over else ()
+        asked = view.demanded or disputed or view.round > 1  # a new round forgets what the one before demanded
+        answers = self._answers(sight, head) if asked or over else ()
         case = Case(job, sight.terms, entries, view.missing, split, answers)
         return Known(case, tuple(letter for letter in answers if letter.receiver.lower() == self._me.lower()))
 

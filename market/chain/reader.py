@@ -195,9 +195,12 @@ class Chain:
         )
 
     def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
-        """Whether `address` signed the 32-byte digest, as the market sees it: by code (ERC-1271) or by key."""
+        """Whether `address` signed the 32-byte digest, as the market sees it: by key, also if code lies there
+        (EIP-7702), else by that code (ERC-1271)."""
+        if recovers(address, digest, signature):
+            return True
         if self.rpc.call("eth_getCode", address, "latest") == "0x":
-            return recovers(address, digest, signature)
+            return False
         request = {"to": address, "data": hexed(wallet_question(digest, signature))}
         try:
             # The whole word, as the contract reads it: code that returns what it is sent begins with these bytes too.

@@ -175,7 +175,7 @@ def test_events_are_filtered_by_job_and_name(devnet: Devnet) -> None:
 
 
 def test_signatures_are_checked_by_key_or_by_the_wallet_that_is_a_contract(devnet: Devnet) -> None:
-    """P8: ERC-1271."""
+    """P8: ERC-1271, in the contract's order: keys first."""
     chain, keys, digest = devnet.chain(), devnet.keys("provider-0"), keccak256(b"bid")
     signature = sign_digest(keys.account, digest)
     assert chain.verify_signature(keys.address, digest, signature)
@@ -188,6 +188,11 @@ def test_signatures_are_checked_by_key_or_by_the_wallet_that_is_a_contract(devne
     echoing = "0x" + "ec" * 20  # returns what it is sent, which begins with the very selector that means yes
     devnet.anvil.call("anvil_setCode", echoing, "0x365f5f37365ff3")
     assert not chain.verify_signature(echoing, digest, signature)
+    devnet.anvil.call(
+        "anvil_setCode", keys.address, "0xef0100" + refusing[2:]
+    )  # EIP-7702: a key that lends itself code
+    assert chain.verify_signature(keys.address, digest, signature)
+    assert not chain.verify_signature(keys.address, keccak256(b"another"), signature)
 
 
 # ------------------------------------------------------------------------------------------------- following

@@ -10,7 +10,7 @@ import pytest
 from court import PERFECT, WINDOW, Case, Court, held_court, working
 
 from heldout.market.lifecycle import REQUESTER, Outcome, State
-from heldout.market.messages import BAD, MISSING, NO_DATA, Kind, encode_answer, unpack_vote
+from heldout.market.messages import BAD, MISSING, NO_DATA, Kind, Letter, encode_answer, hexed, unpack_vote
 
 pytestmark = pytest.mark.integration
 
@@ -96,6 +96,37 @@ def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path) -> None
     """P4.5: the answer itself is the letter."""
     case = court.case()
     court.send_weights(case)
+    with working(court, tmp_path) as node:
+        node.turn()
+        court.devnet.warp(WINDOW // 3 + 10)
+        node.until(case, lambda job: job.demanded)
+        letter = court.letter(case, Kind.HELD_OUT_KEYS, court.requester, court.held_out_keys(case))
+        court.call(court.requester, "answer", case.terms.as_tuple(), REQUESTER, encode_answer([letter]))
+        job = node.until(case, lambda job: job.state >= State.SCORED)
+    assert job.standing == (PERFECT,)
+
+
+def flood(court: Court, case: Case, count: int) -> None:
+    """A stranger announces so many letters to the node, a hundred a block."""
+    stranger, anvil = "0x" + "ee" * 20, court.devnet.anvil
+    anvil.set_eth(stranger, 10**20)
+    anvil.call("anvil_impersonateAccount", stranger)
+    call = {"from": stranger, "to": court.network.market, "gas": hex(80_000)}
+    to = court.validators[0].address
+    for first in range(0, count, 100):
+        letters = (Letter(case.id, Kind.HELD_OUT_KEYS, stranger, to, {"envelope": hex(first + n)}) for n in range(100))
+        sent = [call | {"data": hexed(court.chain.market.encode("announce", [each.encode()]))} for each in letters]
+        anvil.call("evm_setAutomine", False)
+        anvil.rpc.batch([("eth_sendTransaction", [each]) for each in sent])
+        anvil.mine()
+        anvil.mine_on_demand()
+
+
+def test_a_seat_whose_mailbox_a_stranger_floods_scores_by_the_answer_on_chain(court: Court, tmp_path: Path) -> None:
+    """P4.5, threat 89: else it would say NO_DATA of a requester who did all that was demanded."""
+    case = court.case()
+    court.send_weights(case)
+    flood(court, case, 300)
     with working(court, tmp_path) as node:
         node.turn()
         court.devnet.warp(WINDOW // 3 + 10)

@@ -15,8 +15,8 @@ from heldout.market.agreeing import (
     shares,
 )
 from heldout.market.errors import BadMessage
-from heldout.market.lifecycle import JobState, Purpose, State, fold
-from heldout.market.messages import AgreedOutcome, pack_vote
+from heldout.market.lifecycle import REQUESTER, JobState, Outcome, Purpose, State, fold
+from heldout.market.messages import BAD, MISSING, NO_DATA, AgreedOutcome, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import Address, Timestamp
 from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
@@ -93,10 +93,51 @@ def test_more_than_all_bids_would_be_refused_by_the_contract_and_is_by_the_node(
 
 
 def test_a_result_that_stands_is_never_undercut() -> None:
-    """Whatever share the operator would take of an unmeasured lane."""
+    """P6.6: whatever share the operator would take of an unmeasured lane. What comes to stand later can be, for as long
+    as the signature is good: an hour."""
+    assert LONGEST_VALIDITY_S <= 3600
     job = accepted(result=(980_000, 980_000))
     assert against(job, outcome(job, 950_000, 980_000), 50)
     assert against(job, outcome(job), 50) == ""
+
+
+@pytest.mark.parametrize("score", [MISSING, BAD, NO_DATA, 0, 1, 949_999])
+@pytest.mark.parametrize("standing", [None, (980_000, 980_000)], ids=["unmeasured", "measured"])
+def test_a_score_that_is_not_what_is_paid_for_is_not_signed(score: int, standing: tuple[int, int] | None) -> None:
+    """P6.6, P7.1: the record says it of the lane for ever."""
+    job = accepted(result=standing)
+    assert against(job, with_lane(outcome(job), score=score), 0)
+
+
+def test_a_code_is_signed_only_where_it_stands() -> None:
+    """By an operator that would sign anything."""
+    standing = accepted(result=(BAD, 980_000))
+    assert against(standing, outcome(standing, BAD, 980_000), 0) == ""
+    assert against(accepted(), outcome(accepted(), BAD, 980_000), 0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"pending": frozenset({REQUESTER})},
+        {"keys_withheld": frozenset({0})},
+        {"outcome": Outcome.TRAINING_KEYS_WITHHELD},
+        {"outcome": Outcome.HELD_OUT_KEYS_WITHHELD},
+    ],
+    ids=["an answer is due", "held-out keys", "training keys", "for the whole job"],
+)
+def test_a_requester_at_fault_is_not_let_off_its_bond(fault: dict[str, Any]) -> None:
+    """P4.5, P6.6: at settlement the providers get it beside their price."""
+    job = accepted(result=(980_000, 980_000))
+    assert against(job, outcome(job)) == ""
+    assert "bond" in against(replace(job, **fault), outcome(job), 0)
+
+
+@pytest.mark.parametrize("result", [(NO_DATA, NO_DATA), (980_000, NO_DATA)])
+def test_no_data_is_worth_more_than_the_price(result: tuple[int, int]) -> None:
+    """P3.3: a share of the bond comes with it."""
+    job = accepted(result=result)
+    assert "bond" in against(job, outcome(job))
 
 
 @pytest.mark.parametrize("commits", [0, 2])

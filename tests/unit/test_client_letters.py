@@ -2,18 +2,23 @@
 
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from eth_account import Account
 
 from heldout.market import sealing
+from heldout.market.artifacts import DiskStore
 from heldout.market.errors import BadEnvelope
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState, Lane, State, fold
 from heldout.market.messages import NO_KEYS, Kind, Letter, Submission, encode_answer, hexed
 from heldout.market.money import Wei
+from heldout.market.settings import Network
 from heldout.market.split import draw_split
+from heldout.requester_cli.client import Client
 from heldout.requester_cli.letters import Recipient, Writer
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
@@ -165,3 +170,17 @@ def test_weights_that_are_not_those_of_the_word_are_refused() -> None:
     state, letters, store = delivered(weights=b"what was promised")
     with pytest.raises(BadEnvelope, match="not those of the word"):
         open_parcel(found(state, letters), state, lambda digest, limit: store[digest])
+
+
+@pytest.mark.parametrize(
+    "promised, is_stored, opens", [(WEIGHTS, True, True), (WEIGHTS, False, False), (b"what was promised", True, False)]
+)
+def test_a_lane_opens_only_if_its_weights_do(tmp_path: Path, promised: bytes, is_stored: bool, opens: bool) -> None:
+    """P6.6: both halves may be here, and no store have what they open, or something else."""
+    state, letters, sealed = delivered(weights=promised)
+    client = Client(Network("test", 31337, "0x0", (), "0x0", "0x0", 0, "0x0", ()), KEYS, home=tmp_path)
+    with DiskStore(tmp_path / "store") as store:
+        for blob in sealed.values() if is_stored else ():
+            store.put(blob)
+        vars(client).update(stores=store, mail=SimpleNamespace(fetch=lambda job: letters))
+        assert client.opens(state, 0) is opens

@@ -166,6 +166,13 @@ def test_a_letter_sent_again_later_is_posted_again_but_never_announced_for_that(
     assert outbox.sent == []
 
 
+def test_a_letter_that_its_receiver_erased_has_come_and_costs_no_gas(chain: Announced, outbox: Outbox) -> None:
+    """P8: after a restart the sender posts everything anew; who erases a mailbox does not make it announce."""
+    mail(Office(Refused("erased at a party's wish", code="erased")), chain, outbox).send(letter(), fallback=True)
+    mail(Office(Refused("erased at a party's wish", code="erased")), chain).send(letter())
+    assert outbox.sent == []
+
+
 # ------------------------------------------------------------------------------------------------------- receiving
 
 

@@ -162,6 +162,20 @@ def test_the_newest_that_is_whole_is_taken_whatever_the_carrier_says(
     assert machines(mailbox=[forged, missing, broken]).restored() is None
 
 
+@pytest.mark.parametrize("sequence", ["9" * 4300, 2**63, 2**63 - 1, -1])
+def test_no_forged_sequence_stops_checkpoints_or_hides_the_newest(
+    machines: Callable[..., Machine], sequence: int | str
+) -> None:
+    """Threat 61, P8: the carrier may be anybody, and so may the letters that it brings."""
+    body = {"sequence": sequence, "salt": "0x" + "00" * 32, "sealedHash": "0x" + "ab" * 32}
+    forged = Letter(JOB, Kind.CHECKPOINT, KEYS.address, KEYS.address, body)
+    first = machines(mailbox=[Letter.decode(forged.encode())])
+    first.tend(b"one")
+    first.tend(b"two")
+    assert len(first.mailbox) == 3
+    assert machines(mailbox=first.mailbox).restored() == b"two"
+
+
 def test_what_lies_on_this_disk_goes_before_the_stores(machines: Callable[..., Machine]) -> None:
     machine = machines()
     machine.tend(b"one")

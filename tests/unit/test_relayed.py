@@ -1,11 +1,14 @@
 """Messages for others to post (P6.1): what is signed, what a letter of each kind may hold, whose waivers count."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from eth_account import Account
 
+from heldout.market.alarm import Alarm
 from heldout.market.errors import BadMessage
 from heldout.market.lifecycle import JobState, State, fold
 from heldout.market.messages import Kind, Letter
@@ -24,8 +27,12 @@ from heldout.market.relayed import (
 )
 from heldout.market.roads import End, Road, RoundRoads, describe, roads_of
 from heldout.market.signatures import recover
-from heldout.market.terms import Address, Timestamp
-from heldout.market.waiving import MOST_PER_JOB, Waivers
+from heldout.market.terms import Address, BlockNumber, JobId, Timestamp
+from heldout.market.waiving import MOST_PER_JOB, Waivers, consent_to
+from heldout.provider.record import Record
+from heldout.provider.waiving import Waiving
+from heldout.requester_cli.keeper import Keeper
+from heldout.requester_cli.shelf import Shelf
 from tests.builders import JOB, JOB_BYTES, TERMS, EventLog, digest, terms_values
 
 CHAIN, MARKET = 31337, "0x" + "11" * 20
@@ -154,6 +161,49 @@ def test_a_flood_of_waivers_is_bounded_and_asks_nobody_twice() -> None:
     for _ in range(3):
         assert waivers.signatures(two_lanes(), WAIVER) is None
     assert wallets.asked == MOST_PER_JOB
+
+
+HEAD = 7
+
+
+class MovingOn(Wallets):
+    """A chain whose result was WAIVER's at HEAD, and has been made another by somebody's silence since."""
+
+    network = SimpleNamespace(chain_id=CHAIN, market=MARKET, deploy_block=0)
+
+    def job(self, job: JobId, at: int | None = None) -> Any:
+        result = WAIVER.result if at == HEAD else digest("after a silence")
+        return SimpleNamespace(state=State.SCORED, round=WAIVER.round, result=result)
+
+
+def scored() -> JobState:
+    return replace(two_lanes(), state=State.SCORED, round=WAIVER.round)
+
+
+def test_a_provider_waives_the_result_it_decided_on_and_none_that_came_since() -> None:
+    """P6.4"""
+    sent: list[Letter] = []
+    deliver = SimpleNamespace(waiver=lambda waiver, to: waived(FIRST, waiver))
+    tools: Any = SimpleNamespace(chain=MovingOn(), deliveries=deliver, mail=SimpleNamespace(send=sent.append))
+    view: Any = SimpleNamespace(job=scored(), me=ME, head=HEAD)
+    Waiving(tools, CHAIN, MARKET).waive(view, Record(JOB, BlockNumber(1)))
+    assert sent and {waiver_of(letter)[0] for letter in sent} == {WAIVER}
+
+
+def test_a_requester_waives_the_result_it_decided_on_and_none_that_came_since(tmp_path: Path) -> None:
+    """P6.4"""
+    sent: list[Letter] = []
+    mail = SimpleNamespace(send=lambda letter, fallback: sent.append(letter))
+    keys = SimpleNamespace(account=REQUESTER, address=REQUESTER.address)
+    keeper = Keeper(SimpleNamespace(chain=MovingOn(), keys=keys, mail=mail), Alarm(), Shelf(tmp_path))  # type: ignore[arg-type]
+    keeper._head = BlockNumber(HEAD)
+    keeper._waive(scored())
+    assert sent and {waiver_of(letter)[0] for letter in sent} == {WAIVER}
+
+
+def test_nobody_consents_to_another_round_than_the_one_decided_on() -> None:
+    later: Any = SimpleNamespace(state=State.SCORED, round=WAIVER.round + 1, result=WAIVER.result)
+    assert consent_to(scored(), later) is None
 
 
 # --------------------------------------------------------------------------------------------------- roads

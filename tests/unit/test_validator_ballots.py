@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import CHAIN_ID, JOB, MARKET, PROVIDERS, digest
+from builders import CHAIN_ID, JOB, MARKET, PROVIDERS, TERMS, digest
 from delivered import SEAT, deliver
 
 from heldout.kernels.errors import ChildFailed
@@ -14,10 +14,10 @@ from heldout.market.alarm import Alarm
 from heldout.market.errors import AlreadyRunning
 from heldout.market.journal import Journal
 from heldout.market.messages import BULLETIN, Kind, Letter
-from heldout.market.terms import Timestamp
+from heldout.market.terms import Address, JobId, Timestamp
 from heldout.validator.ballots import Ballots, ConflictingBallot
 from heldout.validator.bench import RETRY_S, Bench, Sample
-from heldout.validator.letters import LONGEST, MOST_PER_JOB, Letters
+from heldout.validator.letters import LONGEST, MOST_PER_SENDER, MOST_WAITING, Letters
 from heldout.validator.measuring import Case
 from heldout.validator.voting import Domain, Finding, Undelivered, Verdict, cast
 
@@ -78,13 +78,23 @@ def test_two_nodes_cannot_share_a_home(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------- letters
 
 
+REQUESTER = TERMS.requester
+PARTIES = frozenset(party.lower() for party in (REQUESTER, *PROVIDERS))
+STRANGER = Address("0x" + "ee" * 20)
+KEYS = Letter(JOB, Kind.HELD_OUT_KEYS, REQUESTER, SEAT, {"envelope": "0xaa"})
+
+
+def junk(count: int, sender: Address = STRANGER) -> list[Letter]:
+    return [Letter(JOB, Kind.HELD_OUT_KEYS, sender, SEAT, {"envelope": hex(n)}) for n in range(count)]
+
+
 def test_a_letter_is_kept_for_later_and_once(journal: Journal) -> None:
     """Threat 56: a carrier may deliver it once, or twice."""
     letter = deliver().submission
-    deliveries = iter([[letter, letter], []])
+    deliveries = iter([[letter, letter], [], [letter]])
     letters = Letters(journal, SEAT, lambda: next(deliveries))
-    letters.collect()
-    letters.collect()
+    for _ in range(3):
+        letters.collect(JOB, PARTIES)
     assert letters.of(JOB) == (letter,)
     letters.forget(JOB)
     assert letters.of(JOB) == ()
@@ -97,20 +107,40 @@ def test_a_letter_is_kept_for_later_and_once(journal: Journal) -> None:
         Letter(JOB, Kind.BID, PROVIDERS[0], BULLETIN, {}),
         Letter(JOB, Kind.TRAINING_KEYS, PROVIDERS[0], SEAT, {}),
         Letter(JOB, Kind.SUBMISSION, PROVIDERS[0], SEAT, {"padding": "x" * LONGEST}),
+        Letter(JOB, Kind.SUBMISSION, STRANGER, SEAT, {}),
     ],
-    ids=["not for me", "a bid", "of no use to a seat", "too long"],
+    ids=["not for me", "a bid", "of no use to a seat", "too long", "a stranger's"],
 )
 def test_a_letter_no_seat_has_use_for_is_dropped(letter: Letter, journal: Journal) -> None:
-    letters = Letters(journal, SEAT, list)
-    letters.keep(letter)
+    letters = Letters(journal, SEAT, lambda: [letter])
+    letters.collect(JOB, PARTIES)
     assert letters.of(JOB) == ()
 
 
-def test_nobody_fills_the_disk_with_letters(journal: Journal) -> None:
-    letters = Letters(journal, SEAT, list)
-    for i in range(MOST_PER_JOB + 3):
-        letters.keep(Letter(JOB, Kind.SUBMISSION, PROVIDERS[0], SEAT, {"lane": i}))
-    assert len(letters.of(JOB)) == MOST_PER_JOB
+def test_no_flood_by_strangers_keeps_a_partys_letter_out(journal: Journal) -> None:
+    """Threat 89: nor is any of it on this disk, for the next round or after a restart."""
+    letters = Letters(journal, SEAT, lambda: [*junk(600), KEYS])
+    letters.collect(JOB, PARTIES)
+    assert letters.of(JOB) == (KEYS,)
+
+
+def test_no_party_takes_the_room_of_another_or_fills_the_disk(journal: Journal) -> None:
+    """Threat 89"""
+    letters = Letters(journal, SEAT, lambda: [*junk(MOST_PER_SENDER + 3, PROVIDERS[0]), KEYS])
+    letters.collect(JOB, PARTIES)
+    assert KEYS in letters.of(JOB) and len(letters.of(JOB)) == MOST_PER_SENDER + 1
+
+
+def test_a_letter_that_comes_before_its_job_is_known_waits_and_no_flood_fills_the_memory(journal: Journal) -> None:
+    """Threats 31, 89: a carrier may be ahead of this node's own view of the chain."""
+    other = JobId("0x" + "ab" * 32)
+    deliveries = iter([[KEYS], [], junk(MOST_WAITING + 1)])
+    letters = Letters(journal, SEAT, lambda: next(deliveries))
+    letters.collect(other, frozenset())
+    letters.collect(JOB, PARTIES)
+    assert letters.of(JOB) == (KEYS,)
+    letters.collect(other, frozenset())
+    assert len(letters._waiting) == MOST_WAITING
 
 
 # ---------------------------------------------------------------------------------------------------- bench
