@@ -113,6 +113,10 @@ class Routes(Generic[Answer]):
     def validator(self, address: str) -> Answer:
         return self._get(f"validators/{address}")
 
+    def account_money(self, address: str, *, cursor: str = "", limit: int = 20) -> Answer:
+        """What an address put into jobs and got out of them."""
+        return self._get(f"accounts/{address}/money", cursor=cursor, limit=limit)
+
     def artifacts(self, *, cursor: str = "", limit: int = 20, maker: str = "", owner: str = "") -> Answer:
         return self._get("artifacts", cursor=cursor, limit=limit, maker=maker, owner=owner)
 
@@ -154,6 +158,14 @@ class Routes(Generic[Answer]):
         """Leave a bid (with nobody signed in) or a private letter. `key` is an Idempotency-Key."""
         signed = letter.get("receiver") != "bulletin"
         return self._ask(Call("POST", "/v1/letters", body=letter, signed=signed, headers=_keyed(key)))
+
+    def task_manifest(self, draft: Json) -> Answer:
+        """The text of a task's manifest, to be uploaded."""
+        return self._ask(Call("POST", "/v1/manifest", body=draft))
+
+    def plan(self, draft: Json) -> Answer:
+        """A job's terms with every default filled in, and the plan in words. Nothing is sent."""
+        return self._ask(Call("POST", "/v1/plan", body=draft))
 
     def report(self, job: str, lane: int, lines: Sequence[Mapping[str, float]], *, key: str = "") -> Answer:
         """What this account's training prints, in place of what it said before."""

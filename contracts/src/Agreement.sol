@@ -18,26 +18,26 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
     {
         bytes32 id = _idOf(terms);
         Job storage job = _jobs[id];
-        if (job.state == State.Settled) revert WrongState(id, job.state);
+        State state = job.state;
+        if (state == State.Settled) revert WrongState(id, state);
         _requireBefore(uint256(validUntil) + 1);
         _requireAgreed(id, terms, lanes, validUntil, signatures);
 
-        bool isBound = job.state > State.Open;
-        Pot memory pot = Pot(id, _heldFor(job, terms), 0, 0, 0);
-        if (job.state == State.None) pot.left = _begin(id, job, terms, lanes);
-        if (isBound) {
+        Pot memory pot = Pot(id, state == State.None ? _begin(id, terms, lanes) : _heldFor(job, terms), 0, 0, 0);
+        if (state > State.Open) {
             _requireBound(id, job, lanes);
             _payRounds(pot, job, terms);
             _returnCollaterals(pot, job, terms);
+            job.word = 0;
         }
-        job.lanes = uint8(lanes.length); // at most terms.lanes
         bytes32 result;
         for (uint8 lane; lane < lanes.length; ++lane) {
             _payAgreed(pot, job, terms, lane, lanes[lane]);
             result = Votes.withLane(result, lane, lanes[lane].score);
         }
         _pay(pot, terms.requester, Purpose.Refund, pot.left);
-        (job.state, job.outcome, job.word) = (State.Settled, Outcome.Agreed, 0);
+        // at most terms.lanes
+        (job.state, job.outcome, job.lanes) = (State.Settled, Outcome.Agreed, uint8(lanes.length));
         emit Settled(id, Outcome.Agreed, result);
     }
 
@@ -60,10 +60,7 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
     }
 
     /// @dev A job that was never posted: its terms are told now, and the requester puts in just what it pays.
-    function _begin(bytes32 id, Job storage job, JobTerms calldata terms, AgreedLane[] calldata lanes)
-        private
-        returns (uint256 total)
-    {
+    function _begin(bytes32 id, JobTerms calldata terms, AgreedLane[] calldata lanes) private returns (uint256 total) {
         Terms.checkShape(terms);
         emit Posted(id, terms.requester, terms);
         for (uint256 lane; lane < lanes.length; ++lane) {
@@ -89,16 +86,22 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
             Ballot memory round = _ballotOf(job, number);
             for (uint256 place; place < round.seats.length; ++place) {
                 address cold = (round.committed >> place) & 1 != 0 ? _coldOf(round.seats[place]) : address(0);
-                if (cold != address(0)) _pay(pot, cold, Purpose.Fee, terms.fee);
+                if (cold != address(0)) _payBack(pot, cold, Purpose.Fee, terms.fee);
             }
-            _pay(pot, job.appeals[number].appellant, Purpose.AppealBond, job.appeals[number].bond);
+            _payBack(pot, job.appeals[number].appellant, Purpose.AppealBond, job.appeals[number].bond);
         }
     }
 
     function _returnCollaterals(Pot memory pot, Job storage job, JobTerms calldata terms) private {
         for (uint256 lane; lane < job.lanes; ++lane) {
-            _pay(pot, job.lane[lane].provider, Purpose.Collateral, terms.collateral);
+            _payBack(pot, job.lane[lane].provider, Purpose.Collateral, terms.collateral);
         }
+    }
+
+    /// @dev The fees of later rounds may be more than the job is worth: other jobs' money is out of reach.
+    function _payBack(Pot memory pot, address to, Purpose purpose, uint256 amount) private {
+        if (amount > pot.left) revert JobTooPoor(pot.job, pot.left, amount);
+        _pay(pot, to, purpose, amount);
     }
 
     function _payAgreed(Pot memory pot, Job storage job, JobTerms calldata terms, uint8 index, AgreedLane calldata lane)

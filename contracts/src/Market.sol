@@ -24,7 +24,9 @@ contract Market is Signatures, Rules, Relay {
     /// @dev Warning: no constructor can tell Resolution's code from another that answers alike. Whoever trusts a market
     /// compares both codes and both creations (docs/deploying.md; `heldout network verify` does it).
     constructor(address resolution)
-        Rules(IMarketBack(resolution).seatStake(), IMarketBack(resolution).minimumFee(), IMarketBack(resolution).limits())
+        Rules(
+            IMarketBack(resolution).seatStake(), IMarketBack(resolution).minimumFee(), IMarketBack(resolution).limits()
+        )
         Seats(IMarketBack(resolution).seatStake(), IMarketBack(resolution).exitDelay())
         Rounds(IMarketBack(resolution).beacon())
     {
@@ -34,7 +36,8 @@ contract Market is Signatures, Rules, Relay {
     /// @dev All other functions of IMarket. Resolution's code runs on this contract's storage and balance; the address is
     /// immutable, so nobody can put other code there (docs/decisions/0020).
     fallback(bytes calldata call) external returns (bytes memory) {
-        return Address.functionDelegateCall(_RESOLUTION, call);
+        (bool isDone, bytes memory answer) = _RESOLUTION.delegatecall(call); // it has code: the constructor asked it
+        return Address.verifyCallResult(isDone, answer);
     }
 
     /// @inheritdoc IMarketFront

@@ -181,6 +181,18 @@ contract AgreeTest is Signing {
         _refused(terms, lanes, abi.encodeWithSelector(TermOutOfRange.selector, bytes32("lanes"), 9, 1, 8));
     }
 
+    /// @notice Ten committed seats are owed 310, all that the job holds without the appellant's 434 is 306.
+    function test_agree_jobTooPoorForTheFeesOfItsRounds_reverts() public {
+        JobTerms memory terms = _terms();
+        (terms.fee, terms.collateral) = (31e18, 93e18);
+        bytes32 id = _reach(terms, 5);
+        _pin(id);
+        _commitAll(id, VOTE);
+        AgreedLane[] memory lanes = new AgreedLane[](1);
+        lanes[0] = _lane(0, WORD, 900_000);
+        _refused(terms, lanes, abi.encodeWithSelector(JobTooPoor.selector, id, 430e18, 434e18));
+    }
+
     /* ------------------------------------------------------------------- helpers */
 
     /// @dev Posted, accepted, submitted, all committed, scored, appealed, and two of the appeal's seats committed.

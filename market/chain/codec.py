@@ -7,7 +7,7 @@ A value is words of 32 bytes; what has no fixed length lies behind the rest, and
 
 What is read must be as Solidity writes it: padding is zero, numbers are within their types, and tails neither overlap
 nor run backwards, so that no answer is larger once it is read. eth-abi reads and writes the same bytes (the tests hold
-us to it), and keeps 7 MB of grammar and helpers in memory to do so: docs/decisions/0020-abi-codec.md.
+us to it), and keeps 7 MB of grammar and helpers in memory to do so: docs/decisions/0021-abi-codec.md.
 
 Bytes are written from `bytes` or 0x-text, a struct from a sequence. Addresses are read checksummed, structs as dicts by
 field name, arrays as lists.

@@ -44,6 +44,7 @@ HINTS = {
     "DemandTooLate": "demands are made in the first half of the stage's window",
     "BadParty": "a party is a lane's number, or 8 for the requester",
     "DemandPending": "wait for the answer or its deadline, then `close`",
+    "JobTooPoor": "the fees of its rounds are more than the job holds; let it end by its deadlines, and `settle`",
     "LastRound": "there is no round after the third",
     "SeatNotLive": "this seat is exiting or gone",
     "SeatNotExiting": "call `exit` first and wait for the delay",

@@ -131,7 +131,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     planners = Throttle(PLANS_PER_S, 20 * PLANS_PER_S, settings.ticks)
     app.include_router(plan_routes(Planner(network, chain, stores, Graphs(stores)), planners))
     add_health(app, registry, lambda: _check_fresh(reading, follower))
-    app.mount("", pages)
+    app.router.default = pages  # asked last: a method that a route of the API lacks is still its 405
     describe(app)
     return app
 

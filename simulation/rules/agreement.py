@@ -11,9 +11,6 @@ from heldout.simulation.rules.demands import Demands
 from heldout.simulation.rules.jobs import raw, terms_values
 from heldout.simulation.rules.terms import check_shape
 
-_UNDERFLOW = 0x11
-"""Solidity's code of a checked subtraction that went below zero."""
-
 Agrees = Callable[[AgreedOutcome, Address, bytes], bool]
 
 
@@ -93,7 +90,7 @@ class Agreements(Demands):
     def _pay_back(self, id_: JobId, to: Address, purpose: Purpose, amount: int) -> None:
         """A job too poor for the fees of its later rounds cannot be agreed on: money of other jobs is out of reach."""
         if amount > self.jobs[id_].locked:
-            raise Reverted("Panic", (_UNDERFLOW,))
+            raise Reverted("JobTooPoor", (id_, self.jobs[id_].locked, amount))
         self.pay(id_, to, purpose, amount)
 
     def _pay_agreed(self, id_: JobId, terms: JobTerms, number: int, lane: AgreedLane) -> None:

@@ -14,7 +14,7 @@ from heldout.ops.cli import FILES
 
 ROOT = Path(__file__).parents[2]
 OPS = files("heldout.ops")
-ROOMS = ("market", "provider", "validator")
+ROOMS = ("market", "provider", "validator", "requester_cli")
 
 
 def sources() -> str:

@@ -249,6 +249,7 @@ interface IMarketBase {
     error StakeTooSmall(uint256 value, uint256 greatest); // V <= S * (n+1) / 4
     error BondTooSmall(uint256 bond, uint256 least);
     error TooFewSeats(uint256 live, uint256 least);
+    error JobTooPoor(bytes32 job, uint256 left, uint256 needed); // `agree`: the fees of its rounds
     error AlreadySubmitted(bytes32 job, uint8 lane);
     error ZeroWord();
     error KeysNotAnswered(bytes32 job); // NO_KEYS needs an answered demand

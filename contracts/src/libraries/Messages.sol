@@ -48,11 +48,11 @@ library Messages {
     }
 
     function _hash(IMarketBase.Parent[] calldata parents) private pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](parents.length);
+        bytes memory hashes;
         for (uint256 i; i < parents.length; ++i) {
-            hashes[i] = keccak256(abi.encode(PARENT_TYPEHASH, parents[i]));
+            hashes = bytes.concat(hashes, keccak256(abi.encode(PARENT_TYPEHASH, parents[i])));
         }
-        return keccak256(abi.encodePacked(hashes));
+        return keccak256(hashes);
     }
 
     /// @notice EIP-712 struct hash of a bid.
@@ -76,11 +76,11 @@ library Messages {
         pure
         returns (bytes32)
     {
-        bytes32[] memory hashes = new bytes32[](lanes.length);
+        bytes memory hashes;
         for (uint256 i; i < lanes.length; ++i) {
-            hashes[i] = keccak256(abi.encode(AGREED_LANE_TYPEHASH, lanes[i]));
+            hashes = bytes.concat(hashes, keccak256(abi.encode(AGREED_LANE_TYPEHASH, lanes[i])));
         }
-        return keccak256(abi.encode(OUTCOME_TYPEHASH, job, validUntil, keccak256(abi.encodePacked(hashes))));
+        return keccak256(abi.encode(OUTCOME_TYPEHASH, job, validUntil, keccak256(hashes)));
     }
 
     /// @notice What a seat commits to: bound to chain, market, job, round and seat, so a copied commit cannot be opened.

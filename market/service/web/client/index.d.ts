@@ -32,6 +32,7 @@ export class Heldout {
   provider(address: string): Promise<Json>;
   validators(page?: Page): Promise<Json>;
   validator(address: string): Promise<Json>;
+  accountMoney(address: string, page?: Page): Promise<Json>;
   artifacts(filters?: Page & { maker?: string; owner?: string }): Promise<Json>;
   artifact(id: string): Promise<Json>;
   chain(id: string): Promise<Json>;
@@ -47,5 +48,7 @@ export class Heldout {
   exportAccount(page?: { cursor?: string }): Promise<Json>;
   eraseAccount(options?: { live?: boolean }): Promise<Json>;
   postLetter(letter: Json, options?: { key?: string }): Promise<Json>;
+  taskManifest(draft: Json): Promise<Json>;
+  plan(draft: Json): Promise<Json>;
   report(job: string, lane: number, lines: Record<string, number>[], options?: { key?: string }): Promise<Json>;
 }

@@ -47,6 +47,8 @@ export class Heldout {
   provider(address) { return this.#get(`providers/${address}`); }
   validators(page = {}) { return this.#get("validators", page); }
   validator(address) { return this.#get(`validators/${address}`); }
+  /** What an address put into jobs and got out of them. */
+  accountMoney(address, page = {}) { return this.#get(`accounts/${address}/money`, page); }
   artifacts(filters = {}) { return this.#get("artifacts", filters); }
   artifact(id) { return this.#get(`artifacts/${id}`); }
   chain(id) { return this.#get(`artifacts/${id}/chain`); }
@@ -109,6 +111,10 @@ export class Heldout {
   eraseAccount({ live = false } = {}) { return this.#json("DELETE", "account", { query: { live } }); }
   /** Leave a letter. `key` is an Idempotency-Key: the same key and letter within a day are left once. */
   postLetter(letter, { key = "" } = {}) { return this.#json("POST", "letters", { body: letter, key }); }
+  /** The text of a task's manifest, to be uploaded. */
+  taskManifest(draft) { return this.#json("POST", "manifest", { body: draft }); }
+  /** A job's terms with every default filled in, and the plan in words. Nothing is sent. */
+  plan(draft) { return this.#json("POST", "plan", { body: draft }); }
   report(job, lane, lines, { key = "" } = {}) {
     return this.#json("PUT", `jobs/${job}/lanes/${lane}/readings`, { body: { lines }, key });
   }
