@@ -152,6 +152,13 @@ class Play:
             self._pay(terms.requester, Purpose.REFUND, rest)
         return self._end(Outcome.MEASURED)
 
+    def agree(self, *outcome: tuple[int, int]) -> "Play":
+        """(score, wei) of each lane, as all parties signed it."""
+        for lane, (provider, (score, paid)) in enumerate(zip(self.providers, outcome, strict=True)):
+            self._tell("LaneSettled", lane=lane, provider=provider, score=score, payout=paid)
+            self._pay(provider, Purpose.PAYOUT, paid)
+        return self._end(Outcome.AGREED)
+
     def expire(self) -> "Play":
         self._pay(self.terms.requester, Purpose.REFUND, self.terms.escrow)
         return self._end(Outcome.EXPIRED)

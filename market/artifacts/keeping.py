@@ -63,17 +63,23 @@ class Keeping:
         self._db.executescript(_TABLES)
 
     def pin(self, artifact: ArtifactId, address: Address, size: int) -> bool:
-        """Set a pin, or set it anew; whether it is a new one. Raises Refused `quota_used`."""
+        """Set a pin, or set it anew; whether it is a new one. It never counts fewer bytes than before.
+
+        Raises Refused `quota_used`, then nothing has changed.
+        """
         until = int(self._clock()) + self.keep
         with self.lock:
-            row = (artifact, address.lower(), size, until)
-            known = self._db.execute("SELECT 1 FROM pins WHERE artifact = ? AND address = ?", row[:2])
-            new = known.fetchone() is None
-            if new and self.used(address) + size > self.quota:
+            known = self._db.execute(
+                "SELECT bytes FROM pins WHERE artifact = ? AND address = ?", (artifact, address.lower())
+            ).fetchone()
+            before = known[0] if known else 0
+            size = max(size, before)
+            if size > before and self.used(address) - before + size > self.quota:
                 hint = "drop pins you no longer need (`heldout store unpin`), or use another store"
                 raise Refused(f"{address} may have {self.quota} bytes kept here", hint=hint, code="quota_used")
+            row = (artifact, address.lower(), size, until)
             self._db.execute("INSERT OR REPLACE INTO pins (artifact, address, bytes, until) VALUES (?, ?, ?, ?)", row)
-            return new
+            return known is None
 
     def drop(self, artifact: ArtifactId, address: Address) -> bool:
         """No longer wanted by that address; False if it had no pin on it."""
@@ -131,7 +137,7 @@ class Keeping:
     def stands(self, artifact: ArtifactId) -> bool:
         """Whether a pin of it stands now."""
         now = self._clock()
-        return any(pin.until is None or pin.until > now for pin in self.pins(artifact=artifact))
+        return any(pin.until is None or pin.until > now for pin in self.pins(artifact=artifact, limit=-1))
 
     def totals(self) -> tuple[int, int, int]:
         """Accounts, artifacts, and their bytes once each."""

@@ -30,7 +30,7 @@ from heldout.market.artifacts.keeping import Keeping
 from heldout.market.artifacts.permit import HEADER, check_permit
 from heldout.market.artifacts.pinning import pin_routes
 from heldout.market.artifacts.throttle import Throttle
-from heldout.market.errors import BadInput, HeldoutError
+from heldout.market.errors import BadInput, HashMismatch, HeldoutError, Refused
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
@@ -92,7 +92,21 @@ def create_app(vault: Vault, allowance: Allowance, keeping: Keeping, settings: S
         if content_length > vault.max_blob:
             raise too_large(name, vault.max_blob)
         uploader = check_permit(permit, settings.public_url, name, content_length, settings.clock())
+        here = await run_in_threadpool(store.size, name)
+        if here not in (None, content_length):  # or a pin would count what its uploader says, not what is kept
+            raise HashMismatch(f"{name} has {here} bytes, not {content_length}", hint="send the bytes that it names")
         new = await run_in_threadpool(keeping.pin, name, uploader, content_length)
+
+        def pin_again() -> None:
+            """Another try may have forgotten it; what its uploader may no longer keep goes, if nobody else keeps it."""
+            with keeping.lock:
+                try:
+                    keeping.pin(name, uploader, content_length)
+                except Refused:
+                    keeping.forget(name, uploader)
+                    if not keeping.stands(name):
+                        vault.remove(name)
+                    raise
 
         def take_back(charged: int) -> None:
             allowance.charge(uploader, -charged)
@@ -106,7 +120,7 @@ def create_app(vault: Vault, allowance: Allowance, keeping: Keeping, settings: S
             await run_in_threadpool(allowance.charge, uploader, content_length)
             charged = content_length
             await _take_in(vault, request, name, content_length)
-            await run_in_threadpool(keeping.pin, name, uploader, content_length)  # another try may have forgotten it
+            await run_in_threadpool(pin_again)
         except BaseException:
             await asyncio.shield(run_in_threadpool(take_back, charged))
             raise

@@ -59,7 +59,8 @@ class Holdings:
             letters, readings = _letters_of(address), _readings_of(address)
             if not live:
                 letters, readings = letters & ~_live(_LETTERS.job), readings & ~_live(_READINGS.job)
-            connection.execute(insert(db.erased).from_select(["hash"], select(_LETTERS.hash).where(letters)))
+            unknown = ~exists().where(db.erased.c.hash == _LETTERS.hash)
+            connection.execute(insert(db.erased).from_select(["hash"], select(_LETTERS.hash).where(letters, unknown)))
             gone["letters"] = connection.execute(delete(db.letters).where(letters)).rowcount
             gone["readings"] = connection.execute(delete(db.readings).where(readings)).rowcount
             manifests = _manifests_of(address, live=live)

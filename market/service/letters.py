@@ -63,8 +63,8 @@ class Letters:
             raise BadMessage(f"a letter has at most {MOST_BYTES} bytes and names a job", code="bad_letter")
         if self._has(encoded):
             return False
-        if self._was_erased(encoded):
-            raise Refused("this letter was erased at a party's wish", hint="write a new one", code="erased")
+        with self._engine.connect() as connection:
+            _refuse_erased(connection, encoded)
         if letter.kind is Kind.BID:
             self._check_bid(letter)
         elif letter.kind is Kind.RUN_RECORD:
@@ -96,11 +96,6 @@ class Letters:
             query = select(db.letters.c.number).where(db.letters.c.hash == sha256(encoded).hexdigest())
             return connection.execute(query).first() is not None
 
-    def _was_erased(self, encoded: bytes) -> bool:
-        with self._engine.connect() as connection:
-            query = select(db.erased.c.hash).where(db.erased.c.hash == sha256(encoded).hexdigest())
-            return connection.execute(query).first() is not None
-
     def _keep(self, letter: Letter, encoded: bytes) -> bool:
         most = MOST_ON_THE_BOARD if letter.receiver == BULLETIN else MOST_FROM_ONE
         row = {
@@ -114,6 +109,7 @@ class Letters:
         mine = (db.letters.c.job == row["job"], db.letters.c.sender == row["sender"], db.letters.c.kind == row["kind"])
         try:
             with db.writing(self._engine).begin() as connection:
+                _refuse_erased(connection, encoded)  # a party may have erased it while the chain was asked
                 if (
                     connection.execute(select(func.count()).select_from(db.letters).where(*mine)).scalar() or 0
                 ) >= most:
@@ -198,3 +194,9 @@ def _job(connection: Connection, job: JobId) -> Any:
     if row is None:
         raise NotYetKnown(f"no job {job}", hint="check the id; a new job may be a block away")
     return row
+
+
+def _refuse_erased(connection: Connection, encoded: bytes) -> None:
+    query = select(db.erased.c.hash).where(db.erased.c.hash == sha256(encoded).hexdigest())
+    if connection.execute(query).first() is not None:
+        raise Refused("this letter was erased at a party's wish", hint="write a new one", code="erased")

@@ -5,16 +5,18 @@ Counts are made by the database; amounts, which no database adds exactly, are ad
 
 import json
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, Executable, Text, and_, case, cast, func, or_, select
 
 from heldout.market.errors import BadInput
+from heldout.market.lifecycle import Outcome
 from heldout.market.messages import BAD, CODES
 from heldout.market.service import database as db
 from heldout.market.service.letters import NotYetKnown
 from heldout.market.signatures import checksummed
 
+_AGREED: Final = Outcome.AGREED.name.lower()
 LANES = 100
 """Lanes of one provider, or votes of one validator, that are shown: the newest."""
 
@@ -28,11 +30,15 @@ class People:
     # ------------------------------------------------------------------------------------------- providers
 
     def providers(self, *, before: str = "", limit: int = 20) -> dict[str, Any]:
-        """Those with the most paid lanes first. `next` is the cursor of the following page."""
-        lanes = db.lanes.c
-        paid, count = _sum_if(lanes.payout != "0").label("paid"), func.count().label("lanes")
-        submitted, last = _sum_if(lanes.word.is_not(None)).label("submitted"), func.max(lanes.block).label("block")
-        query = select(lanes.provider, count, submitted, paid, last).group_by(lanes.provider)
+        """Those with the most paid lanes first. `next` is the cursor of the following page.
+
+        What parties agreed on counts as neither submitted nor paid: nobody measured it, and one wei would do.
+        """
+        lanes, judged = db.lanes.c, db.jobs.c.outcome != _AGREED
+        paid, count = _sum_if(and_(lanes.payout != "0", judged)).label("paid"), func.count().label("lanes")
+        submitted = _sum_if(and_(lanes.word.is_not(None), judged)).label("submitted")
+        columns = (lanes.provider, count, submitted, paid, func.max(lanes.block).label("block"))
+        query = select(*columns).join(db.jobs, db.jobs.c.id == lanes.job).group_by(lanes.provider)
         if before:
             least, after = _ranked(before)
             query = query.having(or_(paid < least, and_(paid == least, lanes.provider > after)))
@@ -225,6 +231,8 @@ def _end(row: Any) -> str:
     """How a lane ended, in one word: why it was paid, or why not."""
     if row.state != "settled":
         return "going on"
+    if row.outcome == _AGREED:
+        return "agreed"
     if row.payout != "0":
         return "paid"
     if row.word is None:

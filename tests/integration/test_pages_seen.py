@@ -54,6 +54,8 @@ def pages(plays: dict[str, Play]) -> dict[str, str]:
         "errors": "/errors",
         "account": f"/accounts/{requester}",
         "post": "/post",
+        "ask": "/ask?question=What+does+a+job+cost%3F",
+        "privacy": "/privacy",
     }
 
 
@@ -77,6 +79,7 @@ def test_every_page_fits_and_reads(
         page = context.new_page()
         said: list[str] = []
         page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error, said=said: said.append(str(error)))
         page.goto(path)
         page.screenshot(path=SHOTS / f"{name}-{device}-{scheme}.png", full_page=True)
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -140,4 +143,33 @@ def test_the_assistants_draft_opens_the_wizard_filled_in(browser: Browser, url: 
     assert values == ["auc", "0.9", "5"]
     assert page.goto("/post?draft=%00")
     expect(page.get_by_label("Command")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("size", [PHONE, {"width": 900, "height": 700}, DESKTOP], ids=["phone", "tablet", "desktop"])
+def test_the_dock_answers_in_place_beside_what_the_wallet_says(
+    browser: Browser, url: str, size: dict[str, int]
+) -> None:
+    """The page stays, nothing goes wrong in its scripts, and neither of the two lies on the other."""
+    context = browser.new_context(viewport=size, base_url=url)  # type: ignore[arg-type]
+    wallet = TestWallet(account_of(b"\1" * 32), None, 1, refuses={"eth_requestAccounts"})  # type: ignore[arg-type]
+    wallet.enter(context)
+    page = context.new_page()
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.goto("/privacy")
+    page.get_by_role("button", name="Connect wallet").click()
+    expect(page.locator("#said p")).to_be_visible()
+    dock = page.locator(".dock")
+    dock.locator("summary").click()
+    dock.get_by_role("textbox").fill("Train a classifier to 90 % accuracy for at most 20 tokens")
+    dock.get_by_role("button").click()
+    expect(dock.locator(".said")).to_contain_text("[pay]")
+    page.screenshot(path=SHOTS / f"dock-{size['width']}.png")
+    said, answered = page.locator("#said").bounding_box(), dock.bounding_box()
+    assert said and answered
+    assert said["y"] + said["height"] <= answered["y"] or said["x"] + said["width"] <= answered["x"]
+    assert page.url == f"{url}/privacy" and axe(page) == [] and thrown == []
+    dock.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Post a job")
     context.close()

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from heldout.market.artifacts import ArtifactId, DiskStore
 from heldout.market.artifacts.allowance import Allowance
 from heldout.market.artifacts.collecting import Collector
-from heldout.market.artifacts.incoming import Vault
+from heldout.market.artifacts.incoming import Incoming, Vault
 from heldout.market.artifacts.keeping import NOBODY, Keeping
 from heldout.market.artifacts.permit import ACCOUNT_HEADER, HEADER, write_account_permit, write_permit
 from heldout.market.artifacts.s3 import S3Store
@@ -169,6 +169,15 @@ def test_no_address_fills_a_store_alone(place: Place) -> None:
     assert place.keeping.used(Address(ALICE.address)) == 1_500
 
 
+def test_however_many_keep_an_artifact_one_whose_pin_stands_saves_it(place: Place) -> None:
+    """Threat 79: pins are looked at in the order of addresses, and dead ones are anybody's to make."""
+    artifact = place.put(DATA, BOB)
+    for n in range(501):
+        place.keeping.pin(artifact, Address(f"0x{n:040x}"), len(DATA))
+        place.keeping.drop(artifact, Address(f"0x{n:040x}"))
+    assert place.keeping.stands(artifact)
+
+
 ACTS = ("put", "drop", "post", "settle", "wait", "round", "crash")
 STEPS = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 3)), max_size=40)
 
@@ -279,6 +288,53 @@ def test_an_upload_over_the_quota_or_broken_off_leaves_no_pin(client: TestClient
     headers = {HEADER: write_permit(ALICE, URL, ID, 5, NOW + 60)}
     assert client.put(f"/v1/blobs/{ID}", content=b"other", headers=headers).status_code == 422
     assert place.keeping.pins() == []
+
+
+def claim(client: TestClient, data: bytes, account: Any = ALICE) -> int:
+    """Upload one byte as if it were the whole."""
+    artifact = ArtifactId(sha256(data).hexdigest())
+    headers = {HEADER: write_permit(account, URL, artifact, 1, NOW + 60)}
+    return client.put(f"/v1/blobs/{artifact}", content=b"z", headers=headers).status_code
+
+
+def test_an_account_counts_what_is_kept_whatever_its_owner_says(client: TestClient) -> None:
+    """Threat 80: a pin that says one byte would leave the quota free for the next artifact, and the next."""
+    first, second = b"a" * 1_900, b"b" * 1_900
+    assert (upload(client, data=first), claim(client, first)) == (201, 422)
+    assert client.get("/v1/pins", headers=owner("list")).json()["used"] == len(first)
+    assert upload(client, data=second) == 403
+    assert claim(client, first, BOB) == 422
+    assert client.get("/v1/pins", headers=owner("list", BOB)).json()["used"] == 0
+
+
+def test_a_pin_counts_no_fewer_bytes_than_before(place: Place) -> None:
+    """Threat 80: nor while its bytes are still on their way."""
+    alice = Address(ALICE.address)
+    place.keeping.pin(ID, alice, 1_500)
+    assert not place.keeping.pin(ID, alice, 1)
+    assert place.keeping.used(alice) == 1_500
+    place.keeping.forget(ID)
+    place.keeping.pin(ID, alice, 1)
+    place.put(b"b" * 1_500)
+    with pytest.raises(Refused):
+        place.keeping.pin(ID, alice, 600)
+    assert place.keeping.used(alice) == 1_501
+
+
+def test_what_comes_in_over_the_quota_after_all_does_not_stay(
+    client: TestClient, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat 80: a pin is forgotten by another try that failed, and its bytes on the account are used meanwhile."""
+    finish = Incoming.finish
+
+    def slow(incoming: Incoming, name: ArtifactId) -> None:
+        finish(incoming, name)
+        place.keeping.forget(name, Address(ALICE.address))
+        place.keeping.pin(ArtifactId("0" * 64), Address(ALICE.address), QUOTA)
+
+    monkeypatch.setattr(Incoming, "finish", slow)
+    assert upload(client) == 403
+    assert not place.vault.has(ID)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 
 from heldout.market.errors import BadMessage, HeldoutError, Refused
 from heldout.market.jsontext import canonical_json
@@ -13,6 +14,7 @@ from heldout.market.lifecycle import VACANT
 from heldout.market.messages import BULLETIN, Kind, Letter
 from heldout.market.money import Wei
 from heldout.market.runrecord import RunRecord, read_record
+from heldout.market.service import database as db
 from heldout.market.service.holdings import Holdings
 from heldout.market.service.letters import MOST_BYTES, MOST_ON_THE_BOARD, Letters, NotYetKnown
 from heldout.market.signatures import checksummed
@@ -61,6 +63,36 @@ def test_what_was_erased_cannot_be_left_again(board: Board, tmp_path: Path) -> N
     with pytest.raises(Refused) as refused:
         board.letters.post(bid(), None)
     assert (code_of(refused), board.letters.bids(JOB)) == ("erased", [])
+    engine.dispose()
+
+
+def test_a_letter_that_is_erased_while_it_comes_in_again_does_not_stay(board: Board, tmp_path: Path) -> None:
+    """Threat 79: its receiver could erase nothing any more, for its hash would be among the erased already."""
+    engine = database_of(tmp_path / "service.db")
+    holdings, provider = Holdings(engine), checksummed(PROVIDER.address)
+    board.accept()
+    board.happens("Moved", state=3, round=1, deadline=NOW + 600)  # the chain is asked for the seats
+
+    def meanwhile(job: JobId) -> tuple[bytes, tuple[int, ...]]:
+        board.market.committee = lambda job: (b"", ())  # type: ignore[method-assign]
+        assert board.post(provider, REQUESTER)
+        holdings.erase(provider, live=True)
+        return b"", ()
+
+    board.market.committee = meanwhile  # type: ignore[method-assign]
+    with pytest.raises(Refused) as refused:
+        board.post(provider, REQUESTER)
+    assert (code_of(refused), board.letters.mail(checksummed(REQUESTER), 0, None)) == ("erased", [])
+    engine.dispose()
+
+
+def test_a_letter_that_was_erased_before_can_be_erased_again(board: Board, tmp_path: Path) -> None:
+    """Threat 79: an older service may have kept one, and it would stop all of its receiver's erasing."""
+    engine = database_of(tmp_path / "service.db")
+    board.letters.post(bid(), None)
+    with db.writing(engine).begin() as connection:
+        connection.execute(insert(db.erased).from_select(["hash"], select(db.letters.c.hash)))
+    assert Holdings(engine).erase(checksummed(PROVIDER.address), live=True)["letters"] == 1
     engine.dispose()
 
 

@@ -11,7 +11,9 @@ from heldout.market.chain.hints import HINTS
 from heldout.market.errors import HeldoutError
 from heldout.market.messages import BAD, hexed
 from heldout.market.service.manifests import Manifests
+from heldout.market.service.pages.market_pages import _prices
 from heldout.market.service.reported import Reported
+from tests.builders import TERMS
 from tests.html_reader import Told, read
 from tests.scenery import Play, Scenery, account, small_market
 from tests.service_app import service
@@ -72,6 +74,24 @@ def test_a_lane_that_was_not_delivered_is_told_from_one_below_the_floor(
     low.reveal(*[[800_000]] * 3).settle(800_000)
     with service(tmp_path_factory.mktemp("ends"), scene) as (client, _):
         assert client.get(f"/v1/providers/{account('ada')}").json()["ends"] == {"below the floor": 1}
+
+
+def test_what_was_only_agreed_on_ranks_nobody_and_its_terms_break_no_page(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Threat 32: an RPC tells of terms that no contract would take. And one wei to oneself costs nothing to repeat."""
+    scene = Scenery()
+    scene.stake(8)
+    for n in range(3):
+        scene.job(f"to myself {n}", target=TERMS.floor).accept(("eve", 1)).agree((TERMS.floor, 1))
+    scene.job("measured").accept(("ada", 80)).submit().commit(4, 9, 17).reveal(*[[950_000]] * 3).settle(950_000)
+    with service(tmp_path_factory.mktemp("agreed"), scene) as (client, _):
+        rows = client.get("/v1/providers").json()["providers"]
+        assert [(row["provider"], row["paid"]) for row in rows] == [(account("ada"), 1), (account("eve"), 0)]
+        assert client.get(f"/v1/providers/{account('eve')}").json()["ends"] == {"agreed": 3}
+        assert "agreed" in page(client, f"/providers/{account('eve')}").text
+        assert "agreed" not in page(client, f"/providers/{account('ada')}").text
+    assert _prices([{"score": 1, "floor": 5, "target": 5, "price": "1", "job": "0x", "end": "paid"}]) is None
 
 
 def test_a_validators_page_compares_each_vote_with_what_was_decided(client: TestClient, plays: dict[str, Play]) -> None:

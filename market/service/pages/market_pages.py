@@ -41,7 +41,7 @@ def add_market_pages(routes: APIRouter, sources: Sources, shown: Render) -> None
     @routes.get("/providers/{address}")
     def provider(address: Account) -> Response:
         found = people.provider(address)
-        ended = found["lanes"] - found["ends"].get("going on", 0)
+        ended = found["lanes"] - found["ends"].get("going on", 0) - found["ends"].get("agreed", 0)
         about = {"drawing": _prices(found["recent"]), "gaps": _median_gap(sources, found)}
         return shown("provider.html", "/providers", shown=found, ended=ended, **about)
 
@@ -109,18 +109,23 @@ def _next(path: str, page: dict[str, Any]) -> str:
 def _prices(lanes: list[dict[str, Any]]) -> Scatter | None:
     """Bid against how far from floor to target a lane came; None before any lane was measured."""
     points = []
-    for lane in lanes:
-        if lane["score"] is not None and lane["score"] <= HIGHEST_SCORE:
+    for lane in _measured(lanes):
+        if lane["target"] != lane["floor"]:  # the contract refuses such terms; an RPC that lies does not
             reached = (lane["score"] - lane["floor"]) / (lane["target"] - lane["floor"])
             points.append((int(lane["price"]) / ONE_TOKEN, max(-1.0, min(reached, 2.0)), f"job {lane['job'][:10]}"))
     return scatter(points)
 
 
+def _measured(lanes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those whose score the seats found."""
+    scored = [lane for lane in lanes if lane["score"] is not None and lane["score"] <= HIGHEST_SCORE]
+    return [lane for lane in scored if lane["end"] != "agreed"]
+
+
 def _median_gap(sources: Sources, found: dict[str, Any]) -> float | None:
     """In ppm, over the newest measured lanes whose provider reported the job's own metric while it trained."""
-    measured = [lane for lane in found["recent"] if lane["score"] is not None and lane["score"] <= HIGHEST_SCORE]
     gaps = []
-    for lane in measured[:_ASKED_FOR_GAPS]:
+    for lane in _measured(found["recent"])[:_ASKED_FOR_GAPS]:
         if sources.reported.of(JobId(lane["job"])).get(lane["lane"]):
             gap = view_of(sources, JobId(lane["job"])).lanes[lane["lane"]].gap
             gaps += [gap] if gap is not None else []

@@ -10,13 +10,14 @@ function piece(kind: string, words: string, name = ""): HTMLElement {
 }
 
 function shown(answer: Answer, words: DOMStringMap): HTMLElement[] {
-  const parts = [piece("pre", answer.text, "said")];
+  const parts: HTMLElement[] = [];
   if (answer.draft) {
-    const link = piece("a", words.wizard ?? "", "button") as HTMLAnchorElement;
+    const link = piece("a", words.draft ?? "", "button") as HTMLAnchorElement;
     // The service's own path only, whatever an answer says.
     link.href = new URL(answer.draft.wizard, location.origin).pathname === "/post" ? answer.draft.wizard : "/ask";
-    parts.push(piece("p", answer.draft.price), link);
+    parts.push(piece("p", answer.draft.price), link); // above a text that may be longer than the dock
   }
+  parts.push(piece("pre", answer.text, "said"));
   if (answer.sources.length) {
     const list = piece("ul", "");
     list.setAttribute("aria-label", words.sources ?? "");
