@@ -78,16 +78,17 @@ def test_no_secret_of_a_job_is_found_in_anything_that_was_written_or_shown(net: 
     """Threat 82: a whole job, then a search of every file of the devnet (logs, databases, stores), the engine's
     description of the container, its log with the job's environment in it, and the metrics. Only key rings, the
     password's own file and the nodes' journals may hold what they are for."""
-    with ScriptedJob(net, epochs=40, image=job_image) as job, provider(net):
+    with ScriptedJob(net, epochs=150, image=job_image) as job, provider(net):
         job.post()
         job.accept()
         job.requester.mail.send(job.training_keys())
         (container,) = job.until(lambda: containers(job), 60, "the container")
         shown = subprocess.run(["docker", "inspect", container], capture_output=True, check=True).stdout
-        environment = subprocess.run(["docker", "exec", container, "cat", "/proc/1/environ"], capture_output=True)
+        look = ["docker", "exec", container, "cat", "/proc/1/environ"]
+        environment = job.until(lambda: subprocess.run(look, capture_output=True).stdout, 30, "its environment")
         port = re.findall(r"metrics 127\.0\.0\.1:(\d+)", story(net))[-1]
-        shown += environment.stdout + urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
-        assert b"HELDOUT_SEED" in environment.stdout and b"heldout_provider" in shown
+        shown += environment + urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
+        assert b"HELDOUT_SEED" in environment and b"heldout_provider" in shown
         job.await_state(State.COMMITTING, 90)
         job.vote(900_000)
         job.await_state(State.SCORED)
