@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
 from heldout.devnet.devnet import PLAIN, Devnet
@@ -108,6 +109,13 @@ class Town:
         ]
         logs = [f"-- {name}\n{self.devnet.processes.log_tail(name, 6)}" for name in self.devnet.processes.running()]
         return "\n".join([*told, f"now {chain.head()}", *logs])
+
+    def until_indexed(self, patience_s: float = PATIENCE_S) -> None:
+        """Wait until the market service stands where the chain stands."""
+        give_up, head = time.monotonic() + patience_s, self.chain.head().number
+        while httpx2.get(f"{self.devnet.network.service}/v1/network", trust_env=False).json()["block"] < head:
+            assert time.monotonic() < give_up, self.devnet.processes.log_tail("service")
+            time.sleep(0.2)
 
     def pass_deadline(self, job: JobId) -> None:
         """Move block time just past the present deadline of a job."""

@@ -49,6 +49,7 @@ def enter(browser: Browser, town: Town) -> Iterator[Enter]:
         wallet.enter(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
+        town.until_indexed()
         page.goto(path)
         page.get_by_role("button", name="Connect wallet").click()
         expect(page.locator("#wallet")).to_contain_text(account.address[:6], timeout=20_000)
