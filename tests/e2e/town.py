@@ -42,7 +42,7 @@ _CHEAP = Wei(ONE_TOKEN)
 
 # Short windows for all; and four kinds of training, the first as cheap as can be: the template's own baseline.
 _WINDOWS = {
-    "bids": '"12 s"',
+    "bids": '"18 s"',
     "seconds": "60",
     "work": '"80 s"',
     "release": '"10 s"',
