@@ -19,6 +19,7 @@ until cast chain-id --rpc-url "http://127.0.0.1:$port" >/dev/null 2>&1; do
     kill -0 $anvil  # ends the script if anvil ended
     sleep 0.2
 done
+rm -rf build/deployments  # of an earlier run, whose chain is gone
 brownie networks delete anvil-lane >/dev/null 2>&1 || true
 brownie networks add Ethereum anvil-lane host="http://127.0.0.1:$port" chainid=31337 >/dev/null
 python - "$HOME/.brownie/accounts/lane.json" <<'PYTHON'

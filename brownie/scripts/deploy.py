@@ -52,7 +52,7 @@ def network_of(market: Market, registry: ValueChain, token: str) -> dict[str, ob
         "rpc": [web3.provider.endpoint_uri],
         "market": market.address,
         "token": token,
-        "deploy_block": market.tx.block_number,
+        "deploy_block": Resolution[-1].tx.block_number,  # the first half to be there
         "code_hash": web3.keccak(web3.eth.get_code(market.address)).to_0x_hex(),
         "stores": [],
         "value_chain": registry.address,
