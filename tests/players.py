@@ -341,7 +341,9 @@ class Town:
         terms = job.terms if job else self.terms(rng)
         signers = rng.sample(PROVIDERS, max(terms.lanes, 1))
         if job and job.lanes:
-            signers = [next(s for s in PROVIDERS if s.address == lane.provider) for lane in job.lanes]
+            signers = [s for lane in job.lanes for s in PROVIDERS if s.address == lane.provider]
+            if len(signers) < len(job.lanes):
+                return  # a requester that bid for its own job has no key here
         payouts = [Wei(rng.choice([terms.priceCap // 2, terms.priceCap // 3, 0])) for _ in signers]
         lanes = tuple(
             AgreedLane(s.address, WORD, rng.choice(SCORES), payout) for s, payout in zip(signers, payouts, strict=True)

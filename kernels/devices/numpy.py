@@ -67,7 +67,7 @@ class NumpyDevice:
 
     def look_up(self, table: Table, x: Array) -> Array:
         """See `interface.Device`. Adding the centre rounds to nearest even and leaves the place in the low bits."""
-        scaled = x * np.float32(table.scale)
+        scaled = np.multiply(x, np.float32(table.scale), dtype=np.float32)  # whole numbers too
         scaled += CENTRE
         np.clip(scaled, *bounds(table), out=scaled)
         places = scaled.view(np.int32)

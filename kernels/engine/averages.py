@@ -106,7 +106,7 @@ def layer_normalization(operator: LayerNormalization, static: Static, device: De
 
     def step(x: Array) -> Array:
         vectors = x.reshape(-1, operator.size)
-        y = np.empty_like(vectors)
+        y = np.empty(vectors.shape, np.result_type(vectors, np.float32))  # whole numbers are divided too
         for rows in row_blocks(vectors.shape, device.block):
             normalize(vectors[rows], y[rows])
         return check(y).reshape(x.shape)

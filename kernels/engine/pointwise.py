@@ -41,7 +41,7 @@ def _in_blocks(device: Device, function: Step) -> Step:
 
     def step(x: Array) -> Array:
         flat = x.reshape(-1)
-        result = np.empty_like(flat)
+        result = np.empty(flat.shape, np.float32)
         for block in row_blocks(flat.shape, device.block):
             result[block] = function(flat[block])
         return result.reshape(x.shape)

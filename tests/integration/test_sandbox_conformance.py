@@ -129,9 +129,10 @@ def test_a_stopped_job_says_so(bench: Bench) -> None:
 
 def test_one_job_never_runs_twice_at_once(bench: Bench) -> None:
     async def twice() -> None:
-        handle = await bench.runner.start(bench.spec("import time; time.sleep(60)"))
+        spec = bench.spec("import time; time.sleep(60)")
+        handle = await bench.runner.start(spec)
         with pytest.raises(SandboxRefused, match="still at work"):
-            await bench.runner.start(bench.spec("pass", attempt="2"))
+            await bench.runner.start(replace(spec, attempt="2"))
         with pytest.raises(SandboxRefused, match="still at work"):
             await bench.runner.collect(handle)
 
