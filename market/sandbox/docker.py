@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ class DockerRunner:
         pump = self._pumps.get(handle.ref)
         container = self._engine.find(handle.ref)
         if pump is None or (pump.over and container.status in _ALIVE):
-            pump = LogPump(handle.attempt, self._engine.log(container))
+            pump = LogPump(handle.attempt, partial(self._engine.log, container))
             self._pumps[handle.ref] = pump
         return pump
 
@@ -242,7 +243,7 @@ class DockerRunner:
         if self._engine.dialect.follows_to_the_end:
             pump = self._pumps[handle.ref]
         else:
-            pump = self._pumps[handle.ref] = LogPump(handle.attempt, self._engine.log(container, follow=False))
+            pump = self._pumps[handle.ref] = LogPump(handle.attempt, partial(self._engine.log, container, follow=False))
         log_sha256 = pump.hash(_LOG_END_S)
         started, room = unix(state["StartedAt"]), self._disks.room(handle.job)
         meter = self._meters.get(handle.ref, Meter())

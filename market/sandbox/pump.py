@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import requests.exceptions
 
+from heldout.market.errors import SandboxProblem
 from heldout.market.sandbox.logs import LineCutter
 
 _TICK_S = (0.01, 0.1)  # shortest and longest pause between two looks for new lines
@@ -20,11 +21,12 @@ class LogPump:
     """Reads an engine's log stream in a thread of its own, as long as the attempt lives.
 
     A job may print for ever: lines are kept up to `logs.LOG_BYTES`, `bytes_seen` goes on to be counted, so that the
-    runner can end a flood.
+    runner can end a flood. The stream is opened there too: Podman answers only once there is something to tell.
     """
 
-    def __init__(self, name: str, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, name: str, open_stream: Callable[[], Any]) -> None:
+        self._open_stream = open_stream
+        self._stream: Any = None
         self._lines: list[str] = []
         self._digest = hashlib.sha256()
         self._done = threading.Event()
@@ -36,7 +38,10 @@ class LogPump:
     def _run(self) -> None:
         cutter = LineCutter()
         # An engine that goes away ends the log, not the job: `wait` tells what became of that.
-        with contextlib.suppress(requests.exceptions.RequestException, OSError, ValueError, AttributeError):
+        with contextlib.suppress(
+            requests.exceptions.RequestException, OSError, ValueError, AttributeError, SandboxProblem
+        ):
+            self._stream = self._open_stream()
             for chunk in self._stream:
                 self.bytes_seen += len(chunk)
                 self._keep(cutter.feed(chunk))
@@ -73,4 +78,5 @@ class LogPump:
 
     def close(self) -> None:
         """Ends a reader whose attempt is gone."""
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
