@@ -15,7 +15,7 @@ from tools.mutants.operators import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = "plain"
-DEPLOYED = ("Market.sol", "ValueChain.sol", "HeldToken.sol")
+DEPLOYED = ("Market.sol", "Resolution.sol", "ValueChain.sol", "HeldToken.sol")
 """Sources whose contracts the tests deploy from an artifact (`vm.getCode`)."""
 UNIT_TESTS = "contracts/test/libraries"
 """Tests that have the libraries compiled into themselves."""
@@ -32,7 +32,7 @@ class Compiler:
         settings = {
             "remappings": profile["remappings"],
             "evmVersion": profile["evm_version"],
-            "optimizer": {"enabled": False},
+            "optimizer": {"enabled": False, "runs": profile["optimizer_runs"]},  # dispatch heeds it all the same
         }
         self.process = subprocess.Popen(
             ["node", str(ROOT / "tools/mutants/compiler.js"), json.dumps(settings)],
