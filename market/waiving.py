@@ -44,11 +44,12 @@ class Stored(Protocol):
 
 def consent_to(job: JobState, stored: Stored) -> Waiver | None:
     """The waiver of a Scored job's result: as the chain holds it, what silence made of it included; or as it will be
-    once the openings by which `job` is foreseen are posted. None if the chain is past that.
+    once the openings by which `job` is foreseen are posted. None if the chain is past that, and in round 2, which may
+    fine seats of round 1: the contract lets nobody conclude it (P6.1).
 
     `stored` is read at the block whose events `job` is folded of: nobody signs away what came after they decided.
     """
-    if stored.round != job.round:
+    if stored.round != job.round or job.round == 2:
         return None
     if stored.state is State.SCORED:
         return Waiver(job.id, stored.round, stored.result)

@@ -206,6 +206,14 @@ def test_nobody_consents_to_another_round_than_the_one_decided_on() -> None:
     assert consent_to(scored(), later) is None
 
 
+@pytest.mark.parametrize(("number", "is_theirs"), [(1, True), (2, False), (3, True)])
+def test_parties_conclude_any_round_but_the_second(number: int, is_theirs: bool) -> None:
+    """P3.6, P6.1: it may fine seats of round 1, who may appeal."""
+    job: Any = SimpleNamespace(id=WAIVER.job, round=number)
+    stored: Any = SimpleNamespace(state=State.SCORED, round=number, result=WAIVER.result)
+    assert (consent_to(job, stored) is not None) is is_theirs
+
+
 # --------------------------------------------------------------------------------------------------- roads
 
 
