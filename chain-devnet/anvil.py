@@ -122,6 +122,10 @@ class Anvil:
         """Replace the newest `depth` blocks by empty ones; their transactions are gone, mempool included."""
         self.call("anvil_reorg", depth, [])
 
+    def take_back(self, block: int) -> None:
+        """A reorg of this block and of all that came after it."""
+        self.reorg(int(self.call("eth_blockNumber"), 16) - block + 1)
+
     def _set_time(self) -> None:
         """Block time is this machine's, and never falls behind what it was, warps included."""
         latest = self.call("eth_getBlockByNumber", "latest", False)

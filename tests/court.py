@@ -25,7 +25,7 @@ from heldout.market.chain import Chain, Outbox
 from heldout.market.chain.deposits import deposit
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
-from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
+from heldout.market.lifecycle import REQUESTER, VACANT, ChainEvent, JobState, State, fold
 from heldout.market.manifest import Manifest, Resources, TaskFile
 from heldout.market.messages import NO_KEYS, Bid, Kind, Letter, Submission, encode_answer, hexed
 from heldout.market.money import ONE_TOKEN, Wei
@@ -213,8 +213,16 @@ class Court:
 
     # ----------------------------------------------------------------------------------------------- looking
 
+    def events(self, case: Case) -> list[ChainEvent]:
+        return self.chain.events(self.network.deploy_block, self.chain.head().number, job=case.id)
+
     def look(self, case: Case) -> JobState:
-        return fold(self.chain.events(self.network.deploy_block, self.chain.head().number, job=case.id))[case.id]
+        return fold(self.events(case))[case.id]
+
+    def take_back(self, case: Case, name: str, *, before: int = 0) -> None:
+        """A reorg from so many blocks before the newest event of that name on, whatever a node has sent since."""
+        block = max(event.block for event in self.events(case) if event.name == name)
+        self.devnet.anvil.take_back(block - before)
 
     def seats(self, case: Case) -> tuple[int, ...]:
         seats = self.chain.committee(case.id)[1]

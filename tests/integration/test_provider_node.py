@@ -233,7 +233,8 @@ def test_a_submission_that_a_reorg_drops_is_sent_again(net: Devnet, job: Scripte
         job.accept()
         job.requester.mail.send(job.training_keys())
         job.await_state(State.COMMITTING)
-        net.anvil.reorg(3)
+        events = job.chain.events(0, job.chain.head().number, job=job.id)
+        net.anvil.take_back(next(event.block for event in events if event.name == "Submitted"))
         assert job.state.state is State.RUNNING
         job.await_state(State.COMMITTING, 30)
         job.until(lambda: job.letters(Kind.SUBMISSION, job.requester), 30, "the requester's letter")

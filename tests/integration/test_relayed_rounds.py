@@ -243,7 +243,7 @@ def test_a_batch_that_a_reorg_took_back_comes_again_with_the_same_votes(court: C
     committee = Committee(court, tmp_path)
     with committee.at_work() as nodes:
         before = nodes.until(lambda job: len(job.rounds[0].commits) == 3).rounds[0].commits
-        court.devnet.anvil.reorg(1)
+        court.take_back(committee.case, "Committed")
         after = nodes.until(lambda job: len(job.rounds[0].commits) == 3).rounds[0].commits
         job = nodes.until(lambda job: job.state is State.SCORED)
     assert before == after and job.standing == (PERFECT,)

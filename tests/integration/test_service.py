@@ -411,7 +411,8 @@ def test_what_a_reorg_took_back_is_not_in_the_index(town: Town, job: ScriptedJob
     job.requester.send("cancel", job.terms.as_tuple())
     town.until_indexed()
     assert town.get(f"/jobs/{job.id}")["state"] == "settled"
-    town.net.anvil.reorg(2)
+    events = job.chain.events(0, job.chain.head().number, job=job.id)
+    town.net.anvil.take_back(events[-1].block)
     town.until(lambda: town.get(f"/jobs/{job.id}")["state"] == "open")
     assert "heldout_market_rollbacks_total 0.0" not in town.client.get("/metrics").text
     town.until_indexed()

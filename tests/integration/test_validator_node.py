@@ -63,13 +63,15 @@ def test_a_disk_lost_between_commit_and_reveal_loses_no_vote(court: Court, tmp_p
     assert job.standing == (PERFECT,)
 
 
-@pytest.mark.parametrize("depth", [1, 3])
-def test_a_commit_that_a_reorg_took_back_is_sent_again_unchanged(court: Court, tmp_path: Path, depth: int) -> None:
+@pytest.mark.parametrize("blocks_before", [0, 2])
+def test_a_commit_that_a_reorg_took_back_is_sent_again_unchanged(
+    court: Court, tmp_path: Path, blocks_before: int
+) -> None:
     """Threats 26, 28, P11b: the same commit and salt, within and beyond the confirmations."""
     case = delivered(court)
     with working(court, tmp_path) as node:
         before = node.until(case, lambda job: job.rounds[0].commits).rounds[0].commits
-        court.devnet.anvil.reorg(depth)
+        court.take_back(case, "Committed", before=blocks_before)
         assert not before.items() <= court.look(case).rounds[0].commits.items()
         node.until(case, lambda job: len(job.rounds[0].commits) == 3)
         after = court.look(case).rounds[0].commits
@@ -193,7 +195,7 @@ def test_reveals_that_a_reorg_took_back_are_sent_again(court: Court, tmp_path: P
     case = delivered(court)
     with working(court, tmp_path) as node:
         before = node.until(case, lambda job: job.rounds[0].votes).rounds[0].votes
-        court.devnet.anvil.reorg(1)
+        court.take_back(case, "Revealed")
         assert court.look(case).rounds[0].votes != before
         job = node.until(case, lambda job: job.state >= State.SCORED)
     assert job.standing == (PERFECT,)
