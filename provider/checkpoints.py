@@ -85,13 +85,15 @@ class Checkpoints:
         self._tell(job, noted)
 
     def _is_due(self, view: View, noted: dict[str, Any], now: float) -> bool:
-        """The configured interval, stretched so that number and sum last for the whole work window."""
+        """The configured interval, stretched so that number and sum last for the whole work window. A clock that was
+        set back since the last one does not put the next off."""
         every = self._tools.config.checkpoint_s
         if not every or noted["count"] >= MOST_KEPT or noted["bytes"] >= MOST_TOTAL:
             return False
         size = noted["bytes"] / noted["count"] if noted["count"] else 0
         window = view.job.terms.workWindow
-        return bool(now >= noted["at"] + max(every, window / MOST_KEPT, window * size / MOST_TOTAL))
+        pause = max(every, window / MOST_KEPT, window * size / MOST_TOTAL)
+        return not noted["at"] <= now < noted["at"] + pause
 
     def _upload(self, job: JobId, path: Path, sequence: int, before: str) -> None:
         """In a thread, and so without the journal. Leaves in `_sealed` what has reached a store; a checkpoint that is

@@ -321,10 +321,10 @@ def test_a_frozen_job_stands_still_and_its_own_limit_waits_for_it(bench: Bench) 
         await asyncio.sleep(0.5)
         before = len(told)
         await asyncio.sleep(3.5)
-        assert len(told) <= before + 1 and (await bench.runner.frozen(handle)).now
+        assert len(told) <= before + 1 and (await bench.runner.elapsed(handle)).is_frozen
         reborn = bench.reopen()
         (adopted,) = await reborn.reconcile(["job-1"])
-        assert (await reborn.frozen(adopted)).total_s > 3.5
+        assert (await reborn.elapsed(adopted)).frozen_s > 3.5
         await reborn.thaw(adopted)
         report = await waiting
         await reading
@@ -374,7 +374,7 @@ def test_a_checkpoint_taken_from_a_running_job_starts_the_next_attempt_elsewhere
         with pytest.raises(OutputRefused, match="too large"):
             await bench.runner.snapshot(handle, archive, MIB)
         assert await bench.runner.snapshot(handle, archive, 2 * MIB)
-        assert not (await bench.runner.frozen(handle)).now
+        assert not (await bench.runner.elapsed(handle)).is_frozen
         await bench.runner.discard("job-1")
 
     asyncio.run(take())

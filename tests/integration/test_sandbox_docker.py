@@ -24,6 +24,7 @@ from heldout.market.sandbox import (
     SandboxUnavailable,
     open_runner,
 )
+from heldout.market.sandbox.docker import DockerRunner
 from heldout.market.sandbox.places import UIDS
 from tests.sandbox_jobs import MIB, SMALL, Bench
 
@@ -214,6 +215,38 @@ def test_a_container_removed_by_hand_is_a_lost_attempt(bench: Bench) -> None:
         assert lost.value.code == "attempt_lost" and lost.value.retryable
 
     asyncio.run(life())
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0], ids=["forward", "back"])
+def test_a_clock_that_is_set_in_mid_job_kills_nobody_and_saves_nobody(
+    step_s: float, job_image: str, tmp_path: Path
+) -> None:
+    """Threat 55. The engine stamps by its own clock; this node's is set by an hour while both jobs run, and the node
+    that adopts them after a restart has the new time as well."""
+    off_s = 0.0
+
+    def open_bench() -> DockerRunner:
+        return DockerRunner(tmp_path / "state", clock=lambda: time.time() + off_s)
+
+    bench = Bench(open_bench(), job_image, tmp_path / "work")
+    endless = bench.spec("while True: pass", job="endless", limits=replace(SMALL, seconds=6))
+
+    async def life() -> tuple[RunReport, RunReport]:
+        nonlocal off_s
+        honest = await bench.runner.start(bench.spec("import time; time.sleep(4)", job="honest"))
+        late = await bench.runner.start(endless)
+        off_s = step_s
+        reborn = open_bench()
+        assert {found.job for found in await reborn.reconcile(["honest", "endless"])} == {"honest", "endless"}
+        assert {found.job for found in await reborn.running()} == {"honest", "endless"}
+        return await bench.runner.wait(honest), await reborn.wait(late)
+
+    try:
+        honest, late = asyncio.run(life())
+    finally:
+        asyncio.run(bench.clear())
+    assert honest.ok and 3.5 < honest.wall_s < 30
+    assert late.killed_by == "deadline" and 5.5 < late.wall_s < 30 and late.excess[0].allowed == 6
 
 
 def test_an_image_that_is_not_here_is_named_in_the_refusal(bench: Bench) -> None:

@@ -21,7 +21,6 @@ from heldout.market.keys import KeyRing
 from heldout.market.messages import Kind, Letter
 from heldout.market.sandbox.checkpoint import MOST_DEPTH, MOST_FILES, lay, pack
 from heldout.market.sandbox.errors import OutputRefused
-from heldout.market.sandbox.frozen import FrozenTime
 from heldout.provider.checkpoints import FILE, MOST_KEPT, MOST_TOTAL, Checkpoints
 from heldout.provider.chores import Chores
 from heldout.provider.deliveries import Deliveries
@@ -274,27 +273,3 @@ def test_an_archive_that_ends_too_soon_leaves_nothing(out: Path, tmp_path: Path)
     with pytest.raises(OutputRefused):
         lay(archive, place)
     assert os.listdir(place) == []
-
-
-# ------------------------------------------------------------------------------------------ frozen time
-
-
-def test_frozen_time_is_kept_across_a_crash_and_counted_once(tmp_path: Path) -> None:
-    now = [100.0]
-    ledger = FrozenTime(tmp_path, lambda: now[0])
-    ledger.begin("a")
-    now[0] = 107.0
-    again = FrozenTime(tmp_path, lambda: now[0])
-    again.begin("a")
-    assert (again.of("a").total_s, again.of("a").now) == (7.0, True)
-    now[0] = 110.0
-    again.end("a")
-    again.end("a")
-    now[0] = 500.0
-    assert (ledger.of("a").total_s, ledger.of("a").now) == (10.0, False)
-    ledger.begin("a")
-    now[0] = 600.0
-    ledger.end("a", stood_still=False)
-    assert ledger.of("a").total_s == 10.0, "a node that died before it froze anything"
-    (tmp_path / "frozen" / "a").write_text("torn")
-    assert ledger.of("a").total_s == 0.0

@@ -1,7 +1,7 @@
 """Make one of the shipped job images, or find it made: `heldout image build --shipped python|torch-cpu|torch-cuda`.
 
     flavour   what is installed besides requirements.txt; torch's wheels for CPU and for CUDA have one name and come
-              from two indexes, so an image is asked what it got, and one that got the other is refused
+              from two indexes: the local part of the version tells them apart, and the image is asked what it got
     base      the image named by --base or $HELDOUT_JOB_BASE; else python:3.11-slim-bookworm if a registry answers;
               else debootstrap from this machine's own suite and mirror
     wheels    fetched by pip before the build, for the base's Python
@@ -33,7 +33,12 @@ PUBLISHED_BASE = "python:3.11-slim-bookworm"
 LABEL = "heldout.image.inputs"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 PULL_TIMEOUT_S = 300
-FLAVOURS: Final = {"python": (), "torch-cpu": ("torch==2.13.0",), "torch-cuda": ("torch==2.13.0",)}
+TORCH: Final = "2.13.0"
+FLAVOURS: Final = {
+    "python": (),
+    "torch-cpu": (f"torch=={TORCH}+cpu",),
+    "torch-cuda": (f"torch=={TORCH},!={TORCH}+cpu",),
+}
 """What ships, for x64 and ARM alike: each is built on a machine of its own kind."""
 _HAS_CUDA = "import torch; print(torch.version.cuda or '')"
 
@@ -94,18 +99,27 @@ def _build(base: str, requirements: str, inputs: str, index: str) -> str:
         shutil.copy(HERE / "Dockerfile", context)
         (context / "requirements.txt").write_text(requirements)
         _say(f"fetching wheels for Python {version}")
-        _run(
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--only-binary=:all:", "--python-version", version, "--dest", str(context / "wheels")),
-            *("--requirement", str(context / "requirements.txt")),
-            *(("--extra-index-url", index) if index else ()),
-        )
+        _fetch(context, version, index)
         _say("building the job image, without network")
         _docker(
             *("build", "--quiet", "--network", "none", "--build-arg", f"BASE_IMAGE={base}"),
             *("--label", f"{LABEL}={inputs}", "--tag", f"heldout/job:{inputs[:12]}", str(context)),
         )
     return _find(inputs)
+
+
+def _fetch(context: Path, version: str, index: str) -> None:
+    """Wheels for that version of Python, by pip as this machine has it set up; nothing of that set-up goes along."""
+    try:
+        _run(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--only-binary=:all:", "--python-version", version, "--dest", str(context / "wheels")),
+            *("--requirement", str(context / "requirements.txt")),
+            *(("--extra-index-url", index) if index else ()),
+        )
+    except SandboxUnavailable as problem:
+        hint = "see pip's words above; wheels that are not in pip's own index: name theirs with --index"
+        raise SandboxUnavailable(problem.message, hint=hint) from None
 
 
 def _base() -> str:
