@@ -152,11 +152,13 @@ class DockerRunner:
     def _place(self, spec: RunSpec) -> Place:
         """A uid, cores and devices that no running job has, of this or of another node on the engine."""
         taken = [place_of(found.labels) for found in self._engine.neighbours()]
+        if (uid := self._disks.owner(spec.job)) is None:
+            uid = free_uid(spec.job, {place.uid for place in taken} | self._engine.kept_uids())
         if spec.limits.gpus and spec.tier not in self._accelerator.tiers:
             raise SandboxRefused(f"no device can be given to a {spec.tier} job here", hint="see [offer] accelerator")
         have = [device.id for device in self._accelerator.devices()] if spec.limits.gpus else []
         return Place(
-            uid=free_uid(spec.job, {place.uid for place in taken}),
+            uid=uid,
             cores=pick_cores(self._cores(), (core for place in taken for core in place.cores), spec.limits.cpus),
             devices=pick_devices(have, {device for place in taken for device in place.devices}, spec.limits.gpus),
         )

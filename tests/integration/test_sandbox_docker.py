@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -25,7 +26,8 @@ from heldout.market.sandbox import (
     open_runner,
 )
 from heldout.market.sandbox.docker import DockerRunner
-from heldout.market.sandbox.places import UIDS
+from heldout.market.sandbox.places import UIDS, free_uid
+from heldout.market.sandbox.volumes import VolumeDisks
 from tests.sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
@@ -136,6 +138,27 @@ def test_no_two_running_jobs_share_a_user_whichever_node_runs_them(bench: Bench,
         return uids
 
     assert len(asyncio.run(life())) == 3
+
+
+def test_between_two_attempts_nobody_else_gets_the_uid_that_owns_out(job_image: str, tmp_path: Path) -> None:
+    """A volume's owner is an option of its mount, for good: with another uid the next attempt could not write there."""
+    wanted = free_uid("job-1", ())
+    rival = next(name for name in (f"rival-{n}" for n in itertools.count()) if free_uid(name, ()) == wanted)
+    bench = Bench(DockerRunner(tmp_path / "state", disks=VolumeDisks), job_image, tmp_path / "work")
+    told = "import os; open('/out/x', 'a').write('x'); print(os.getuid(), open('/out/x').read())"
+
+    async def life() -> list[list[str]]:
+        logs = [(await bench.run(bench.spec(told)))[1]]
+        handle = await bench.runner.start(bench.spec("import os, time; print(os.getuid()); time.sleep(60)", job=rival))
+        logs.append([await anext(bench.runner.logs(handle))])
+        logs.append((await bench.run(bench.spec(told, attempt="2")))[1])
+        return logs
+
+    try:
+        first, (other,), second = asyncio.run(life())
+    finally:
+        asyncio.run(bench.clear())
+    assert first == [f"{wanted} x"] and second == [f"{wanted} xx"] and other != str(wanted)
 
 
 def test_a_job_counts_the_cores_it_was_granted_and_no_others(bench: Bench) -> None:
