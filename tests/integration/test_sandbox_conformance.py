@@ -19,7 +19,7 @@ from heldout.market.sandbox import (
     RunReport,
     SandboxRefused,
 )
-from tests.engines import ENGINES, podman_service, require, runner_of, tier_of
+from tests.engines import ENGINES, podman_service, require, rootless_docker, runner_of, tier_of
 from tests.sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = pytest.mark.integration
@@ -32,6 +32,13 @@ def podman(job_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield address
 
 
+@pytest.fixture(scope="module")
+def docker_rootless(job_image: str) -> Iterator[str]:
+    with rootless_docker(job_image) as address:
+        yield address
+
+
+SERVICES = {"podman": "podman", "docker-rootless": "docker_rootless"}
 MARKS = {kind: [pytest.mark.docker] if kind == "docker" else [pytest.mark.docker, pytest.mark.deep] for kind in ENGINES}
 
 
@@ -42,7 +49,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     if kind != "process":
         image = request.getfixturevalue("job_image")
         require(kind)
-        address = request.getfixturevalue("podman") if kind == "podman" else ""
+        address = request.getfixturevalue(SERVICES[kind]) if kind in SERVICES else ""
 
     def open_bench() -> Runner:
         return runner_of(kind, tmp_path / "state", address)
