@@ -179,8 +179,9 @@ class DockerRunner:
         return [self._handle(found) for found in await asyncio.to_thread(self._reconcile, set(jobs))]
 
     def _reconcile(self, jobs: set[str]) -> list[Any]:
-        kept = []
-        for container in self._engine.containers():
+        kept, containers = [], self._engine.containers()
+        self._watch.forget_all_but({container.id for container in containers})
+        for container in containers:
             if container.labels[LABEL_JOB] not in jobs or container.status == "created":
                 self._remove(container)
                 continue

@@ -11,11 +11,14 @@ kept on disk, for a node may die in between; no attempt outlives a boot, so none
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -53,6 +56,7 @@ class Stopwatch:
     def __init__(self, state: Path, ticks: Callable[[], float] = since_boot) -> None:
         self._folder = state / "times"
         self._ticks = ticks
+        self._unwritten: dict[str, _Note] = {}
         self._boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
 
     def start(self, ref: str, *, age_s: float, latest_s: float) -> None:
@@ -95,9 +99,18 @@ class Stopwatch:
             self._write(ref, replace(note, frozen=note.frozen + frozen, since=None))
 
     def forget(self, ref: str) -> None:
+        self._unwritten.pop(ref, None)
         (self._folder / ref).unlink(missing_ok=True)
 
+    def forget_all_but(self, refs: Collection[str]) -> None:
+        """Of attempts that somebody else has removed."""
+        for path in self._folder.glob("[!.]*"):
+            if path.name not in refs:
+                self.forget(path.name)
+
     def _read(self, ref: str) -> _Note | None:
+        if ref in self._unwritten:
+            return self._unwritten[ref]
         try:
             raw = json.loads((self._folder / ref).read_text())
             since = None if raw["since"] is None else float(raw["since"])
@@ -107,7 +120,14 @@ class Stopwatch:
         return note if note.boot == self._boot else None
 
     def _write(self, ref: str, note: _Note) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """A full disk ends no job: what cannot be written is known as long as this process lives."""
         draft = self._folder / f".{ref}"
-        draft.write_text(json.dumps(asdict(note)))
-        os.replace(draft, self._folder / ref)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.write_text(json.dumps(asdict(note)))
+            os.replace(draft, self._folder / ref)
+        except OSError as problem:
+            log.warning("the time of attempt %s is not on disk: %s", ref[:12], problem)
+            self._unwritten[ref] = note
+        else:
+            self._unwritten.pop(ref, None)

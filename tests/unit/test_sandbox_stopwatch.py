@@ -84,3 +84,21 @@ def test_an_attempt_that_is_forgotten_is_not_known(watch: Stopwatch) -> None:
 
 def test_the_real_clock_passes() -> None:
     assert 0 < since_boot() <= since_boot()
+
+
+def test_what_no_disk_takes_is_known_while_the_node_lives(tmp_path: Path, ticks: Ticks) -> None:
+    (tmp_path / "times").touch()  # no note can be written below a file
+    watch = Stopwatch(tmp_path, ticks)
+    watch.start("a", age_s=5.0, latest_s=1000.0)
+    watch.freeze("a")
+    ticks.now += 3.0
+    assert watch.of("a") == Elapsed(5.0, 3.0, True)
+    (tmp_path / "times").unlink()
+    watch.thaw("a")
+    assert Stopwatch(tmp_path, ticks).of("a") == Elapsed(5.0, 3.0)
+
+
+def test_notes_of_attempts_that_are_gone_are_removed(watch: Stopwatch, tmp_path: Path) -> None:
+    watch.start("b", age_s=0.0, latest_s=1.0)
+    watch.forget_all_but({"b"})
+    assert [path.name for path in (tmp_path / "times").iterdir()] == ["b"]
