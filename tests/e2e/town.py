@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -222,14 +222,14 @@ class Town:
             assert time.monotonic() < give_up, f"{name} lives"
             time.sleep(0.1)
 
-    def start(self, name: str, **env: str) -> int:
-        """Start `requester`, `provider-N`, `validator-N`, `store` or `service` as its user would."""
+    def start(self, name: str, *, before: Sequence[str] = (), **env: str) -> int:
+        """Start `requester`, `provider-N`, `validator-N`, `store` or `service` as its user would; or `before` does."""
         if name in ("store", "service"):
             argv = self._server(name)
         else:
             role = name.split("-")[0]
             argv = self.devnet.command(role, "run", *_ROADS.get(role, ()), home=name)
-        return self.devnet.processes.start(name, argv, env)
+        return self.devnet.processes.start(name, [*before, *argv], env)
 
     def _server(self, name: str) -> list[str]:
         """The command of a server that comes back at the address in the network file."""
