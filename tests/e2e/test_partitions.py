@@ -44,11 +44,11 @@ def test_a_provider_that_loses_store_service_and_chain_in_turn_is_paid(town: Tow
 def test_a_seat_that_is_cut_off_before_its_vote_rejoins_and_votes_with_the_others(town: Town, cable: str) -> None:
     with Kept(town):
         client, job = town.post(f"cut-seat-{cable}", **PATIENT)
-        seats = town.committee(job, 1)
-        victim = town.lone_owner(seats)
-        place = next(p for p, seat in enumerate(seats) if town.validator_of(seat) == victim)
-        with town.stopped(victim):
-            town.until(job, "two commits", lambda j: len(j.rounds[0].commits.keys() - {place}) == 2)
+        with town.stopped(job, town.lone) as seats:
+            ((victim, place),) = town.lone(seats).items()
+            two = town.until(job, "two commits", lambda j: len(j.rounds[0].commits) == 2)
+            assert place not in two.rounds[0].commits
+            town.kill(f"validator-{victim}")
         with behind_cables(town, f"validator-{victim}") as cables:
             with cables[cable].cut():
                 time.sleep(CUT_S)
