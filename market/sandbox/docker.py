@@ -228,6 +228,7 @@ class DockerRunner:
             pause = min(pause * 1.5, _POLL_S[1])
 
     def _look(self, handle: Handle) -> Any:
+        worked_s = self._watch.of(handle.ref).worked_s  # before the engine is asked: an answer may take its time
         container = self._engine.find(handle.ref)
         if container.status == "created":
             raise AttemptLost(f"{container.name} was never started", hint="start the next attempt")
@@ -236,7 +237,7 @@ class DockerRunner:
         if container.status == "running":
             meter.add(self._engine.stats(container))
         if container.status in _ALIVE:
-            meter.worked_s = self._elapsed(container).worked_s
+            meter.worked_s = worked_s
         return container
 
     def _must_stop(self, handle: Handle, container: Any) -> str | None:
