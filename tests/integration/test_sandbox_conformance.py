@@ -182,18 +182,27 @@ def test_a_discarded_job_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "state").rglob("*") if "job-1" in str(path)] == []
 
 
+UNTIL_TOLD = """
+    import os, time
+    while not os.path.exists(os.environ["HELDOUT_IN"] + "/task/go"):
+        time.sleep(0.1)
+    print("through")
+"""
+
+
 def test_reconcile_adopts_what_is_wanted_and_removes_the_rest(bench: Bench, tmp_path: Path) -> None:
     """Threat rows 40 and 60: a new runner over the same state stands for a node that was killed."""
 
     async def start() -> Handle:
         await bench.runner.start(bench.spec("import time; time.sleep(60)", job="stray"))
-        return await bench.runner.start(bench.spec("import time; time.sleep(2); print('through')", job="wanted"))
+        return await bench.runner.start(bench.spec(UNTIL_TOLD, job="wanted"))
 
     async def restart() -> tuple[RunReport, list[str]]:
         bench.runner = reborn
         adopted = await reborn.reconcile(["wanted", "never-started"])
         assert [(found.job, found.attempt) for found in adopted] == [("wanted", "1")]
         assert [found.job for found in await reborn.running()] == ["wanted"]
+        (bench.folder / "wanted" / "task" / "go").touch()
         log = [line async for line in reborn.logs(adopted[0])]
         return await reborn.wait(adopted[0]), log
 
