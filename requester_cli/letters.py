@@ -7,13 +7,27 @@ or on another disk, two different plaintexts never share a key, and the seed can
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
-from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import NO_KEYS, Kind, Letter, hexed
-from heldout.market.sealing import envelope_context, make_envelope, shard_key
+from heldout.market.sealing import envelope_context, make_envelope
 from heldout.market.split import Split, draw_split
 from heldout.market.terms import Address, JobTerms
+
+
+class Holder(Protocol):
+    """Who can release shard keys: the requester's key ring, or a keeper of what was handed to it."""
+
+    @property
+    def address(self) -> Address:
+        """The requester's."""
+
+    def seed(self, *parts: bytes) -> bytes:
+        """The 32-byte seed of one envelope: the same parts give the same."""
+
+    def shard_key(self, salt: bytes, index: int) -> bytes:
+        """The key of one shard of the data sealed under `salt`."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class Recipient:
 class Writer:
     """Writes for one job whose split is drawn. `split_seed` is the hash of block acceptBlock + 2."""
 
-    def __init__(self, keys: KeyRing, job: JobState, split_seed: bytes) -> None:
+    def __init__(self, keys: Holder, job: JobState, split_seed: bytes) -> None:
         self._keys = keys
         self._job = job
         self._id = bytes.fromhex(job.id[2:])
@@ -62,6 +76,6 @@ class Writer:
         return Letter(self._job.id, kind, self._keys.address, recipient.address, {"envelope": hexed(envelope)})
 
 
-def shard_keys(keys: KeyRing, terms: JobTerms, shards: Sequence[int]) -> bytes:
+def shard_keys(keys: Holder, terms: JobTerms, shards: Sequence[int]) -> bytes:
     """The keys of these shards, one after the other. The data's salt is the terms' salt."""
-    return b"".join(shard_key(keys.data_secret, terms.salt, shard) for shard in shards)
+    return b"".join(keys.shard_key(terms.salt, shard) for shard in shards)

@@ -16,6 +16,7 @@ from heldout.market.artifacts.health import add_health
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.chain import Chain
 from heldout.market.errors import ChainProblem
+from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.service.accounts import Accounts
 from heldout.market.service.answers import Answers
 from heldout.market.service.api import read_routes
@@ -69,6 +70,8 @@ class ServiceSettings:
     """Of pages elsewhere that may use the API, never with cookies."""
     keep_s: float = SECONDS
     """Seconds for which an answer may be given again while nothing changes."""
+    keepers: tuple[OfferedKeeper, ...] = ()
+    """Of shard keys, whom the wizard offers."""
 
 
 def create_app(network: Network, chain: Chain, engine: Engine, settings: ServiceSettings) -> FastAPI:
@@ -87,13 +90,14 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
     stores = Stores.of(network.stores)
     fetcher = Fetcher(manifests, stores, settings.ticks)
-    letters = Letters(engine, chain, network, settings.clock)
+    keepers = [keeper.address for keeper in settings.keepers]
+    letters = Letters(engine, chain, network, settings.clock, keepers)
     statistics = Statistics(engine)
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
     known = (reading, manifests, Reported(engine), letters, People(engine), Accounts(engine), statistics, figures)
     questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
     asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions)
-    sources = Sources(network, settings.url, block_time, *known, asking.answer)
+    sources = Sources(network, settings.url, block_time, *known, asking.answer, settings.keepers)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager

@@ -33,6 +33,13 @@ def serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secret", type=Path, metavar="FILE", help="key of the sessions (default: beside the SQLite file)"
     )
+    parser.add_argument(
+        "--keeper",
+        metavar="ADDRESS,KEY,URL",
+        action="append",
+        default=[],
+        help="a keeper of shard keys to offer, as `heldout requester keep` prints it; may be repeated",
+    )
     parser.add_argument("--rebuild", action="store_true", help="forget what came from the chain and read it again")
     add_listening_arguments(parser, DEFAULT_PORT)
 
@@ -43,6 +50,7 @@ def serve(args: argparse.Namespace) -> int:
     from heldout.market.artifacts.listening import listen, public_url, tls_files
     from heldout.market.artifacts.serving import serve as run
     from heldout.market.chain import connect
+    from heldout.market.keeping.offered import OfferedKeeper
     from heldout.market.service.app import ServiceSettings, create_app
     from heldout.market.service.database import open_database
     from heldout.market.service.indexer import Index
@@ -59,7 +67,8 @@ def serve(args: argparse.Namespace) -> int:
     bound = listen(args.listen)
     url = public_url(args, bound)
     hosts = known_hosts(url, bound.getsockname()[1])
-    settings = ServiceSettings(url, hosts, args.rate, secret, time.time, time.monotonic, tuple(args.allow_origin))
+    origins, keepers = tuple(args.allow_origin), tuple(map(OfferedKeeper.parse, args.keeper))
+    settings = ServiceSettings(url, hosts, args.rate, secret, time.time, time.monotonic, origins, keepers=keepers)
     tls = tls_files(args, url)
     say(f"market service of {network.name} at {url}")
     run(create_app(network, chain, engine, settings), bound, trust_proxy=args.trust_proxy, tls=tls)
