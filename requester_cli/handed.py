@@ -15,7 +15,6 @@ from typing import Final
 
 from heldout.market.errors import BadEnvelope, BadInput, Refused
 from heldout.market.keys import KeyRing
-from heldout.market.sealing import derive
 from heldout.market.terms import Address
 from heldout.requester_cli.files import write_whole
 from heldout.requester_cli.loans import Loan
@@ -33,18 +32,24 @@ class Handed:
 
     address: Address
     salt: bytes
+    order: bytes
     keys: tuple[bytes, ...]
-    root: bytes
-    """Of this data set's envelope seeds: the keeper's own, so that a letter comes out the same after a crash."""
 
-    def seed(self, *parts: bytes) -> bytes:
-        return derive(self.root, "heldout/handed/seed/v1", *parts)
+    def order_key(self, salt: bytes) -> bytes:
+        """Raises BadInput for another data set than the one that was handed over."""
+        self._check(salt)
+        return self.order
 
     def shard_key(self, salt: bytes, index: int) -> bytes:
-        """Raises BadInput for another data set than the one that was handed over."""
-        if salt != self.salt or not 0 <= index < len(self.keys):
-            raise BadInput("these keys are of another data set", code="other_shards")
+        """As `order_key`; also if there are fewer shards."""
+        self._check(salt)
+        if index >= len(self.keys):
+            raise BadInput(f"keys of {len(self.keys)} shards were handed over", code="other_shards")
         return self.keys[index]
+
+    def _check(self, salt: bytes) -> None:
+        if salt != self.salt:
+            raise BadInput("these keys are of another data set", code="other_shards")
 
 
 class Shelf:
@@ -100,14 +105,13 @@ class Shelf:
 
     def _open(self, loan: Loan) -> Handed:
         try:
-            _, keys = loan.open(self._ring.wrap_private)
+            order, keys = loan.open(self._ring.wrap_private)
         except BadEnvelope:
             hint = "the page seals to the key that the service lists for a keeper: its operator may have changed it"
             raise BadInput("these keys are not wrapped to this keeper", hint=hint, code="other_keeper") from None
         if len(keys) not in SHARDS:
             raise BadInput("data is sealed into 16 to 64 shards", code="bad_loan")
-        root = self._ring.seed(b"handed", bytes.fromhex(loan.address[2:]), loan.salt)
-        return Handed(Address(loan.address), loan.salt, keys, root)
+        return Handed(Address(loan.address), loan.salt, order, keys)
 
 
 def _name(address: str, salt: bytes) -> str:

@@ -1,7 +1,7 @@
 """The letters a requester owes, made again from the key ring and the chain alone, so that nothing of them need be kept.
 
 An envelope's seed is derived from what is inside, for whom, and in which job: the same letter comes out after a crash
-or on another disk, two different plaintexts never share a key, and the seed can be shown later (P4.2, P4.5).
+or on another disk, and from a keeper that the keys were handed to; two different plaintexts never share a key, and the seed can be shown later (P4.2, P4.5).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import NO_KEYS, Kind, Letter, hexed
-from heldout.market.sealing import envelope_context, make_envelope
+from heldout.market.sealing import derive, envelope_context, make_envelope
 from heldout.market.split import Split, draw_split
 from heldout.market.terms import Address, JobTerms
 
@@ -23,8 +23,8 @@ class Holder(Protocol):
     def address(self) -> Address:
         """The requester's."""
 
-    def seed(self, *parts: bytes) -> bytes:
-        """The 32-byte seed of one envelope: the same parts give the same."""
+    def order_key(self, salt: bytes) -> bytes:
+        """The secret beside the shard keys of the data sealed under `salt`."""
 
     def shard_key(self, salt: bytes, index: int) -> bytes:
         """The key of one shard of the data sealed under `salt`."""
@@ -68,7 +68,8 @@ class Writer:
 
     def _seed(self, kind: Kind, recipient: Recipient, secret: bytes) -> bytes:
         address = bytes.fromhex(recipient.address[2:])
-        return self._keys.seed(kind.encode(), self._id, address, recipient.wrap_key, sha256(secret).digest())
+        parts = (kind.encode(), self._id, address, recipient.wrap_key, sha256(secret).digest())
+        return derive(self._keys.order_key(self._job.terms.salt), "heldout/letter-seed/v1", *parts)
 
     def _letter(self, kind: Kind, recipient: Recipient, secret: bytes) -> Letter:
         context = envelope_context(self._id, kind, self._keys.address, recipient.address)

@@ -17,7 +17,6 @@ from heldout.market.errors import BadEnvelope, BadInput, BadMessage
 from heldout.market.jsontext import canonical_json, read_json
 from heldout.market.keys import KeyRing
 from heldout.market.signatures import checksummed
-from heldout.requester_cli.dataset import order_key
 
 PREFIX = "heldout-lent-1."
 _CONTEXT = b"heldout/lent-keys/v1"
@@ -73,7 +72,7 @@ class Loan:
 def lend_keys(keys: KeyRing, page_key: bytes, salt: bytes, shards: int) -> Loan:
     """Raises BadEnvelope if the page's key is none."""
     secret = keys.data_secret
-    lent = order_key(secret, salt) + b"".join(sealing.shard_key(secret, salt, index) for index in range(shards))
+    lent = sealing.order_key(secret, salt) + b"".join(sealing.shard_key(secret, salt, index) for index in range(shards))
     context = loan_context(keys.address, keys.wrap_public, salt)
     envelope = sealing.make_envelope(keys.seed(b"lent", page_key, salt), page_key, lent, context)
     return Loan(keys.address, keys.wrap_public, salt, shards, envelope)

@@ -13,6 +13,7 @@ interface Act extends About {
 
 const GAS = "gas only";
 const MOST_BIDS = 5;
+const REQUESTER = 8; // as a party of demands
 const APPEAL_SHARE: Record<number, bigint> = { 2: 10n, 3: 15n }; // percent of what the bids are worth (P3.6)
 
 export const run = async (work: () => Promise<unknown>): Promise<void> => {
@@ -84,8 +85,27 @@ async function jobActs(sender: Sender, id: string): Promise<Act[]> {
     move("settle", "Settle: pay everybody", terms),
   ];
   if (job.state === "open") acts.push(...(await bidActs(sender, id, terms)));
+  if (job.pending.includes(REQUESTER)) acts.push(...(await answerActs(sender, id, terms)));
   if (job.state === "scored" && job.round + 1 in APPEAL_SHARE) acts.push(appealAct(sender, job, terms));
   return possible(sender, acts);
+}
+
+// What a keeper of this service has for the chain. It sends no transaction: only the requester may answer (P4.5).
+async function answerActs(sender: Sender, id: string, terms: Record<string, any>): Promise<Act[]> {
+  const { network } = sender.chain;
+  if (sender.account.toLowerCase() !== terms.requester.toLowerCase()) return [];
+  const told = await Promise.all(network.keepers.map(({ url }) => json(`${url}/v1/answers/${id}`).catch(() => null)));
+  const label = "Answer the demand: put the keys' envelopes on chain";
+  return told
+    .filter((each) => /^0x([0-9a-f]{2})+$/.test(each?.answer))
+    .slice(0, 1)
+    .map(({ answer }) => ({
+      label,
+      title: "Answer the demand",
+      costs: `Puts ${answer.length / 2 - 1} bytes of sealed envelopes on chain; it costs ${GAS}`,
+      risks: `your bond of ${tokens(terms.bond)} if nothing is answered by the deadline`,
+      call: onMarket(network, "answer", terms, BigInt(REQUESTER), answer),
+    }));
 }
 
 async function bidActs(sender: Sender, id: string, terms: Record<string, any>): Promise<Act[]> {

@@ -44,6 +44,7 @@ const SAYS: Record<string, string> = {
   post: "Escrow the price, the fees and your bond, and offer the job",
   accept: "Bind these bids; their providers' collateral and yours are locked",
   cancel: "Take the job back; the whole escrow returns to your free balance",
+  answer: "Show that the keys were delivered: their envelopes go on chain, sealed",
   appeal: "Lock an appeal bond and call a bigger committee",
   expire: "End a job that nobody was accepted for",
   close: "End a stage whose deadline has passed",
@@ -54,6 +55,7 @@ const SAYS: Record<string, string> = {
   unstake: "Take the stake of a seat that has left",
 };
 const AMOUNTS = new Set(["amount", "value", "priceCap", "price", "fee", "bond", "collateral"]);
+const LONG = 200;
 const FOREVER = 2n ** 256n - 1n;
 const SHARES = new Set(["floor", "target", "floorPay"]);
 
@@ -65,7 +67,8 @@ function shown(name: string, value: unknown): string {
     if (name.endsWith("Window")) return `${value} s`;
     return String(value);
   }
-  return String(value);
+  const text = String(value);
+  return text.length > LONG ? `${text.slice(0, 66)}… (${text.length / 2 - 1} bytes)` : text;
 }
 
 function rows(parts: readonly any[], values: readonly any[], prefix = ""): [string, string][] {

@@ -9,6 +9,13 @@ export const MARKET = front as Abi;
 export const TOKEN = token as Abi;
 const ALL = [...MARKET, ...TOKEN] as Abi;
 
+// Of shard keys, as the service lists it.
+export interface Keeper {
+  address: Hex;
+  wrapKey: string;
+  url: string;
+}
+
 export interface Network {
   name: string;
   chainId: number;
@@ -16,6 +23,7 @@ export interface Network {
   token: Hex;
   stores: string[];
   images: Record<string, string>;
+  keepers: Keeper[];
 }
 
 // One error for everything that goes wrong here. `code` is a word of the market's one list (/errors).

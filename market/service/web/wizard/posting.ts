@@ -1,9 +1,10 @@
 // The last step: borrowed keys, sealed data, one upload permit, the plan in the command line's words, and the posting.
 
-import { Bytes, hex, sha256, utf8 } from "../bytes";
+import { Bytes, hex, sha256, unhex, utf8 } from "../bytes";
+import type { Keeper } from "../wallet/chain";
 import type { Sender } from "../wallet/sending";
 import type { Form, NamedFile } from "./form";
-import { Asking, Loan, Sealed, ask, openLoan, seal } from "./sealing";
+import { Asking, Loan, Sealed, ask, handOver, openLoan, seal } from "./sealing";
 
 type Island = typeof import("../wallet");
 
@@ -48,6 +49,28 @@ export class Posting {
       ["sign", this.sign],
     ] as const)
       place(id).addEventListener("click", () => void this.doing(place<HTMLButtonElement>(id), work.bind(this)));
+    for (const choice of this.choices()) choice.addEventListener("change", () => void this.chooseKeeper());
+  }
+
+  private choices(): HTMLInputElement[] {
+    return [...document.querySelectorAll<HTMLInputElement>("input[name=keeper]")];
+  }
+
+  // Who keeps the keys; null for the requester's own machine.
+  private keeper(): Keeper | null {
+    const chosen = this.choices().find((choice) => choice.checked)?.value ?? "";
+    if (!chosen) return null;
+    return JSON.parse(place("wallet").dataset.network!).keepers[Number(chosen)];
+  }
+
+  // Keys that another keeper took, or none, are handed over anew.
+  private async chooseKeeper(): Promise<void> {
+    const kept = this.keeper() !== null;
+    for (const part of document.querySelectorAll<HTMLElement>("[data-kept-by]"))
+      part.hidden = (part.dataset.keptBy === "keeper") !== kept;
+    this.sealed = null;
+    this.done("do-upload", false);
+    await this.review();
   }
 
   private island(): Promise<Island> {
@@ -73,7 +96,8 @@ export class Posting {
     place("toml").textContent = toml;
     place<HTMLAnchorElement>("save-toml").href = `data:application/toml;charset=utf-8,${encodeURIComponent(toml)}`;
     const code = document.createElement("code");
-    code.textContent = `heldout requester lend ${(await this.asking).code} --shards ${this.form.shards}`;
+    const elsewhere = this.keeper() ? " --elsewhere" : "";
+    code.textContent = `heldout requester lend ${(await this.asking).code} --shards ${this.form.shards}${elsewhere}`;
     const line = document.createElement("pre");
     line.className = "command";
     line.append(code);
@@ -127,7 +151,7 @@ export class Posting {
       );
     wallet.say("Sealing…");
     const [files, graph] = [await this.form.files(), await this.form.graph()];
-    const sealed = (this.sealed = await seal(this.form.table, this.loan, this.form.dropped));
+    const sealed = await seal(this.form.table, this.loan, this.form.dropped);
     const manifest = await this.manifest(wallet, files, graph);
     const parts = [...sealed.shards, sealed.leaves, ...files.map((file) => file.data), graph.data, manifest];
     const blobs = new Map<string, Blob_>();
@@ -139,6 +163,8 @@ export class Posting {
     const { stores } = sender.chain.network;
     if (!stores.length) throw new wallet.Problem("This network names no store", "no_store", "ask its operator");
     for (const store of stores) await this.uploadTo(wallet, sender, store, [...blobs.values()]);
+    await this.handKeys(wallet);
+    this.sealed = sealed;
     this.done("do-upload", true);
     this.forgetPlan();
     wallet.say(
@@ -197,6 +223,24 @@ export class Posting {
         );
       }
     }
+  }
+
+  // Nothing is posted before the keeper has said that it has the keys.
+  private async handKeys(wallet: Island): Promise<void> {
+    const keeper = this.keeper();
+    if (!keeper) return;
+    wallet.say(`Handing the keys to the keeper at ${keeper.url}…`);
+    const line = await handOver(this.loan!, unhex(keeper.wrapKey));
+    const headers = { "Content-Type": "application/json" };
+    const request = { method: "PUT", headers, body: JSON.stringify({ line }) };
+    const answer = await fetch(`${keeper.url}/v1/keys`, request).catch(() => null);
+    const told = await answer?.json().catch(() => null);
+    if (!answer?.ok || String(told?.kept_for).toLowerCase() !== this.loan!.address.toLowerCase())
+      throw new wallet.Problem(
+        `The keeper did not take the keys: ${told?.detail ?? "no answer"}`,
+        told?.code ?? "keeper_unavailable",
+        told?.hint ?? "choose another, or your own machine",
+      );
   }
 
   private async ask(wallet: Island, path: string, body: unknown): Promise<any> {
@@ -262,7 +306,9 @@ export class Posting {
     const about = {
       title: "Post the job",
       costs: `${wallet.tokens(escrow)} tokens are escrowed: you can never pay more than this`,
-      risks: `your bond of ${wallet.tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
+      risks: this.keeper()
+        ? `your bond of ${wallet.tokens(terms.bond)} if the keeper is late, or your wallet answers no demand in time`
+        : `your bond of ${wallet.tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
     };
     if (!(await sender.send(about, [...deposit, post], together))) return;
     this.posted();
@@ -272,7 +318,12 @@ export class Posting {
     await indexed(planned.job);
     const link = wallet.element("a", { href: `/jobs/${planned.job}`, class: "button first" }, "See the job");
     place("sign").replaceWith(link);
-    wallet.say("Posted. `heldout requester run` takes it from here; you may close this page.", "good");
+    wallet.say(
+      this.keeper()
+        ? "Posted. The keeper releases the keys; bids are accepted, and demands answered, on the job's page."
+        : "Posted. `heldout requester run` takes it from here; you may close this page.",
+      "good",
+    );
     link.focus();
   }
 }
