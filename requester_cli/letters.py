@@ -1,7 +1,8 @@
 """The letters a requester owes, made again from the key ring and the chain alone, so that nothing of them need be kept.
 
-An envelope's seed is derived from what is inside, for whom, and in which job: the same letter comes out after a crash
-or on another disk, and from a keeper that the keys were handed to; two different plaintexts never share a key, and the seed can be shown later (P4.2, P4.5).
+An envelope's seed is derived from what is inside, for whom, and in which job: the same letter comes out after a crash,
+on another disk, and from a keeper that the keys were handed to. Two different plaintexts never share a key, and the
+seed can be shown later (P4.2, P4.5).
 """
 
 from collections.abc import Sequence

@@ -20,7 +20,7 @@ from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.service.accounts import Accounts
 from heldout.market.service.answers import Answers
 from heldout.market.service.api import read_routes
-from heldout.market.service.asking import Asking
+from heldout.market.service.asking import Asking, Model
 from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
@@ -72,6 +72,8 @@ class ServiceSettings:
     """Seconds for which an answer may be given again while nothing changes."""
     keepers: tuple[OfferedKeeper, ...] = ()
     """Of shard keys, whom the wizard offers."""
+    model: Model | None = None
+    """That phrases the assistant's answers."""
 
 
 def create_app(network: Network, chain: Chain, engine: Engine, settings: ServiceSettings) -> FastAPI:
@@ -96,7 +98,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
     known = (reading, manifests, Reported(engine), letters, People(engine), Accounts(engine), statistics, figures)
     questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
-    asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions)
+    asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions, settings.model, settings.ticks)
     sources = Sources(network, settings.url, block_time, *known, asking.answer, settings.keepers)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
