@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import Any
 
 import uvicorn
 from sqlalchemy import Engine
@@ -34,12 +35,14 @@ class Standing(Told):
 
 
 @contextmanager
-def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Iterator[tuple[TestClient, Engine]]:
-    """A client and the database behind it."""
+def service(
+    folder: Path, scenery: Scenery, network: Network = NETWORK, **more: Any
+) -> Iterator[tuple[TestClient, Engine]]:
+    """A client and the database behind it; `more` is of ServiceSettings."""
     engine = database_of(folder / "service.db")
     indexed(engine, scenery)
     hosts = {"127.0.0.1:8450"}
-    settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0)
+    settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0, **more)
     app = create_app(network, Standing(scenery), engine, settings)  # type: ignore[arg-type]
     with TestClient(app, base_url=URL) as client:
         yield client, engine

@@ -38,8 +38,8 @@ TOOLS: Final = [
 
 
 class Endpoint:
-    """`url` is the base, such as http://127.0.0.1:11434/v1. `key` goes to that host only. `patience_s` bounds one answer,
-    all turns of it together."""
+    """`url` is the base, such as http://127.0.0.1:11434/v1. `key` goes to that host only. `patience_s` bounds one
+    answer, all its turns together."""
 
     def __init__(
         self, assistant: Assistant, url: str, model: str, key: str = "", *, patience_s: float = MOST_TURNS * TIMEOUT_S
