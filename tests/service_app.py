@@ -28,7 +28,7 @@ class Standing(Told):
     """A chain that has nothing to add, and on which every signature is good."""
 
     def parameters(self) -> SimpleNamespace:
-        return SimpleNamespace(minimum_fee=parse_tokens("0.01"))
+        return SimpleNamespace(minimum_fee=parse_tokens("0.01"), seat_stake=parse_tokens("1000"))
 
     def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
         return True

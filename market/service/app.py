@@ -96,7 +96,16 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     letters = Letters(engine, chain, network, settings.clock, keepers)
     statistics = Statistics(engine)
     figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
-    known = (reading, manifests, Reported(engine), letters, People(engine), Accounts(engine), statistics, figures)
+    known = (
+        reading,
+        manifests,
+        Reported(engine),
+        letters,
+        People(engine),
+        Accounts(engine, lambda: chain.parameters().seat_stake),
+        statistics,
+        figures,
+    )
     questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
     asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions, settings.model, settings.ticks)
     sources = Sources(network, settings.url, block_time, *known, asking.answer, settings.keepers)
@@ -126,7 +135,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Kept, generation=generation, ticks=settings.ticks, seconds=settings.keep_s)
     limit = 2 * MOST_BYTES + _ENVELOPE
-    secure = settings.url.startswith("https:")
+    secure = app.state.secure = settings.url.startswith("https:")
     hosts, origins = settings.hosts, settings.origins
     app.add_middleware(Gate, hosts=hosts, throttle=requests, body_limit=limit, origins=origins, secure=secure)
     problems.install(app)
@@ -148,7 +157,7 @@ def _add_writing(app: FastAPI, engine: Engine, sources: Sources, sessions: Sessi
     senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
     app.include_router(letter_routes(sources, sessions, answers, senders))
     askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
-    app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
+    app.include_router(session_routes(sessions, askers, app.state.secure))
     app.include_router(account_routes(Holdings(engine), sessions, senders))
 
 

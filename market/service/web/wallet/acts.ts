@@ -56,6 +56,9 @@ async function possible(sender: Sender, acts: Act[]): Promise<Act[]> {
   return acts.filter((_, i) => tried[i]);
 }
 
+const once = (acts: Act[]): Act[] =>
+  acts.filter((act, i) => acts.findIndex((each) => each.label === act.label && each.costs === act.costs) === i);
+
 // ------------------------------------------------------------------------------------------------------- a job
 
 async function jobActs(sender: Sender, id: string): Promise<Act[]> {
@@ -86,8 +89,8 @@ async function jobActs(sender: Sender, id: string): Promise<Act[]> {
   ];
   if (job.state === "open") acts.push(...(await bidActs(sender, id, terms)));
   if (job.pending.includes(REQUESTER)) acts.push(...(await answerActs(sender, id, terms)));
-  if (job.state === "scored" && job.round + 1 in APPEAL_SHARE) acts.push(appealAct(sender, job, terms));
-  return possible(sender, acts);
+  if (job.state === "scored" && job.round + 1 in APPEAL_SHARE) acts.push(...appealActs(sender, job, terms));
+  return once(await possible(sender, acts));
 }
 
 // What a keeper of this service has for the chain. It sends no transaction: only the requester may answer (P4.5).
@@ -140,20 +143,22 @@ const numbers = (bid: any) => ({
   nonce: BigInt(bid.nonce),
 });
 
-function appealAct(sender: Sender, job: any, terms: Record<string, any>): Act {
+// A seat names its place of the round; for the parties any place does. What the chain would take is offered once.
+function appealActs(sender: Sender, job: any, terms: Record<string, any>): Act[] {
   const next = job.round + 1;
   const worth = job.lanes.reduce((sum: bigint, lane: any) => sum + BigInt(lane.price), 0n);
   const size = next === 2 ? 2n * terms.committee + 1n : 4n * terms.committee + 3n;
   const byFees = 2n * size * terms.fee;
   const byValue = (worth * APPEAL_SHARE[next]) / 100n;
   const bond = byFees > byValue ? byFees : byValue;
-  return {
+  const seats: number = job.rounds.at(-1)?.seats.length ?? 1;
+  return Array.from({ length: seats }, (_, place) => ({
     label: "Appeal",
     title: "Appeal to a bigger committee",
     costs: `Locks a bond of ${tokens(bond)} tokens from your free balance`,
     risks: "the bond, unless the bigger committee decides otherwise than the smaller one",
-    call: onMarket(sender.chain.network, "appeal", terms, 0n),
-  };
+    call: onMarket(sender.chain.network, "appeal", terms, BigInt(place)),
+  }));
 }
 
 // --------------------------------------------------------------------------------------------------- an account

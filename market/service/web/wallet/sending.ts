@@ -7,6 +7,7 @@ import { dialog, element, say, table } from "./dom";
 
 const POLL_MS = 500;
 const PATIENCE_MS = 180_000;
+const DELEGATION = "0xef0100";
 const NO_DEADLINE = 2n ** 256n - 1n; // spent by its nonce, and good for the market alone
 
 export interface About {
@@ -160,6 +161,12 @@ export class Sender {
     );
   }
 
+  // A contract cannot sign a permit (ERC-2612 recovers a key); a key that lends itself code can (EIP-7702).
+  private async isContract(): Promise<boolean> {
+    const code: string = await this.request("eth_getCode", [this.account, "latest"]);
+    return code !== "0x" && !code.startsWith(DELEGATION);
+  }
+
   // Calls that put `amount` into the free balance: approved in a batch, else permitted, else approved to the unit.
   async depositing(amount: bigint, together: boolean): Promise<Call[] | null> {
     const { network } = this.chain;
@@ -169,7 +176,7 @@ export class Sender {
       throw new Problem(what, "insufficient_tokens", "send tokens to this address first");
     }
     const plain = [approve(network, amount), onMarket(network, "deposit", amount)];
-    if (together) return plain;
+    if (together || (await this.isContract())) return plain;
     const permit = await this.permit(amount);
     if (permit === "declined") return null;
     return permit
