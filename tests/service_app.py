@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy import Engine
@@ -36,15 +37,15 @@ class Standing(Told):
 
 @contextmanager
 def service(
-    folder: Path, scenery: Scenery, network: Network = NETWORK, **more: Any
+    folder: Path, scenery: Scenery, network: Network = NETWORK, *, url: str = URL, **more: Any
 ) -> Iterator[tuple[TestClient, Engine]]:
     """A client and the database behind it; `more` is of ServiceSettings."""
     engine = database_of(folder / "service.db")
     indexed(engine, scenery)
-    hosts = {"127.0.0.1:8450"}
-    settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0, **more)
+    hosts = {urlsplit(url).netloc}
+    settings = ServiceSettings(url, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0, **more)
     app = create_app(network, Standing(scenery), engine, settings)  # type: ignore[arg-type]
-    with TestClient(app, base_url=URL) as client:
+    with TestClient(app, base_url=url) as client:
         yield client, engine
     engine.dispose()
 
