@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from heldout.market.chain.rpc import Rpc
 from heldout.market.errors import ChainProblem
 from heldout.market.messages import hexed
+from heldout.market.signatures import checksummed
 
 FORWARDING = (
     "0x5f3560e01c631626ba7e14603157601436038060145f395f5f825f5f5f3560601c5af13d5f5f3e602d573d5ffd5b3d5ff3"
@@ -94,7 +95,7 @@ class TestWallet:
 
     def put_contract(self, address: str) -> None:
         """Its owner's transactions name whom it calls, with what; it signs nothing."""
-        self.contract = address
+        self.contract = checksummed(address)
         self._node("anvil_setCode", address, FORWARDING)
 
     def answer(self, method: str, params: str) -> str:

@@ -7,7 +7,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from heldout.devnet.devnet import Devnet
 from heldout.market.money import ONE_TOKEN
-from heldout.market.signatures import checksummed
 from tests.browser import DESKTOP, SHOTS, TestWallet, axe, chromium
 
 pytestmark = pytest.mark.integration
@@ -105,7 +104,7 @@ def test_a_wallet_that_is_a_contract_approves_exactly_and_signs_no_permit(
     page, wallet = enter("provider-4", "/", connect=False, batches=batches)
     wallet.put_contract("0x" + f"{0xC0DE + batches:040x}")
     devnet.fund(wallet.contract)  # type: ignore[arg-type]
-    page.goto(f"/accounts/{checksummed(wallet.contract)}")
+    page.goto(f"/accounts/{wallet.contract}")
     page.get_by_role("button", name="Connect wallet").click()
     put(page, "7")
     dialog = page.get_by_role("dialog")

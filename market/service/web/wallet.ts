@@ -2,7 +2,7 @@
 
 import type { Hex } from "viem";
 import { offer, run } from "./wallet/acts";
-import { Chain, Problem, tokens, type Network } from "./wallet/chain";
+import { Chain, tokens, type Network } from "./wallet/chain";
 import { wallets, type Announced } from "./wallet/discovery";
 import { dialog, element, say } from "./wallet/dom";
 import { Sender } from "./wallet/sending";
