@@ -23,7 +23,7 @@ from heldout.market.messages import hexed
 from heldout.market.signatures import checksummed
 
 FORWARDING = (
-    "0x5f3560e01c631626ba7e14603157601436038060145f395f5f825f5f5f3560601c5af13d5f5f3e602d573d5ffd5b3d5ff3"
+    "0x5f3560e01c631626ba7e14603157601436038060145f375f5f825f5f5f3560601c5af13d5f5f3e602d573d5ffd5b3d5ff3"
     "5b631626ba7e60e01b5f5260205ff3"
 )
 """A contract wallet in 62 bytes. Calls whom the first 20 bytes name, with the rest; says yes to ERC-1271."""
