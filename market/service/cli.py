@@ -61,6 +61,9 @@ def serve_arguments(parser: argparse.ArgumentParser) -> None:
         default=60,
         help="questions an hour it is asked, all clients together (%(default)s)",
     )
+    parser.add_argument(
+        "--language", default="en", metavar="CODE", help="of pages and assistant: a catalogue's name (%(default)s)"
+    )
     parser.add_argument("--rebuild", action="store_true", help="forget what came from the chain and read it again")
     add_listening_arguments(parser, DEFAULT_PORT)
 
@@ -79,6 +82,7 @@ def serve(args: argparse.Namespace) -> int:
 
     start_logging(args)
     model = _model(args)
+    _speak(args.language)
     network = load_network(args)
     engine = open_database(args.db)
     beside = Path(engine.url.database or "market") if engine.dialect.name == "sqlite" else Path("market")
@@ -97,6 +101,17 @@ def serve(args: argparse.Namespace) -> int:
     say(f"market service of {network.name} at {url}")
     run(create_app(network, chain, engine, settings), bound, trust_proxy=args.trust_proxy, tls=tls)
     return 0
+
+
+def _speak(language: str) -> None:
+    """Raises BadInput."""
+    from heldout.market.assistant.texts import languages, speak
+
+    try:
+        speak(language)
+    except KeyError:
+        hint = f"there is {', '.join(languages())}; another is one file in market/assistant/texts"
+        raise BadInput(f"there is no catalogue {language!r}", hint=hint, code="no_language") from None
 
 
 def _model(args: argparse.Namespace) -> "Model | None":

@@ -16,7 +16,7 @@ from fastapi import Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from heldout.market.assistant.texts import text
+from heldout.market.assistant.texts import ENGLISH, catalogue, spoken, text
 from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.service.pages.words import CODE_MEANINGS, FILTERS
 from heldout.market.settings import Network
@@ -26,6 +26,7 @@ POLICY: Final = (
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _FOREVER: Final = "public, max-age=31536000, immutable"
+_TEXTS: Final = "texts.json"
 _PACKAGE: Final = "heldout.market.service"
 
 
@@ -53,6 +54,8 @@ class Site:
         self._assets = {
             file.name: file.read_bytes() for file in (files(_PACKAGE) / "static").iterdir() if "." in file.name
         }
+        if spoken() != ENGLISH:  # which scripts have in themselves
+            self._assets[_TEXTS] = json.dumps(catalogue(spoken())["scripts"]).encode()
         self._tags = {name: sha256(data).hexdigest()[:12] for name, data in self._assets.items()}
         self._templates = Environment(
             loader=PackageLoader(_PACKAGE),
@@ -64,7 +67,10 @@ class Site:
         )
         self._templates.filters.update(FILTERS)
         self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
-        self._templates.globals.update(keepers=keepers, wallet_network=_for_wallets(network, keepers))
+        texts = self.address_of(_TEXTS) if _TEXTS in self._assets else ""
+        self._templates.globals.update(
+            language=spoken(), texts=texts, keepers=keepers, wallet_network=_for_wallets(network, keepers)
+        )
 
     def page(self, template: str, *, status: int = 200, policy: str = POLICY, **values: Any) -> HTMLResponse:
         """A page. `values` are what its template names."""

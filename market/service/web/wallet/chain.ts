@@ -4,6 +4,7 @@ import { decodeErrorResult, decodeFunctionResult, encodeFunctionData, formatUnit
 import { abi as front } from "../../../chain/abi/IMarket.json";
 import { abi as token } from "../../../chain/abi/HeldToken.json";
 import type { Provider } from "./discovery";
+import { tr } from "../words";
 
 export const MARKET = front as Abi;
 export const TOKEN = token as Abi;
@@ -102,15 +103,15 @@ function revertData(error: any, depth = 0): Hex | undefined {
 
 export async function problemOf(error: any): Promise<Problem> {
   if (error instanceof Problem) return error;
-  if (error?.code === 4001) return new Problem("You declined in the wallet; nothing was sent", "declined");
+  if (error?.code === 4001) return new Problem(tr("You declined in the wallet; nothing was sent"), "declined");
   if (error?.code === 4900 || error?.code === 4901)
-    return new Problem("The wallet has lost its chain", "chain_unavailable");
+    return new Problem(tr("The wallet has lost its chain"), "chain_unavailable");
   const data = revertData(error);
   if (data) {
     try {
       const { errorName, args = [] } = decodeErrorResult({ abi: ALL, data });
       const hint = (await allHints().catch(() => new Map<string, string>())).get(errorName) ?? "";
-      return new Problem(`The contract refuses: ${errorName}(${args.join(", ")})`, "reverted", hint);
+      return new Problem(tr`The contract refuses: ${errorName}(${args.join(", ")})`, "reverted", hint);
     } catch {
       // an error of another contract
     }

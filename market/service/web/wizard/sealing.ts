@@ -3,6 +3,7 @@
 
 import { Bytes, base64url, bigEndian, compare, concat, hex, littleEndian, sha256, unhex, utf8 } from "../bytes";
 import { Table, encode, row, rowsOf, take } from "./rows";
+import { tr } from "../words";
 
 const PREFIX = "heldout-lent-1.";
 const UNIT = 1024;
@@ -32,7 +33,7 @@ export async function ask(): Promise<Asking> {
 }
 
 export async function openLoan(asking: Asking, line: string): Promise<Loan> {
-  const wrong = new Error("This is not the line that `heldout requester lend` printed for this page's code.");
+  const wrong = new Error(tr("This is not the line that `heldout requester lend` printed for this page's code."));
   const text = line.trim();
   if (!text.startsWith(PREFIX)) throw wrong;
   try {
@@ -112,7 +113,7 @@ export async function seal(table: Table, loan: Loan, dropped: number[] = []): Pr
   const without = new Set(dropped);
   const rows = [...Array(rowsOf(table)).keys()].filter((index) => !without.has(index));
   const count = loan.keys.length;
-  if (rows.length < count) throw new Error(`${rows.length} rows do not fill ${count} shards.`);
+  if (rows.length < count) throw new Error(tr`${rows.length} rows do not fill ${count} shards.`);
   const order = await inOrder(rows, loan.order);
   const bounds = Array.from({ length: count + 1 }, (_, i) => Math.floor((order.length * i) / count));
   const parts = loan.keys.map((_, i) => encode(take(table, order.slice(bounds[i], bounds[i + 1]))));
