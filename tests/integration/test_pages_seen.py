@@ -99,7 +99,7 @@ def test_a_second_language_is_one_file(
 ) -> None:
     """Server, scripts and wizard speak it, and nothing else was touched."""
     english = Path(texts.__file__).with_name("en.toml").read_text()
-    marked = re.sub(r'^(".*?"|\w+) = "(.*)"$', r'\1 = "⟦\2⟧"', english, flags=re.MULTILINE)
+    marked = re.sub(r'^(".*?"|\w+) = "(?!"")(.*)"$', r'\1 = "⟦\2⟧"', english, flags=re.MULTILINE)
     (tmp_path / "en.toml").write_text(english)
     (tmp_path / "xx.toml").write_text(marked)
     monkeypatch.setattr(texts, "files", lambda package: tmp_path)

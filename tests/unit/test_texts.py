@@ -41,7 +41,7 @@ def test_no_words_of_the_wizard_and_the_assistant_are_outside_the_catalogue(name
     bare = re.sub(r"{%.*?%}|{{.*?}}|<code>.*?</code>", " ", source, flags=re.DOTALL)
     attributes = re.findall(r'(?:aria-label|placeholder|title|alt)="([^"]*[A-Za-z][^"]*)"', bare)
     assert re.findall("[A-Za-z]+", re.sub("<[^>]*>", " ", bare).replace("Heldout", "")) == []
-    assert attributes == []
+    assert set(attributes) <= {"job.toml"}
 
 
 @pytest.mark.parametrize("name", WHOLLY_TRANSLATED)
