@@ -70,7 +70,7 @@ def status(url: str) -> int:
 
 
 def test_a_keeper_releases_keys_and_the_wallet_answers_a_demand(town: Town, keeper: str) -> None:
-    """Threats 75 and 79."""
+    """Threats 76 and 79."""
     network, keys = town.devnet.network, town.devnet.keys("requester")
     wallet = TestWallet(keys.account, town.devnet.anvil.rpc, network.chain_id)
     provider = town.played_provider(0)
