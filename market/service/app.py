@@ -108,7 +108,8 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     )
     questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
     asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions, settings.model, settings.ticks)
-    sources = Sources(network, settings.url, block_time, *known, asking.answer, settings.keepers)
+    model = settings.model.name if settings.model else ""
+    sources = Sources(network, settings.url, block_time, *known, asking.answer, settings.keepers, model)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager

@@ -75,3 +75,5 @@ class Sources:
     ask: Callable[[str, str], dict[str, Any]]
     """The assistant's answer to a question that a client put. Raises Throttled."""
     keepers: tuple[OfferedKeeper, ...] = ()
+    model: str = ""
+    """The language model that phrases answers, by name."""

@@ -153,6 +153,15 @@ def test_a_service_may_have_a_model_phrase_its_answers_out_of_its_own_rows(tmp_p
     assert asked[0]["key"] == "Bearer a-key" and "a-key" not in json.dumps(said)
 
 
+def test_a_page_says_that_a_model_is_asked_and_by_whom(tmp_path: Path) -> None:
+    for model in (None, Model("http://127.0.0.1:9/v1", "small <b>")):
+        (folder := tmp_path / str(model is None)).mkdir()
+        with service(folder, small_market()["measured"].scenery, model=model) as (client, _):
+            for page in (client.get("/").text, client.get("/ask").text):
+                assert ("A language model (small &lt;b&gt;) phrases them" in page) is (model is not None)
+                assert ("Nothing is signed or sent here" in page) is (model is None)
+
+
 def test_what_a_model_may_cost_an_operator_is_bounded_for_all_clients_together(tmp_path: Path) -> None:
     """Threat 89."""
     with model({"content": "Yes."}) as (url, asked):

@@ -50,7 +50,7 @@ def _for_wallets(network: Network, keepers: Sequence[OfferedKeeper]) -> str:
 class Site:
     """`context` of every page: the network, and where the static files are."""
 
-    def __init__(self, network: Network, keepers: Sequence[OfferedKeeper] = ()) -> None:
+    def __init__(self, network: Network, keepers: Sequence[OfferedKeeper] = (), model: str = "") -> None:
         self._assets = {
             file.name: file.read_bytes() for file in (files(_PACKAGE) / "static").iterdir() if "." in file.name
         }
@@ -67,6 +67,8 @@ class Site:
         )
         self._templates.filters.update(FILTERS)
         self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
+        about = text("dock.about_model", model=model) if model else text("dock.about")
+        self._templates.globals["assistant_about"] = about
         texts = self.address_of(_TEXTS) if _TEXTS in self._assets else ""
         self._templates.globals.update(
             language=spoken(), texts=texts, keepers=keepers, wallet_network=_for_wallets(network, keepers)

@@ -77,6 +77,7 @@ function listen(wallet: Announced): void {
 }
 
 async function use(wallet: Announced, accounts: Hex[]): Promise<void> {
+  await offer(null); // what another account was offered may read the same, and would be sent from there
   sender = accounts[0] ? new Sender(new Chain(wallet.provider, network()), accounts[0]) : null;
   await refresh();
 }
