@@ -3,8 +3,11 @@
 Real are the chain, the store, the service, the keeper, the browser and its wallet; a test plays the provider.
 """
 
+import csv
+import io
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import httpx2
@@ -103,6 +106,17 @@ def test_a_keeper_releases_keys_and_the_wallet_answers_a_demand(town: Town, keep
     held_out = open_envelope(hot.wrap_private, letters[0].bytes_of("envelope"), context_)
     assert held_out == shard_keys(town, job, split.held_out)
     provider.close()
+
+
+def test_an_accounts_books_add_up_to_its_free_balance_on_chain(town: Town, keeper: str) -> None:
+    """P1.4, of one address: deposits, stakes and jobs, as the CSV of its page has them."""
+    town.until_indexed()
+    for name in ("requester", "provider-0", "validator-0-cold"):
+        address = town.devnet.keys(name).address
+        answer = httpx2.get(f"{town.devnet.network.service}/accounts/{address}.csv", trust_env=False)
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        earned, spent, moved = (sum(Decimal(row[c] or 0) for row in rows) for c in ("earned", "spent", "moved"))
+        assert rows and (earned - spent + moved) * 10**18 == town.chain.free(address)
 
 
 def posted(town: Town, page: Page, keeper: str) -> JobId:
