@@ -92,24 +92,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
     stores = Stores.of(network.stores)
     fetcher = Fetcher(manifests, stores, settings.ticks)
-    keepers = [keeper.address for keeper in settings.keepers]
-    letters = Letters(engine, chain, network, settings.clock, keepers)
-    statistics = Statistics(engine)
-    figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
-    known = (
-        reading,
-        manifests,
-        Reported(engine),
-        letters,
-        People(engine),
-        Accounts(engine, lambda: chain.parameters().seat_stake),
-        statistics,
-        figures,
-    )
-    questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
-    asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions, settings.model, settings.ticks)
-    model = settings.model.name if settings.model else ""
-    sources = Sources(network, settings.url, block_time, *known, asking.answer, settings.keepers, model)
+    sources = _sources(network, chain, engine, settings, manifests, block_time)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager
@@ -150,6 +133,36 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     app.router.default = pages  # asked last: a method that a route of the API lacks is still its 405
     describe(app)
     return app
+
+
+def _sources(
+    network: Network,
+    chain: Chain,
+    engine: Engine,
+    settings: ServiceSettings,
+    manifests: Manifests,
+    block_time: BlockTime,
+) -> Sources:
+    """What pages and API are made from."""
+    keepers, model, ticks = settings.keepers, settings.model, settings.ticks
+    reading, statistics = Reading(engine), Statistics(engine)
+    questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, ticks)
+    return Sources(
+        network=network,
+        url=settings.url,
+        now=block_time,
+        reading=reading,
+        manifests=manifests,
+        reported=Reported(engine),
+        letters=Letters(engine, chain, network, settings.clock, [keeper.address for keeper in keepers]),
+        people=People(engine),
+        accounts=Accounts(engine, lambda: chain.parameters().seat_stake),
+        statistics=statistics,
+        figures=Remembered(statistics.all, ticks, FIGURES_S),
+        ask=Asking(reading, lambda: chain.parameters().minimum_fee, questions, model, ticks).answer,
+        keepers=keepers,
+        model=model.name if model else "",
+    )
 
 
 def _add_writing(app: FastAPI, engine: Engine, sources: Sources, sessions: Sessions, settings: ServiceSettings) -> None:
