@@ -292,10 +292,11 @@ class Client:
         policy: Policy | None = None,
         on_cycle: Callable[[Keeper], object] | None = None,
         period_s: float = 1.0,
+        alone: bool = True,
     ) -> JobState:
-        """Do what is due for one job until it has ended; the job as it ended."""
+        """Do what is due for one job until it has ended; the job as it ended. Unless `alone`, for all others too."""
         alarm, stop = Alarm(), threading.Event()
-        keeper = self.keeper(alarm, policy=policy, only=[job])
+        keeper = self.keeper(alarm, policy=policy, only=[job] if alone else ())
         loop = Loop(_UntilDone(keeper, job, stop, on_cycle), self.chain.head, alarm, pace=Pace(period_s), stop=stop)
         loop.run()
         return self.job(job)

@@ -40,12 +40,13 @@ def lend(args: argparse.Namespace) -> int:
 
 
 def _is_kept(args: argparse.Namespace) -> bool:
-    """Whether a process holds the keeper's journal."""
+    """Whether `requester run` looks after these keys. A `job watch` ends with its job."""
     from heldout.market.errors import AlreadyRunning
     from heldout.market.journal import Journal
+    from heldout.requester_cli.watch import STAYS
 
     try:
-        Journal(home_path(args) / "journals" / "keeper").close()
+        Journal(home_path(args) / "journals" / STAYS).close()
     except AlreadyRunning:
         return True
     return False

@@ -8,13 +8,18 @@ from heldout.market.console import emit, say
 from heldout.requester_cli.session import chosen_job, job_argument, reading, signing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from heldout.market.lifecycle import JobState
-    from heldout.market.roads import Roads
+    from heldout.market.terms import JobId
     from heldout.requester_cli.client import Client
     from heldout.requester_cli.duties import Policy
 
 _JOURNAL = "keeper"
-"""One process does a requester's duties; whoever comes second only looks on."""
+"""One process does the duties of all of a requester's jobs. Whoever comes second looks on until the first ends."""
+
+STAYS = "run"
+"""Held by `requester run` alone: who holds it does not leave when one job has ended."""
 
 
 def watch_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,56 +31,74 @@ def watch_arguments(parser: argparse.ArgumentParser) -> None:
 def watch(args: argparse.Namespace) -> int:
     """Follow a job to its end, a line for each event, and do your part of it: accept the cheapest bids, release keys
     when they are due and only then, answer demands, demand what is not delivered, fetch what you paid for, settle.
-    Exit code 0 if a lane was paid, 5 if none was, 6 if the job expired. Stop and start it as you like, or leave
-    `heldout requester run` working instead."""
-    from heldout.market.errors import AlreadyRunning
-
-    if args.look_only:
-        return _look_on(args)
-    try:
-        with signing(args, journal=_JOURNAL) as client:
-            job = chosen_job(args, client)
-            teller = _Teller(args, client, job)
-            ended = client.keep(job.id, policy=_policy(args), on_cycle=lambda _: teller.tell())
-            roads = _roads(client, ended)
-    except AlreadyRunning:
-        say("`heldout requester run` does your duties already: looking on")
-        return _look_on(args)
-    return _end(args, ended, roads)
-
-
-def _look_on(args: argparse.Namespace) -> int:
-    import time
-
+    Your other jobs are looked after meanwhile. Exit code 0 if a lane was paid, 5 if none was, 6 if the job expired.
+    Stop and start it as you like, or leave `heldout requester run` working instead."""
     with reading(args) as client:
         job = chosen_job(args, client)
-        teller = _Teller(args, client, job)
-        while not teller.tell():
-            time.sleep(1)
-        ended = client.job(job.id)
-        return _end(args, ended, _roads(client, ended))
+        teller = _Teller(args, job)
+        if not args.look_only:
+            return _on_duty(args, job, teller)
+        teller.until_final(client)
+        return _end(args, client, job.id)
 
 
-def _roads(client: "Client", job: "JobState") -> "Roads":
-    from heldout.market.roads import roads_of
+def _on_duty(args: argparse.Namespace, job: "JobState", teller: "_Teller") -> int:
+    """Does the duties, as soon as no other process does."""
+    from heldout.market.console import home_path, load_network, open_keys
+    from heldout.market.errors import AlreadyRunning
+    from heldout.requester_cli.client import Client
 
-    return roads_of(client.events(job))
+    network, keys, home = load_network(args), open_keys(args), home_path(args)
+    while True:
+        with Client(network, keys, home=home, journal=_JOURNAL) as client:
+            try:
+                client.keep(job.id, policy=_policy(args), on_cycle=lambda _: teller.tell(client), alone=False)
+                return _end(args, client, job.id)
+            except AlreadyRunning as other:
+                if chosen := _chosen_policy(args):
+                    hint = "stop that process first, or start it with the same options"
+                    raise AlreadyRunning(
+                        f"another process does your duties, and not with {chosen}", hint=hint
+                    ) from other
+            say("another `job watch` or `requester run` does your duties: looking on, and on duty when it ends")
+            if teller.until_final(client, or_=lambda: _is_free(home)):
+                return _end(args, client, job.id)
+
+
+def _is_free(home: Path) -> bool:
+    """Whether nobody does the duties of the key ring in `home`."""
+    from heldout.market.errors import AlreadyRunning
+    from heldout.market.journal import Journal
+
+    try:
+        Journal(home / "journals" / _JOURNAL).close()
+    except AlreadyRunning:
+        return False
+    return True
 
 
 class _Teller:
     """Says what happened to a job since it was asked last."""
 
-    def __init__(self, args: argparse.Namespace, client: "Client", job: "JobState") -> None:
-        self._args, self._client, self._job = args, client, job
+    def __init__(self, args: argparse.Namespace, job: "JobState") -> None:
+        self._args, self._job = args, job
         self._told: set[str] = set()
         self._heard: dict[int, dict[str, float]] = {}
 
-    def tell(self) -> bool:
+    def until_final(self, client: "Client", or_: "Callable[[], bool]" = lambda: False) -> bool:
+        """Tell until the job is final, or something else is the case. Whether it is final."""
+        import time
+
+        while not (final := self.tell(client)) and not or_():
+            time.sleep(1)
+        return final
+
+    def tell(self, client: "Client") -> bool:
         """Whether the job is final."""
         from heldout.market.narration import clock, narrate
 
         final = False
-        for event in self._client.events(self._job):
+        for event in client.events(self._job):
             final = final or event.name == "Settled"
             if event.id in self._told:
                 continue
@@ -83,12 +106,12 @@ class _Teller:
             told = {"event": event.name, "id": event.id, "tx": event.tx, "text": narrate(event)}
             emit(self._args, told, f"{clock(event.timestamp)[11:19]}  {narrate(event)}")
         if not final:
-            self._tell_readings()
+            self._tell_readings(client)
         return final
 
-    def _tell_readings(self) -> None:
+    def _tell_readings(self, client: "Client") -> None:
         """The latest of what trainings print, by their providers' word."""
-        for lane, lines in self._client.readings(self._job).items():
+        for lane, lines in client.readings(self._job).items():
             if lines and lines[-1] != self._heard.get(lane):
                 self._heard[lane] = lines[-1]
                 said = "  ".join(f"{name} {value:g}" for name, value in lines[-1].items())
@@ -96,11 +119,14 @@ class _Teller:
                 emit(self._args, heard, f"          lane {lane} says  {said}")
 
 
-def _end(args: argparse.Namespace, job: "JobState", roads: "Roads") -> int:
+def _end(args: argparse.Namespace, client: "Client", id_: "JobId") -> int:
     from heldout.market.errors import OutcomeNegative, TimedOut
     from heldout.market.lifecycle import Outcome
+    from heldout.market.roads import roads_of
     from heldout.requester_cli.report import as_json, lines
 
+    job = client.job(id_)
+    roads = roads_of(client.events(job))
     emit(args, {"event": "end", "job": as_json(job)}, "", *lines(job, job.deadline, roads))
     if job.outcome is Outcome.EXPIRED:
         raise TimedOut("no bid was accepted in time; everything was refunded", code="expired")
@@ -127,8 +153,9 @@ def run(args: argparse.Namespace) -> int:
     from prometheus_client import CollectorRegistry
 
     from heldout.market.alarm import Alarm, command_channel, webhook_channel
-    from heldout.market.console import start_logging
+    from heldout.market.console import home_path, start_logging
     from heldout.market.daemon import Loop, metrics_server, stopping_on_signals
+    from heldout.market.journal import Journal
 
     start_logging(args)
     registry, stop = CollectorRegistry(), threading.Event()
@@ -136,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
     channels += [webhook_channel(args.alarm_webhook)] if args.alarm_webhook else []
     alarm = Alarm(channels, registry=registry)
     with signing(args, journal=_JOURNAL) as client, ExitStack() as stack:
+        stack.enter_context(Journal(home_path(args) / "journals" / STAYS))
         keeper = client.keeper(alarm, policy=_policy(args))
         loop = Loop(keeper, client.chain.head, alarm, registry=registry, stop=stop)
         stack.enter_context(stopping_on_signals(stop))
@@ -158,6 +186,13 @@ def _policy_arguments(parser: argparse.ArgumentParser) -> None:
         default="verified",
         help="end the challenge early, with the providers: once paid weights are here and measured again, or just here",
     )
+
+
+def _chosen_policy(args: argparse.Namespace) -> str:
+    """The options of `_policy_arguments` that were given, as a person writes them."""
+    given = {"--accept-after": args.accept_after, "--accept-by-hand": args.accept_by_hand}
+    waive = {"--waive": args.waive != "verified"}
+    return ", ".join(option for option, value in (given | waive).items() if value)
 
 
 def _policy(args: argparse.Namespace) -> "Policy":

@@ -70,7 +70,7 @@ def test_nothing_is_lent_while_nobody_keeps(lend: Callable[..., str], tmp_path: 
     with pytest.raises(Refused, match="not running") as refused:
         lend(CODE)
     assert refused.value.code == "nobody_keeps"
-    with Journal(tmp_path / "home" / "journals" / "keeper"):
+    with Journal(tmp_path / "home" / "journals" / "run"):
         assert lend(CODE).startswith(PREFIX)
     assert lend(CODE, "--elsewhere").startswith(PREFIX)
 
