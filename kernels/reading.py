@@ -10,6 +10,7 @@ from heldout.kernels.attributes import WINDOW, called, pool_window, read_attribu
 from heldout.kernels.errors import BadGraph, Unsupported
 from heldout.kernels.moves import Reshape
 from heldout.kernels.operators import (
+    MOST_NORMALIZED,
     SPAN,
     Arithmetic,
     AveragePool,
@@ -199,6 +200,8 @@ def _layer_normalization(scope: Scope, node: onnx.NodeProto) -> None:
     _check_epsilon(node, attributes["epsilon"])
     size = scope.shape(node.input[0])
     tail = size[axis_of(attributes["axis"], size) :]
+    if math.prod(tail) > MOST_NORMALIZED:
+        raise Unsupported(f"{called(node)} spans {math.prod(tail)} values: at most {MOST_NORMALIZED} are defined")
     scale, bias = required(scope, node, 1, tail), parameter(scope, node, optional(node, 2), tail)
     operator = LayerNormalization(scale, bias, math.prod(tail), attributes["epsilon"])
     scope.add(node, operator, node.input[0])
