@@ -259,12 +259,16 @@ def _arithmetic(scope: Scope, node: onnx.NodeProto) -> None:
 def _power(scope: Scope, node: onnx.NodeProto) -> None:
     read_attributes(node)
     exponent = scope.value(node, 1)
-    if exponent.size != 1 or exponent.item() not in (2, 0.5):
-        raise Unsupported(f"{called(node)} must have the exponent 2 or 0.5")
-    if exponent.item() == 2:
-        scope.add(node, Arithmetic("multiply"), node.input[0], node.input[0])
+    if exponent.size != 1 or exponent.item() not in (3, 2, 0.5):
+        raise Unsupported(f"{called(node)} must have the exponent 2, 3 or 0.5")
+    base = node.input[0]
+    if exponent.item() == 0.5:
+        scope.add(node, Pointwise("sqrt"), base)
+    elif exponent.item() == 2:
+        scope.add(node, Arithmetic("multiply"), base, base)
     else:
-        scope.add(node, Pointwise("sqrt"), node.input[0])
+        square = scope.add(node, Arithmetic("multiply"), base, base, output=f"{node.output[0]}:square")
+        scope.add(node, Arithmetic("multiply"), square, base)
 
 
 def _where(scope: Scope, node: onnx.NodeProto) -> None:

@@ -78,6 +78,13 @@ _BOUNDS = (
 
 _EDGES = (
     Example(
+        "third_power",
+        [node("Pow", "x three", "p"), node("Add", "p w", "y")],
+        (24,),
+        {"w": (24,)},
+        fixed={"three": np.float32(3)},
+    ),
+    Example(
         "product_of_tiny_values",
         [
             node("Mul", "x tiny", "t"),
@@ -104,7 +111,7 @@ _EDGES = (
         fixed={"tiny": np.float32(2.0**-64), "huge": np.float32(2.0**60)},
     ),
 )
-"""The least grids, and results below 2**-126 that are rounded there, and not to zero."""
+"""A third power, the least grids, and results below 2**-126 that are rounded there, and not to zero."""
 
 
 def _at_the_bound(example: Example, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

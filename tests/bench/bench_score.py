@@ -1,10 +1,10 @@
 """What exactness costs: score-v1 against torch float32 in eager mode, on the same rows, in turn, in one process.
 
-Three networks are trained on scikit-learn's digits until they know them, exported with `torch.onnx.export` and scored: an
-MLP 784-512-512-10, a CNN, and a transformer of 4 layers and width 256 with a causal mask. A ratio is the median of many,
-each of two times taken one right after the other; beside it stand the ratio of the lowest times and that of processor
-time, to tell what other work did. `score.bits_differing` counts over all machines that this one can be; beside it stands
-what plain float32 does on a few of them, or a count of 0 would prove nothing. Needs what `./run bench` installs.
+Three networks are trained on scikit-learn's digits until they know them, exported with `torch.onnx.export` and scored:
+an MLP 784-512-512-10, a CNN, and a transformer of 4 layers and width 256 with a causal mask. A ratio is the median of
+many, each of two times taken one right after the other; beside it stand the ratio of the lowest times and that of
+processor time, to tell what other work did. `score.bits_differing` counts over all machines that this one can be;
+beside it stands what plain float32 does on a few, or a count of 0 would prove nothing. `./run bench` installs it all.
 """
 
 import importlib.util
@@ -125,8 +125,8 @@ def report_bits(folder: Path) -> None:
         "Vulkan and ARM" if _has_vulkan() and arm.installed() else "NOT Vulkan and ARM both: ./run bench sets them up"
     )
     method = (
-        f"of {compared:,} in {len(runs)} runs of three networks: NumPy (OpenBLAS) and torch (MKL, oneDNN), threads 1 and 2, "
-        f"batches 1, 7, 100 and all, old CPUs down to no AVX, {here}"
+        f"of {compared:,} in {len(runs)} runs of three networks: NumPy (OpenBLAS), torch (MKL, oneDNN), threads 1 and "
+        f"2, batches 1, 7, 100 and all, old CPUs down to no AVX, {here}"
     )
     report("score.bits_differing", count, "bits", method)
     control = [Run("float32", 1, FEW), Run("float32", 2, 1), *(Run("float32", 1, FEW, each) for each in _OLD_NUMPY)]

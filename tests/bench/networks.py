@@ -112,7 +112,7 @@ def trained(network: Network, steps: int = STEPS) -> HeldOut:
 
 
 def drawn(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """The same digits [n, 1, 28, 28] as other hands draw them: turned, moved, larger or smaller, and with some noise."""
+    """The same digits [n, 1, 28, 28] as other hands draw them: turned, moved, larger or smaller, with some noise."""
     n = len(images)
     angle, scale, across, down = (torch.rand(n, generator=random) * 2 - 1 for _ in range(4))
     cosine, sine = torch.cos(angle * 0.2) * (1 + scale * 0.1), torch.sin(angle * 0.2) * (1 + scale * 0.1)

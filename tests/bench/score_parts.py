@@ -6,8 +6,8 @@
     python -m tests.bench.score_parts memory    FOLDER NAME DEVICE       prints kilobytes
     python -m tests.bench.score_parts outputs   FOLDER DEVICE BATCH ROWS FILE
 
-`train` writes what the others read: NAME.onnx, NAME.weights and NAME.pt, NAME.rows with all held-out rows, NAME.few with
-the first of them. Only `outputs` may run where there is no torch.
+`train` writes what the others read: NAME.onnx, NAME.weights and NAME.pt, NAME.rows with all held-out rows, NAME.few
+with the first of them. Only `outputs` may run where there is no torch.
 """
 
 import logging
@@ -169,9 +169,9 @@ def accuracy(folder: Path, name: str) -> None:
     error = 100 * of_images.std(ddof=1) / HELD_OUT**0.5
     report(
         f"score.accuracy_change.{name}", 100 * of_images.mean(), "points",
-        f"{len(rows)} held-out rows of {HELD_OUT} images, standard error {error:.4f}; float32 {100 * right[0].mean():.2f} %, "
-        f"exact {100 * right[1].mean():.2f} %; {np.count_nonzero(exactly != eagerly)} rows got another class; "
-        "at most 0.1 either way",
+        f"{len(rows)} held-out rows of {HELD_OUT} images, standard error {error:.4f}; "
+        f"float32 {100 * right[0].mean():.2f} %, exact {100 * right[1].mean():.2f} %; "
+        f"{np.count_nonzero(exactly != eagerly)} rows got another class; at most 0.1 either way",
     )  # fmt: skip
 
 
