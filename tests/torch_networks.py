@@ -77,7 +77,7 @@ def _moves(x: torch.Tensor, leave: nn.Module) -> torch.Tensor:
         x.mean(1, keepdim=True).squeeze(1),
         x.unsqueeze(1).expand(-1, 2, 4, 6)[:, 1, 0],
         torch.stack(x.split(3, 2), 1).flatten(1),
-        x[:, 1, torch.tensor([0, 2, 5])],
+        x[:, 1][:, torch.tensor([0, 2, 5])],
     ]
     return leave(torch.cat(parts, 1))
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
@@ -21,19 +19,10 @@ VARIANTS = 20
 
 @dataclass
 class Network:
-    """A module, the shape its rows take, and how many of them it reads at once."""
+    """A module, and the shape its rows take."""
 
     module: nn.Module
     shape: tuple[int, ...]
-    batch: int
-
-
-@dataclass
-class HeldOut:
-    """Rows as a network takes them, and their classes: `VARIANTS` of each image, one after the other."""
-
-    rows: np.ndarray
-    labels: np.ndarray
 
 
 class Block(nn.Module):
@@ -70,7 +59,7 @@ class Transformer(nn.Module):
 
 def mlp() -> Network:
     layers = (nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    return Network(nn.Sequential(*layers), (784,), 256)
+    return Network(nn.Sequential(*layers), (784,))
 
 
 def cnn() -> Network:
@@ -78,18 +67,23 @@ def cnn() -> Network:
         nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 49, 10),
     )  # fmt: skip
-    return Network(nn.Sequential(*layers), (1, 28, 28), 64)
+    return Network(nn.Sequential(*layers), (1, 28, 28))
 
 
 def transformer() -> Network:
-    return Network(Transformer(), (16, 4), 64)
+    return Network(Transformer(), (16, 4))
 
 
 NETWORKS = {"mlp": mlp, "cnn": cnn, "transformer": transformer}
 
 
-def trained(network: Network, steps: int = STEPS) -> HeldOut:
-    """Trains in place, on images of which none is held out, each drawn anew in every step."""
+def trained(network: Network, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
+    """Trains in place, on images of which none is held out, each drawn anew in every step.
+
+    Gives the held-out rows and their classes: `VARIANTS` of each image, one after the other.
+    """
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     images = torch.tensor(digits.images / 16, dtype=torch.float32)[:, None]
     images = functional.interpolate(images, size=(28, 28), mode="bilinear")
@@ -108,7 +102,7 @@ def trained(network: Network, steps: int = STEPS) -> HeldOut:
         optimizer.step()
         rate.step()
     network.module.eval()
-    return HeldOut(as_rows(network, drawn(images[test], random)).numpy(), labels[test].numpy())
+    return as_rows(network, drawn(images[test], random)).numpy(), labels[test].numpy()
 
 
 def drawn(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
@@ -131,6 +125,8 @@ def as_rows(network: Network, images: torch.Tensor) -> torch.Tensor:
 
 def exported(module: nn.Module, rows: np.ndarray) -> tuple[bytes, dict[str, np.ndarray]]:
     """The ONNX file, and the tensors that a submission would hold."""
+    import onnx
+
     from heldout.kernels.loader import load
 
     buffer = io.BytesIO()

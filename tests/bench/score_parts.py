@@ -6,8 +6,9 @@
     python -m tests.bench.score_parts memory    FOLDER NAME DEVICE       prints kilobytes
     python -m tests.bench.score_parts outputs   FOLDER DEVICE BATCH ROWS FILE
 
-`train` writes what the others read: NAME.onnx, NAME.weights and NAME.pt, NAME.rows with all held-out rows, NAME.few
-with the first of them. Only `outputs` may run where there is no torch.
+`train` writes what the others read: NAME.onnx, NAME.weights and NAME.pt, NAME.rows.npy and NAME.labels.npy. `outputs`
+runs where there is no torch. Libraries are loaded where they are used: what only one side needs is not in the other's
+memory.
 """
 
 import logging
@@ -23,30 +24,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heldout.kernels.devices.choice import open_device
-from heldout.kernels.devices.interface import Device
-from heldout.kernels.devices.plain import PlainDevice
-from heldout.kernels.engine.model import Model
-from heldout.kernels.loader import load
-from heldout.kernels.score import read_tensors
-from heldout.market.weights import Tensor, encode
 from tests.bench.figure import report
 
+Model = Callable[[np.ndarray], np.ndarray]
 ROUNDS = 15
 FEW = 256
 LIMITS = {"mlp": 1.4, "cnn": 1.4, "transformer": 1.6}
-
-
-def opened(name: str) -> Device:
-    return PlainDevice() if name == PlainDevice.name else open_device(name)
+BATCH = {"mlp": 256, "cnn": 64, "transformer": 64}
+"""Rows that either side reads at once."""
 
 
 def exact(folder: Path, name: str, device: str) -> Model:
+    """A network as a validator reads it; device `float32` is the control, which has no grids."""
+    from heldout.kernels.devices.choice import open_device
+    from heldout.kernels.devices.plain import PlainDevice
+    from heldout.kernels.engine import model
+    from heldout.kernels.loader import load
+    from heldout.kernels.score import read_tensors
+
     weights = read_tensors((folder / f"{name}.weights").read_bytes())
-    return Model(load((folder / f"{name}.onnx").read_bytes()), weights, opened(device))
+    used = PlainDevice() if device == PlainDevice.name else open_device(device)
+    return model.Model(load((folder / f"{name}.onnx").read_bytes()), weights, used)
 
 
-def plain(folder: Path, name: str) -> Callable[[np.ndarray], np.ndarray]:
+def plain(folder: Path, name: str) -> Model:
     """The same network in torch, as it was trained."""
     import torch
 
@@ -63,15 +64,14 @@ def plain(folder: Path, name: str) -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
+def held_out(folder: Path, name: str, count: int | None = None) -> np.ndarray:
+    """The first `count` rows, or all."""
+    return np.array(np.load(folder / f"{name}.rows.npy", mmap_mode="r")[:count])
+
+
 def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for begin in range(0, len(rows), size):
         yield rows[begin : begin + size]
-
-
-def batch_of(name: str) -> int:
-    from tests.bench.networks import NETWORKS
-
-    return NETWORKS[name]().batch
 
 
 # ----------------------------------------------------------------------------------------------------------- training
@@ -80,21 +80,19 @@ def batch_of(name: str) -> int:
 def train(folder: Path, name: str) -> None:
     import torch
 
+    from heldout.market.weights import Tensor, encode
     from tests.bench.networks import NETWORKS, exported, trained
-
-    def packed(arrays: dict[str, np.ndarray]) -> bytes:
-        kinds = {"float32": "F32", "int64": "I64"}
-        return encode({key: Tensor(kinds[str(a.dtype)], a.shape, a.tobytes()) for key, a in arrays.items()})
 
     torch.manual_seed(1)
     network = NETWORKS[name]()
-    held_out = trained(network)
-    graph, weights = exported(network.module, held_out.rows)
+    rows, labels = trained(network)
+    graph, weights = exported(network.module, rows)
     torch.save(network.module.state_dict(), folder / f"{name}.pt")
     (folder / f"{name}.onnx").write_bytes(graph)
-    (folder / f"{name}.weights").write_bytes(packed(weights))
-    (folder / f"{name}.rows").write_bytes(packed({"x": held_out.rows, "y": held_out.labels}))
-    (folder / f"{name}.few").write_bytes(packed({"x": held_out.rows[:FEW]}))
+    tensors = {key: Tensor("F32", value.shape, value.tobytes()) for key, value in weights.items()}
+    (folder / f"{name}.weights").write_bytes(encode(tensors))
+    np.save(folder / f"{name}.rows.npy", rows)
+    np.save(folder / f"{name}.labels.npy", labels)
 
 
 # --------------------------------------------------------------------------------------------------------------- time
@@ -129,8 +127,8 @@ def ratio(folder: Path, name: str, threads: int) -> None:
     """Two batches by torch with so many threads, and by as many threads of ours, a batch each."""
     import torch
 
-    batch, theirs = batch_of(name), plain(folder, name)
-    timed = read_tensors((folder / f"{name}.rows").read_bytes())["x"][: batch * 2].copy()
+    batch, theirs = BATCH[name], plain(folder, name)
+    timed = held_out(folder, name, batch * 2)
     clock = time.process_time if threads == 1 else time.perf_counter
 
     def exactly(model: Model) -> None:
@@ -159,8 +157,7 @@ def accuracy(folder: Path, name: str) -> None:
     """What exactness moves, with the standard error of the difference: images are drawn, variants of one are not."""
     from tests.bench.networks import HELD_OUT
 
-    tensors = read_tensors((folder / f"{name}.rows").read_bytes())
-    rows, labels = tensors["x"].copy(), tensors["y"]
+    rows, labels = held_out(folder, name), np.load(folder / f"{name}.labels.npy")
     with ThreadPoolExecutor(2) as pool:
         exactly = np.concatenate(list(pool.map(exact(folder, name, "numpy"), batches(rows, 64)))).argmax(axis=1)
     eagerly = np.concatenate([*map(plain(folder, name), batches(rows, 64))]).argmax(axis=1)
@@ -180,7 +177,7 @@ def accuracy(folder: Path, name: str) -> None:
 
 def memory(folder: Path, name: str, device: str) -> int:
     """Kilobytes this process took to run one network, by torch eagerly or exactly, in batches of the same size."""
-    rows, batch = read_tensors((folder / f"{name}.few").read_bytes())["x"].copy(), batch_of(name)
+    rows, batch = held_out(folder, name, FEW), BATCH[name]
     run = plain(folder, name) if device == "eager" else exact(folder, name, device)
     for _ in range(2):
         for part in batches(rows, batch):
@@ -197,7 +194,7 @@ def outputs(folder: Path, device: str, batch: int, count: int, target: Path) -> 
     found = []
     for graph in sorted(folder.glob("*.onnx")):
         model = exact(folder, graph.stem, device)
-        rows = read_tensors((folder / f"{graph.stem}.few").read_bytes())["x"][:count].copy()
+        rows = held_out(folder, graph.stem, count)
         found += [(model(part) + np.float32(0)).ravel() for part in batches(rows, batch)]
     target.write_bytes(np.concatenate(found).astype("<f4").tobytes())
 

@@ -33,7 +33,8 @@ pytestmark = [
 
 NAMES = ("functions", "picture", "sound", "masked", "encoder", "lstm", "gru", "moves")
 OPSETS = (17, 18, 19, 20, 21)
-NEW = [(name, True, opset) for name in NAMES for opset in (OPSETS if name == "functions" else (20,))]
+NEW = [(name, True, opset) for name in NAMES for opset in (OPSETS[1:] if name == "functions" else (20,))]
+"""The newer exporter writes opset 18 at least: asked for 17 it converts some graphs and leaves others."""
 OLD = [(name, False, opset) for name in NAMES for opset in OPSETS]
 CASES = [pytest.param(*case, id=f"{case[0]}-{'dynamo' if case[1] else 'torchscript'}-{case[2]}") for case in NEW + OLD]
 ROWS = 60
