@@ -78,6 +78,19 @@ _BOUNDS = (
 
 _EDGES = (
     Example(
+        "gather_nd",
+        [
+            node("Transpose", "x", "t", perm=[2, 0, 1]),
+            node("GatherND", "t places", "g"),
+            node("Transpose", "g", "u", perm=[1, 2, 0]),
+            node("MatMul", "u w", "m"),
+            node("Flatten", "m", "y"),
+        ],
+        (2, 6),
+        {"w": (3, 2)},
+        fixed={"places": [[5], [0], [-4]]},
+    ),
+    Example(
         "third_power",
         [node("Pow", "x three", "p"), node("Add", "p w", "y")],
         (24,),
@@ -111,7 +124,7 @@ _EDGES = (
         fixed={"tiny": np.float32(2.0**-64), "huge": np.float32(2.0**60)},
     ),
 )
-"""A third power, the least grids, and results below 2**-126 that are rounded there, and not to zero."""
+"""What was added last: among it the least grids, and results below 2**-126 that are rounded there, not to zero."""
 
 
 def _at_the_bound(example: Example, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

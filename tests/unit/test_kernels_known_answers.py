@@ -86,7 +86,15 @@ def test_a_cpu_without_denormals_may_not_vote() -> None:
 
 
 def test_there_is_a_known_answer_for_each_operator_and_for_sums_at_their_bounds() -> None:
-    edges = {"bound_gemm", "bound_conv", "bound_gemm_53", "third_power", "product_of_tiny_values", "underflow"}
+    edges = {
+        "bound_gemm",
+        "bound_conv",
+        "bound_gemm_53",
+        "gather_nd",
+        "third_power",
+        "product_of_tiny_values",
+        "underflow",
+    }
     assert VECTORS.keys() == {example.name for example in EXAMPLES} | edges
 
 

@@ -82,6 +82,7 @@ UNSUPPORTED: dict[str, bytes] = {
         ((1 << 21) + 1,), {"g": ((1 << 21) + 1,)}, fixed={"zero": [0], "one": [1], "last": [1]},
     ),
     "an operator of several outputs": onnx_file([unnamed("RNN", ["x", "w", "r"], ["y", "h"], hidden_size=2)], (4,), W),
+    "places of two axes": onnx_file([node("GatherND", "x i", "y")], (4,), {}, fixed={"i": [[0, 1]]}),
     "another type": onnx_file([node("Cast", "x", "y", to=TensorProto.FLOAT16)], (4,), {}),
     "a slice backwards": onnx_file(
         [node("Slice", "x a b c d", "y")], (4,), {}, fixed={"a": [3], "b": [0], "c": [1], "d": [-1]}
