@@ -2,6 +2,7 @@
 
 import re
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def test_every_known_answer_is_named_by_the_section_of_its_rule_and_every_sectio
     names = [vector["name"] for vector in known_answers()]
     assert {name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)} == set()
     assert {pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)} == set()
+
+
+def test_no_published_answer_has_changed() -> None:
+    """P9.3: one changed bit is a new scorer, and shows in the page's own words."""
+    lines = sorted("{name} {outputs} {score} {evidence}\n".format(**vector) for vector in known_answers())
+    assert sha256("".join(lines).encode()).hexdigest() in PAGE
 
 
 def test_every_rule_that_a_replay_names_is_a_section() -> None:
