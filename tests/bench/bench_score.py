@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,6 +138,7 @@ def report_bits(folder: Path) -> None:
     report("score.bits_differing.float32", count, "bits", f"of {compared:,} in {len(control)} runs without grids")
 
 
+@cache
 def _has_vulkan() -> bool:
     from heldout.kernels.devices.choice import open_device
     from heldout.kernels.errors import NoDevice
