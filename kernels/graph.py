@@ -87,6 +87,15 @@ class Graph:
         return sum(node.operations for node in self.nodes)
 
     @property
+    def ending(self) -> Operator | None:
+        """What makes the outputs, reshaping aside."""
+        made = {node.output: node for node in self.nodes}
+        node = made.get(self.output)
+        while node is not None and isinstance(node.operator, Reshape):
+            node = made.get(node.inputs[0])
+        return node.operator if node else None
+
+    @property
     def widest(self) -> int:
         """Elements per row of the largest buffer any step needs, a convolution's unfolded input included."""
         sizes = [math.prod(self.input_shape)]

@@ -9,6 +9,7 @@ file's metadata name: an entry `score-v1`, JSON such as {"constants": ["position
 """
 
 import json
+import operator
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from heldout.kernels.wire import check_description
 MAX_GRAPH_BYTES = 1 << 26
 MAX_NODES = 4096
 LEAST_OPSET = 17
-SUPPORTED = " ".join(sorted(COMPUTING.keys() | MOVING.keys() | {"Constant", "Identity", "Shape", "Cast"}))
+_COMPUTED = COMPUTING.keys() | MOVING.keys() | {"Constant", "Identity", "Shape", "Cast"}
+SUPPORTED = " ".join(sorted(_COMPUTED))
+_KNOWN = _COMPUTED | FOLDED
 
 
 def load(data: bytes) -> Graph:
@@ -58,9 +61,7 @@ def _read_settings(model: onnx.ModelProto) -> Settings:
     text = next((entry.value for entry in model.metadata_props if entry.key == SCORER), "{}")
     try:
         raw: dict[str, Any] = json.loads(text)
-        widths = {
-            name: Widths(int(activation), int(total)) for name, (activation, total) in raw.pop("widths", {}).items()
-        }
+        widths = {name: Widths(*map(operator.index, pair)) for name, pair in raw.pop("widths", {}).items()}
         constants = frozenset(map(str, raw.pop("constants", [])))
         if raw:
             raise ValueError(f"unknown entries {sorted(raw)}")
@@ -87,6 +88,7 @@ class _Loader:
         for node in self.graph.node:
             self._read_node(node)
         scope = self.scope
+        scope.check_settings()
         output = scope.tensor(self.graph.output[0].name)
         shape = scope.shapes[output]
         if len(shape) != 2 or shape[0] != 1 or output in scope.static or not scope.nodes:
@@ -152,6 +154,8 @@ class _Loader:
             self.scope.declare(name, f"what {called(node)} gives")
         if self.softmax:
             raise Unsupported("a last Softmax may have nothing after it")
+        if node.op_type not in _KNOWN:
+            raise Unsupported(f"operator {called(node)} is not defined; {SCORER} has {SUPPORTED}")
         if len(outputs) != 1 and node.op_type not in ("Split", "LSTM", "GRU"):
             raise Unsupported(f"{called(node)} must have one output")
         if not self._read_constant(node):
@@ -194,10 +198,8 @@ class _Loader:
             self.softmax = True
         elif reader := COMPUTING.get(node.op_type) or MOVING.get(node.op_type):
             reader(scope, node)
-        elif node.op_type in FOLDED:
-            raise Unsupported(f"operator {called(node)} is only defined for constants; {SCORER} has {SUPPORTED}")
         else:
-            raise Unsupported(f"operator {called(node)} is not defined; {SCORER} has {SUPPORTED}")
+            raise Unsupported(f"operator {called(node)} is only defined for constants; {SCORER} has {SUPPORTED}")
 
     def _pass_on(self, node: onnx.NodeProto) -> None:
         source = self.scope.tensor(node.input[0])

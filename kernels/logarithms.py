@@ -73,8 +73,9 @@ def _scaled(product: Integers) -> Integers:
 
 def _ln(total: Integers) -> Integers:
     """ln of total / 2**30 for total >= 2**30: one bit of the binary logarithm for each squaring of the mantissa."""
-    # frexp gives the bit length, exactly, since totals stay below 2**53. The mantissa then lies in [2**31, 2**32).
-    whole = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
+    # frexp gives the bit length, exactly, since what is above the last 20 bits of a total stays below 2**53. The
+    # mantissa then lies in [2**31, 2**32).
+    whole = np.frexp((total >> 20).astype(np.float64))[1].astype(np.int64) + 19
     mantissa = (total << np.maximum(31 - whole, 0) >> np.maximum(whole - 31, 0)).astype(np.uint64)
     logarithm = whole - _ONE
     for _ in range(_ONE):

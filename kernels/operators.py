@@ -17,6 +17,8 @@ PRODUCT_SPAN = 64
 """The same for a product of two computed tensors."""
 MOST_CELLS = 1 << 16
 """The most values one mean is made of."""
+MOST_NORMALIZED = 1 << 21
+"""The most values one LayerNormalization spans: their squares, of 32 bits, then sum to at most 2**53."""
 
 _MOST_ACTIVATION_BITS = {24: 16, 53: 24}
 

@@ -10,6 +10,7 @@ from heldout.kernels.attributes import WINDOW, called, pool_window, read_attribu
 from heldout.kernels.errors import BadGraph, Unsupported
 from heldout.kernels.moves import Reshape
 from heldout.kernels.operators import (
+    MOST_NORMALIZED,
     SPAN,
     Arithmetic,
     AveragePool,
@@ -199,6 +200,8 @@ def _layer_normalization(scope: Scope, node: onnx.NodeProto) -> None:
     _check_epsilon(node, attributes["epsilon"])
     size = scope.shape(node.input[0])
     tail = size[axis_of(attributes["axis"], size) :]
+    if math.prod(tail) > MOST_NORMALIZED:
+        raise Unsupported(f"{called(node)} spans {math.prod(tail)} values: at most {MOST_NORMALIZED} are defined")
     scale, bias = required(scope, node, 1, tail), parameter(scope, node, optional(node, 2), tail)
     operator = LayerNormalization(scale, bias, math.prod(tail), attributes["epsilon"])
     scope.add(node, operator, node.input[0])
@@ -256,12 +259,16 @@ def _arithmetic(scope: Scope, node: onnx.NodeProto) -> None:
 def _power(scope: Scope, node: onnx.NodeProto) -> None:
     read_attributes(node)
     exponent = scope.value(node, 1)
-    if exponent.size != 1 or exponent.item() not in (2, 0.5):
-        raise Unsupported(f"{called(node)} must have the exponent 2 or 0.5")
-    if exponent.item() == 2:
-        scope.add(node, Arithmetic("multiply"), node.input[0], node.input[0])
+    if exponent.size != 1 or exponent.item() not in (3, 2, 0.5):
+        raise Unsupported(f"{called(node)} must have the exponent 2, 3 or 0.5")
+    base = node.input[0]
+    if exponent.item() == 0.5:
+        scope.add(node, Pointwise("sqrt"), base)
+    elif exponent.item() == 2:
+        scope.add(node, Arithmetic("multiply"), base, base)
     else:
-        scope.add(node, Pointwise("sqrt"), node.input[0])
+        square = scope.add(node, Arithmetic("multiply"), base, base, output=f"{node.output[0]}:square")
+        scope.add(node, Arithmetic("multiply"), square, base)
 
 
 def _where(scope: Scope, node: onnx.NodeProto) -> None:

@@ -7,7 +7,7 @@ import onnx
 
 from heldout.kernels.attributes import called, read_attributes
 from heldout.kernels.errors import BadGraph, Unsupported
-from heldout.kernels.folding import fixed_shape, fixed_slices
+from heldout.kernels.folding import Value, fixed_shape, fixed_slices
 from heldout.kernels.graph import Move
 from heldout.kernels.moves import Concat, Expand, Reshape, Slice, Take, Transpose
 from heldout.kernels.operators import Embedding, Recurrent
@@ -105,7 +105,19 @@ def _gather(scope: Scope, node: onnx.NodeProto) -> None:
             raise Unsupported(f"{called(node)} must take rows of a matrix of weights")
         scope.add(node, Embedding(required(scope, node, 0), size[0], size[1]), node.input[1])
         return
+    _take(scope, node, axis, scope.value(node, 1))
+
+
+def _gather_nd(scope: Scope, node: onnx.NodeProto) -> None:
+    """What torch makes of `x[:, [0, 2, 5]]`, once the axis is brought to the front."""
     indices = scope.value(node, 1)
+    if read_attributes(node, batch_dims=0)["batch_dims"] or not indices.ndim or indices.shape[-1] != 1:
+        raise Unsupported(f"{called(node)} must take places along the first axis")
+    _take(scope, node, 0, indices[..., 0])
+
+
+def _take(scope: Scope, node: onnx.NodeProto, axis: int, indices: Value) -> None:
+    size = scope.shape(node.input[0])
     scope.spend(indices.size)
     if indices.dtype.kind != "i" or not ((-size[axis] <= indices) & (indices < size[axis])).all():
         raise BadGraph(f"{called(node)} takes places that are not in {list(size)}")
@@ -172,6 +184,7 @@ MOVING: dict[str, Reader] = {
     "Concat": _concat,
     "Expand": _expand,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "LSTM": _recurrent,
     "GRU": _recurrent,
 }

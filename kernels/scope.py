@@ -49,6 +49,7 @@ class Scope:
         self.nodes: list[Node] = []
         self._aliases: dict[str, str] = {}
         self._folded = 0
+        self._summing: set[str] = set()
 
     def spend(self, elements: int) -> None:
         """Raises BadGraph once the file's constants together have too many."""
@@ -125,6 +126,8 @@ class Scope:
             shape = operator.output(*sizes)
         except BadGraph as problem:
             raise BadGraph(f"{called(node)}: {problem.message}") from None
+        if output and output not in node.output:
+            self.declare(output, f"a step of {called(node)}")
         output = output or node.output[0]
         name = node.name or output
         cost = operator.operations(*sizes)
@@ -135,8 +138,16 @@ class Scope:
         return output
 
     def widths(self, node: onnx.NodeProto, terms: int) -> Widths:
-        chosen = self.settings.widths
-        return chosen.get(node.name) or chosen.get("*") or default_widths(terms)
+        chosen, name = self.settings.widths, node.name or node.output[0]
+        self._summing.add(name)
+        return chosen.get(name) or chosen.get("*") or default_widths(terms)
+
+    def check_settings(self) -> None:
+        """Raises BadGraph for metadata about names that are not in the file: a slip there must not pass in silence."""
+        unknown = self.settings.widths.keys() - self._summing - {"*"}
+        unknown |= self.settings.constants - self._aliases.keys() - self.values.keys() - self.shapes.keys()
+        if unknown:
+            raise BadGraph(f"the metadata name {', '.join(map(repr, sorted(unknown)))}: no sum and no initialiser here")
 
 
 def bounded(name: str, shape: Shape) -> Shape:

@@ -26,6 +26,7 @@ from heldout.kernels.loader import load
 from heldout.kernels.logarithms import Integers
 from heldout.kernels.memory import MOST_PER_ROW, per_row
 from heldout.kernels.metrics import METRICS, Metric, score_ppm
+from heldout.kernels.operators import Pointwise, Softmax
 from heldout.market.errors import BadWeights
 from heldout.market.weights import Entry, TensorSpec, check, parse
 
@@ -33,6 +34,8 @@ _EVIDENCE_CONTEXT = b"heldout/evidence/v1"
 _BATCH_ELEMENTS = 1 << 20
 _MOST_ROWS = 256
 _LARGEST_INPUT = 2.0**100
+_OF_VALUES = ("rmse", "mae")
+"""Metrics that read values; the others read logits."""
 
 
 def score(request: ScoreRequest) -> ScoreResult:
@@ -46,8 +49,7 @@ def score(request: ScoreRequest) -> ScoreResult:
     metric = METRICS.get(request.metric)
     if metric is None:
         raise ChildFailed(f"{request.metric!r} is not one of the metrics {', '.join(METRICS)}")
-    if graph.softmax and request.metric in ("rmse", "mae"):
-        raise BadGraph(f"{request.metric} cannot read a graph that ends in Softmax")
+    _check_ending(graph, request.metric)
     shards = [_read_shard(_read(path), graph) for path in request.shards]
     labels = [metric.read(y, graph.outputs) for _, y in shards]
     rows = sum(map(len, labels))
@@ -64,6 +66,18 @@ def score(request: ScoreRequest) -> ScoreResult:
     scorer = SCORER if device.exact else device.name
     told = _account(graph, model, [x for x, _ in shards], predictions) if request.account else None
     return ScoreResult(ppm, None, None, evidence(metric, predictions), rows, cost, scorer, told)
+
+
+def _check_ending(graph: Graph, metric: str) -> None:
+    """Raises BadGraph if a graph gives probabilities to a metric that reads logits, or the other way about."""
+    ending = graph.ending
+    if metric in _OF_VALUES:
+        if graph.softmax:
+            raise BadGraph(f"{metric} cannot read a graph that ends in Softmax")
+    elif isinstance(ending, Softmax):
+        raise BadGraph(f"{metric} reads logits: nothing may follow the last Softmax, not even Reshape")
+    elif graph.outputs == 1 and ending == Pointwise("sigmoid") and metric != "auc":
+        raise BadGraph(f"{metric} reads the logit, and a probability is always above 0: leave the last Sigmoid out")
 
 
 def _account(graph: Graph, model: Model, inputs: Sequence[NDArray[Any]], predictions: Integers) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def finest_grid(weights: Values, widths: Widths, most: int) -> int:
 
 
 def on_grid(vector: Values, bits: int) -> Values:
-    peak, exponent = max(abs(value) for value in vector), -60
+    peak, exponent = max(abs(value) for value in vector), -52
     while peak > Fraction(2) ** exponent:
         exponent += 1
     step = Fraction(2) ** (exponent - bits)

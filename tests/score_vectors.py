@@ -59,7 +59,7 @@ def outputs_of(known: dict[str, Any]) -> str:
 def vectors() -> Iterator[dict[str, Any]]:
     random = np.random.default_rng(2026)
     uses: Counter[int] = Counter()
-    for example in (*EXAMPLES, *_BOUNDS):
+    for example in (*EXAMPLES, *_BOUNDS, *_EDGES):
         weights, rows = example.random_weights(random), example.random_rows(random, ROWS)
         if example in _BOUNDS:
             weights, rows = _at_the_bound(example, rows)
@@ -74,6 +74,57 @@ _BOUNDS = (
     Example("bound_conv", [node("Conv", "x w", "c"), node("Flatten", "c", "y")], (32, 3, 3), {"w": (3, 32, 3, 3)}),
     Example("bound_gemm_53", [node("Gemm", "x w", "y")], (64,), {"w": (64, 3)}, widths={"*": (24, 53)}),
 )
+
+
+_EDGES = (
+    Example(
+        "gather_nd",
+        [
+            node("Transpose", "x", "t", perm=[2, 0, 1]),
+            node("GatherND", "t places", "g"),
+            node("Transpose", "g", "u", perm=[1, 2, 0]),
+            node("MatMul", "u w", "m"),
+            node("Flatten", "m", "y"),
+        ],
+        (2, 6),
+        {"w": (3, 2)},
+        fixed={"places": [[5], [0], [-4]]},
+    ),
+    Example(
+        "third_power",
+        [node("Pow", "x three", "p"), node("Add", "p w", "y")],
+        (24,),
+        {"w": (24,)},
+        fixed={"three": np.float32(3)},
+    ),
+    Example(
+        "product_of_tiny_values",
+        [
+            node("Mul", "x tiny", "t"),
+            node("Transpose", "t", "u", perm=[0, 2, 1]),
+            node("MatMul", "u t", "m"),
+            node("Flatten", "m", "f"),
+            node("Mul", "f w", "y"),
+        ],
+        (4, 3),
+        {"w": (9,)},
+        fixed={"tiny": np.float32(2.0**-52)},
+    ),
+    Example(
+        "underflow",
+        [
+            node("Mul", "x tiny", "t"),
+            node("Mul", "t tiny", "u"),
+            node("Mul", "u huge", "v"),
+            node("Mul", "v huge", "z"),
+            node("Mul", "z w", "y"),
+        ],
+        (24,),
+        {"w": (24,)},
+        fixed={"tiny": np.float32(2.0**-64), "huge": np.float32(2.0**60)},
+    ),
+)
+"""What was added last: among it the least grids, and results below 2**-126 that are rounded there, not to zero."""
 
 
 def _at_the_bound(example: Example, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -17,7 +17,7 @@ from heldout.market.terms import Address, JobId, read_job_id
 from heldout.validator.duties import Sight
 from heldout.validator.letters import Letters
 from heldout.validator.measuring import measure
-from heldout.validator.rows import ROW_HEADINGS, Recorder, compare_rows, read_accounts
+from heldout.validator.rows import ROW_HEADINGS, ROW_KEYS, Recorder, compare_rows, read_accounts
 from heldout.validator.run import tools
 from heldout.validator.voting import Comparison, Undelivered, compare
 from heldout.validator.watch import Watch
@@ -42,12 +42,17 @@ def replay(args: argparse.Namespace) -> int:
     votes, seats = state.rounds[round_ - 1].votes, state.rounds[round_ - 1].seats
     compared = compare(votes, lambda place: seats[place], mine)
     rows = [(c.place, c.seat, c.lane, describe_score(c.theirs), describe_score(c.mine), c.meaning) for c in compared]
-    emit(args, _record(job, round_, compared), *table(("PLACE", "SEAT", "LANE", "VOTED", "HERE", "WHICH MEANS"), rows))
+    record, shown = (
+        _record(job, round_, compared),
+        table(("PLACE", "SEAT", "LANE", "VOTED", "HERE", "WHICH MEANS"), rows),
+    )
     if recorder is not None and args.rows:
         recorder.save(args.rows)
     if recorder is not None and theirs is not None:
         differing = compare_rows(recorder.accounts, theirs)
-        say(*(table(ROW_HEADINGS, differing) if differing else ("no row differs",)))
+        record["rows"] = [dict(zip(ROW_KEYS, line, strict=True)) for line in differing]
+        shown += table(ROW_HEADINGS, differing) if differing else ["no row differs"]
+    emit(args, record, *shown)
     return 0 if all(c.same for c in compared) else 5
 
 

@@ -18,6 +18,8 @@ Account = dict[str, Any]
 """One lane: `nodes` [[name, operator, rule]], `rows` [[prediction, digests]]."""
 Score = Callable[[ScoreRequest, float], ScoreResult]
 ROW_HEADINGS = ("LANE", "ROW", "HERE", "THERE", "FIRST AT", "OPERATOR", "RULE")
+ROW_KEYS = ("lane", "row", "here", "there", "node", "operator", "rule")
+"""The same, in a record."""
 
 
 class Recorder:

@@ -61,7 +61,7 @@ class Device(Protocol):
     def round(self, x: Array, bits: int, total: int, axis: int = -1) -> tuple[Exact, int]:
         """Each vector along `axis` on its own grid, in the type for sums of `total` bits; and the largest exponent.
 
-        A vector whose peak is at most 2**e, for the least such integer e >= -60, is rounded to multiples of
+        A vector whose peak is at most 2**e, for the least such integer e >= -52, is rounded to multiples of
         2**(e - bits), ties to even. Raises OutOfRange if a magnitude exceeds 2**100 or is not a number.
         """
         ...

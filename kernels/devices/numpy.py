@@ -13,8 +13,8 @@ from heldout.kernels.windows import Window
 
 LARGEST = 100
 """No tensor holds a magnitude above 2**100."""
-SMALLEST = -60
-"""A grid is never chosen for a peak below 2**-60: nothing becomes denormal."""
+SMALLEST = -52
+"""A grid is never chosen for a peak below 2**-52, so that no step of any sum is denormal (docs/score-v1.md, Grids)."""
 _SMALLEST_PEAK = np.float32(2.0**SMALLEST)
 TYPES: dict[int, type[np.float32 | np.float64]] = {24: np.float32, 53: np.float64}
 """In which a sum of so many bits is exact."""

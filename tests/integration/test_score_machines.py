@@ -45,7 +45,7 @@ def bits(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
 
 
 MACHINES: dict[str, dict[str, str]] = {
-    "two threads": machine(2),
+    "two threads, AVX2": machine(2, "Haswell"),
     "no AVX": machine(2, "Prescott", OLD),
     "no AVX2": machine(1, "Sandybridge"),
 }
@@ -70,6 +70,10 @@ def torch_machine(threads: int, **more: str) -> dict[str, str]:
 DEVICES: dict[str, tuple[str, dict[str, str]]] = {
     "torch, one thread": ("torch", torch_machine(1)),
     "torch, two threads": ("torch", torch_machine(2)),
+    "torch, AVX2": (
+        "torch",
+        torch_machine(2, ATEN_CPU_CAPABILITY="avx2", MKL_CBWR="AVX2", ONEDNN_MAX_CPU_ISA="AVX2"),
+    ),
     "torch, no AVX": (
         "torch",
         torch_machine(2, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE", ONEDNN_MAX_CPU_ISA="SSE41"),

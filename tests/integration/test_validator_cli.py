@@ -50,8 +50,11 @@ def mining_until(court: Court, holds: Any, patience_s: float = 60) -> None:
         time.sleep(0.3)
 
 
-def test_a_node_killed_around_its_commit_votes_once_and_reveals(court: Court) -> None:
-    """Threats 41, 42, 44; P11b, P11d."""
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "score-v1.md").read_text()
+
+
+def test_a_node_killed_around_its_commit_votes_once_and_reveals(court: Court, tmp_path: Path) -> None:
+    """Threats 41, 42, 44; P9.5, P11b, P11d. Its replay shows, row by row, where another's votes part from its own."""
     case = court.case()
     court.send_weights(case)
     court.send_held_out_keys(case)
@@ -78,8 +81,17 @@ def test_a_node_killed_around_its_commit_votes_once_and_reveals(court: Court) ->
     assert all(duty["vote"] == [PERFECT] for duty in duties)
     commits = court.chain.events(1, court.chain.head().number, job=case.id, names=["Committed"])
     assert len(commits) == len({event.args["seat"] for event in commits}) == 3
-    compared = heldout(court, "replay", case.id)
+    compared = heldout(court, "replay", case.id, "--rows", str(tmp_path / "mine"))
     assert compared["agree"] and [row["mine"] for row in compared["votes"]] == [PERFECT] * 3
+
+    lanes = json.loads((tmp_path / "mine").read_text())
+    node, operator, rule = lanes["lanes"]["0"]["nodes"][0]
+    prediction, digests = lanes["lanes"]["0"]["rows"][2]
+    lanes["lanes"]["0"]["rows"][2] = [prediction + 1, "f" * 8 + digests[8:]]
+    (tmp_path / "theirs").write_text(json.dumps(lanes))
+    parted = heldout(court, "replay", case.id, "--against", str(tmp_path / "theirs"))["rows"]
+    assert [list(row.values()) for row in parted] == [["0", 2, prediction, prediction + 1, node, operator, rule]]
+    assert rule in PAGE, "the rule is a section of the standard"
     assert not (court.devnet.home("validator-0") / "scratch").exists(), "no plaintext outlives the node"
 
 

@@ -14,6 +14,7 @@ from score_graphs import EXAMPLES, node, onnx_file
 from heldout.kernels.errors import BadGraph, TooManyOperations, Unsupported
 from heldout.kernels.graph import operations
 from heldout.kernels.loader import load
+from heldout.kernels.operators import Linear, Widths
 
 W = {"w": (4, 3)}
 K = {"w": (2, 1, 3, 3)}
@@ -73,9 +74,15 @@ UNSUPPORTED: dict[str, bytes] = {
     "Reshape to a computed shape": onnx_file([node("Reshape", "x x", "y")], (4,), {}),
     "a slope above one": onnx_file([node("LeakyRelu", "x", "y", alpha=1.5)], (4,), {}),
     "another approximation": onnx_file([node("Gelu", "x", "y", approximate="fast")], (4,), {}),
-    "a power of three": onnx_file([node("Pow", "x p", "y")], (4,), {}, fixed={"p": np.float32(3)}),
+    "a power of four": onnx_file([node("Pow", "x p", "y")], (4,), {}, fixed={"p": np.float32(4)}),
     "a computed condition": onnx_file([node("Where", "x x x", "y")], (4,), {}),
     "a comparison of computed values": onnx_file([node("Less", "x x", "y")], (4,), {}),
+    "a norm over too many values": onnx_file(
+        [node("LayerNormalization", "x g", "n"), node("Slice", "n zero one last", "y")],
+        ((1 << 21) + 1,), {"g": ((1 << 21) + 1,)}, fixed={"zero": [0], "one": [1], "last": [1]},
+    ),
+    "an operator of several outputs": onnx_file([unnamed("RNN", ["x", "w", "r"], ["y", "h"], hidden_size=2)], (4,), W),
+    "places of two axes": onnx_file([node("GatherND", "x i", "y")], (4,), {}, fixed={"i": [[0, 1]]}),
     "another type": onnx_file([node("Cast", "x", "y", to=TensorProto.FLOAT16)], (4,), {}),
     "a slice backwards": onnx_file(
         [node("Slice", "x a b c d", "y")], (4,), {}, fixed={"a": [3], "b": [0], "c": [1], "d": [-1]}
@@ -143,6 +150,15 @@ BAD: dict[str, bytes] = {
     ),
     "widths beyond a sum": onnx_file([node("Gemm", "x w", "y")], (4,), W, widths={"y": (17, 24)}),
     "widths of no arithmetic": onnx_file([node("Gemm", "x w", "y")], (4,), W, widths={"y": (8, 32)}),
+    "widths that are no whole numbers": onnx_file([node("Gemm", "x w", "y")], (4,), W, widths={"y": (9.5, 24)}),  # type: ignore[dict-item]
+    "widths of a node that is not there": onnx_file([node("Gemm", "x w", "y")], (4,), W, widths={"z": (9, 24)}),
+    "widths of a node that sums nothing": onnx_file([node("Relu", "x", "y")], (4,), {}, widths={"y": (9, 24)}),
+    "a constant that is not there": onnx_file([node("Gemm", "x w", "y")], (4,), W, constants=["position"]),
+    "a tensor named like a step inside a convolution": onnx_file(
+        [node("Conv", "x w", "c"), node("Flatten", "c", "f"), node("MatMul", "f c:weight", "y")],
+        (2, 5),
+        {"w": (3, 2, 3), "c:weight": (9, 2)},
+    ),
     "two outputs": _two_outputs(),
     "a free size": _free_size(),
 }
@@ -169,6 +185,12 @@ def test_a_graph_that_does_not_fit_together_is_refused(data: bytes) -> None:
 def test_an_unknown_operator_is_named_with_what_is_known() -> None:
     with pytest.raises(Unsupported, match=r"Einsum \(y\).*Gemm"):
         load(UNSUPPORTED["an operator of ONNX"])
+
+
+def test_widths_reach_a_node_without_a_name_by_its_output() -> None:
+    nameless = unnamed("Gemm", ["x", "w"], ["y"])
+    sums = load(onnx_file([nameless], (4,), W, widths={"y": (20, 53)})).nodes[0].operator
+    assert isinstance(sums, Linear) and sums.widths == Widths(20, 53)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.name for example in EXAMPLES])

@@ -72,6 +72,15 @@ def test_auc_agrees_with_scikit_learn_ties_included(outputs: int, ties: bool) ->
     assert 0 <= expected * 1e6 + 1e-6 - ppm("auc", logits, y) < 1 + 1e-6
 
 
+def test_a_loss_over_millions_of_classes_has_the_logarithm_of_its_sum() -> None:
+    """A total just below 2**54 units has 54 bits, though binary64 rounds it up to 55."""
+    from heldout.kernels.logarithms import _ln
+
+    for total in (2**54 - 1, 2**53 + 1, 2**56 - 1, 2**31 - 1, 2**30):
+        expected = math.log(total / 2**30) * 2**UNIT_BITS
+        assert abs(int(_ln(np.array([total]))[0]) - expected) < 1
+
+
 def test_auc_says_nothing_if_a_class_does_not_occur() -> None:
     """Every set of rows has a score, so that no draw of shards can leave a committee without one."""
     assert ppm("auc", np.ones((4, 2)), np.zeros(4, np.int64)) == 500_000

@@ -200,6 +200,38 @@ def test_an_unsupported_operator_is_named_across_the_process(request_: ScoreRequ
         child.run(request_, timeout_s=60)
 
 
+_GEMM = node("Gemm", "x w", "z")
+ENDINGS = {
+    "Sigmoid": ([_GEMM, node("Sigmoid", "z", "y")], 1, {"rmse", "mae", "auc"}),
+    "Sigmoid, reshaped": ([_GEMM, node("Sigmoid", "z", "s"), node("Flatten", "s", "y")], 1, {"rmse", "mae", "auc"}),
+    "Sigmoid of each class": ([_GEMM, node("Sigmoid", "z", "y")], 2, {"accuracy", "log_loss", "auc"}),
+    "Softmax": ([_GEMM, node("Softmax", "z", "y")], 2, {"accuracy", "log_loss", "auc"}),
+    "Softmax, reshaped": ([_GEMM, node("Softmax", "z", "s"), node("Flatten", "s", "y")], 2, set()),
+    "Softmax of one output": ([_GEMM, node("Softmax", "z", "y")], 1, {"accuracy", "log_loss", "auc"}),
+    "logits": ([_GEMM], 1, {"accuracy", "log_loss", "auc", "rmse", "mae"}),
+}
+
+
+@pytest.mark.parametrize(("nodes", "outputs", "allowed"), ENDINGS.values(), ids=ENDINGS.keys())
+def test_probabilities_are_never_read_as_logits(
+    tmp_path: Path, nodes: list[Any], outputs: int, allowed: set[str]
+) -> None:
+    """A probability is above 0: read as a logit it would make every row class 1, and every loss small."""
+    rows = {"x": np.ones((2, 3), np.float32), "y": np.array([0, 1])}
+    files = {"graph": onnx_file(nodes, (3,), {"w": (3, outputs)}), "rows": tensors_file(rows)}
+    files["weights"] = tensors_file({"w": np.full((3, outputs), -1, np.float32)})
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    paths = str(tmp_path / "graph"), str(tmp_path / "weights"), (str(tmp_path / "rows"),)
+    for metric in ("accuracy", "log_loss", "auc", *(("rmse", "mae") if outputs == 1 else ())):
+        request = ScoreRequest(*paths, metric, 10**6, 1 << 20)
+        if metric in allowed:
+            assert score(request).code is None
+        else:
+            with pytest.raises(errors.BadGraph, match=metric):
+                score(request)
+
+
 def test_memory_is_bounded(request_: ScoreRequest) -> None:
     """P9.1: a graph whose buffers do not fit ends the child, not the node."""
     nodes = [node("Conv", "x w", "c"), node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]
