@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Base} from "./Base.t.sol";
+
+/// @notice What readers are told of a job between its events.
+contract ViewsTest is Base {
+    function test_stageStart_isWhenThePresentStageBegan() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _accept(terms);
+        _assertBegan(id, 0, "no round yet");
+        skip(7);
+        _submit(id, 0, WORD);
+        _assertBegan(id, vm.getBlockTimestamp(), "Committing");
+        _pin(id);
+        skip(11);
+        _commitAll(id, _vote(950_000));
+        _assertBegan(id, vm.getBlockTimestamp(), "Revealing");
+        skip(13);
+        _revealAll(id, _vote(950_000));
+        uint256 scoredAt = vm.getBlockTimestamp();
+        _assertBegan(id, scoredAt, "Scored");
+        skip(17);
+        vm.prank(requester);
+        market.demand(terms, 0, 0);
+        _assertBegan(id, scoredAt, "a demand displaces the end, not the beginning");
+        skip(terms.releaseWindow);
+        market.close(id);
+        skip(terms.challengeWindow);
+        market.settle(terms);
+        _assertBegan(id, 0, "over");
+    }
+
+    function test_getVote_isZeroBeyondTheCommittee_andBeforeTheReveal() public {
+        bytes32 id = _drawn(_terms());
+        _commitAll(id, _vote(950_000));
+        _reveal(id, 1, _vote(950_000));
+        assertEq(market.getVote(id, 1, 0), 0);
+        assertEq(market.getVote(id, 1, 1), _vote(950_000));
+        assertEq(market.getVote(id, 1, 3), 0);
+        assertEq(market.getVote(id, 2, 0), 0);
+    }
+
+    function _assertBegan(bytes32 id, uint256 at, string memory stage) private view {
+        assertEq(market.getJob(id).stageStart, at, stage);
+    }
+}
