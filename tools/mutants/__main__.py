@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.bench.figure import report
 from tools.mutants.operators import Mutant, mutants_of
 from tools.mutants.record import Record
-from tools.mutants.workplace import ROOT, Workplace
+from tools.mutants.workplace import ROOT, Compiler, Workplace
 
 PAGE = ROOT / "docs/mutants.md"
 
@@ -30,13 +30,17 @@ def explained() -> set[str]:
     return {row.replace("\\|", "|") for row in rows}
 
 
-def chosen(place: Workplace, pattern: str, sample: int, seed: int) -> list[Mutant]:
-    """The mutants of the files that match, all or a sample; shuffled, so that a part of a run tells of the whole."""
-    trees = place.trees()
-    found: list[Mutant] = []
-    for file in sorted(trees):
-        if re.search(pattern, file):
-            found += mutants_of(file, (place.folder / file).read_bytes(), trees[file])
+def all_mutants(compiler: Compiler) -> list[Mutant]:
+    """All wrong changes of contracts/src, as it is where the compiler runs."""
+    trees = compiler.source_trees()
+    return [
+        each for file in sorted(trees) for each in mutants_of(file, (compiler.root / file).read_bytes(), trees[file])
+    ]
+
+
+def chosen(mutants: list[Mutant], pattern: str, sample: int, seed: int) -> list[Mutant]:
+    """Those in files that match, all or a sample; shuffled, so that a part of a run tells of the whole."""
+    found = [mutant for mutant in mutants if re.search(pattern, mutant.file)]
     return random.Random(seed).sample(found, min(sample or len(found), len(found)))
 
 
@@ -76,7 +80,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="heldout-mutants-") as name:
         folder = Path(name)
         first = Workplace(folder / "0")
-        mutants = chosen(first, options.files, options.sample, options.seed)
+        mutants = chosen(all_mutants(first.compiler), options.files, options.sample, options.seed)
         record = Record(options.record, first.folder / "contracts")
         untried = [mutant for mutant in mutants if mutant.name not in record.fates]
         print(f"{len(mutants)} mutants, {len(untried)} to try", file=sys.stderr, flush=True)

@@ -29,6 +29,7 @@ class Compiler:
     """The warm compiler: one request, one answer."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         profile = tomllib.loads((root / "foundry.toml").read_text())["profile"]["default"]
         settings = {
             "remappings": profile["remappings"],
@@ -50,6 +51,16 @@ class Compiler:
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
+
+    def trees(self, unit: str) -> dict[str, Any]:
+        """The syntax tree of a file and of all that it imports."""
+        asts: dict[str, Any] = self.compile({unit: (self.root / unit).read_text()}, {"*": []}, ast=True)["asts"]
+        return asts
+
+    def source_trees(self) -> dict[str, Any]:
+        """The syntax tree of every source file under contracts/src."""
+        trees = (self.trees(f"contracts/src/{name}") for name in DEPLOYED)
+        return {file: tree for each in trees for file, tree in each.items() if file.startswith("contracts/src/")}
 
     def close(self) -> None:
         self.process.kill()
@@ -82,27 +93,13 @@ class Workplace:
 
     def _units(self) -> dict[str, list[str]]:
         """By source file: the units that have its code in them."""
-        units = [f"contracts/src/{name}" for name in DEPLOYED if (self.folder / "contracts/src" / name).exists()]
+        units = [f"contracts/src/{name}" for name in DEPLOYED]
         units += sorted(str(p.relative_to(self.folder)) for p in (self.folder / UNIT_TESTS).glob("*.sol"))
         users: dict[str, list[str]] = {}
         for unit in units:
-            for file in self._trees(unit):
+            for file in self.compiler.trees(unit):
                 users.setdefault(file, []).append(unit)
         return users
-
-    def _trees(self, unit: str) -> dict[str, Any]:
-        answer = self.compiler.compile({unit: self.read(unit)}, {"*": []}, ast=True)
-        asts: dict[str, Any] = answer["asts"]
-        return asts
-
-    def trees(self) -> dict[str, Any]:
-        """The syntax tree of every source file under contracts/src."""
-        found: dict[str, Any] = {}
-        for name in DEPLOYED:
-            path = f"contracts/src/{name}"
-            if (self.folder / path).exists():
-                found |= {file: tree for file, tree in self._trees(path).items() if file.startswith("contracts/src/")}
-        return found
 
     def read(self, path: str) -> str:
         return (self.folder / path).read_text()
