@@ -1,4 +1,4 @@
-"""Threat 25, a wrong line in the contract that no test sees: `./run mutants` tries them; what it told is held to the sources."""
+"""Threat 25, a wrong line in the contract that no test sees: what `./run mutants` told is held to the sources."""
 
 import re
 

@@ -154,11 +154,10 @@ class Workplace:
 
     def check(self, files: Sequence[str]) -> None:
         """The true code passes all tests, and this compiler makes of it what forge made: or killing means nothing."""
-        for file in files:
-            for unit in self.units[file]:
-                answer = self.compiler.compile({unit: self.read(unit)}, {unit: ["*"]})
-                if self._exchange(answer["contracts"]):
-                    raise SystemExit(f"{unit}: compiled here and by forge, the code differs")
+        for unit in sorted({unit for file in files for unit in self.units[file]}):
+            answer = self.compiler.compile({unit: self.read(unit)}, {unit: ["*"]})
+            if self._exchange(answer["contracts"]):
+                raise SystemExit(f"{unit}: compiled here and by forge, the code differs")
         if self._is_noticed():
             raise SystemExit("the contract tests fail without any mutant")
 
