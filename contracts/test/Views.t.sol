@@ -41,6 +41,16 @@ contract ViewsTest is Base {
         assertEq(market.getVote(id, 2, 0), 0);
     }
 
+    /// @notice P5.2: who is late still reads who was drawn.
+    function test_committee_isToldWhenTheChainHasForgottenTheHash() public {
+        bytes32 id = _drawn(_terms());
+        uint32[] memory drawn = market.getRound(id, 1).seats;
+        _roll(300);
+        (bytes32 seed, uint32[] memory seats) = market.committee(id);
+        assertEq(seed, 0);
+        assertEq(abi.encode(seats), abi.encode(drawn));
+    }
+
     function _assertBegan(bytes32 id, uint256 at, string memory stage) private view {
         assertEq(market.getJob(id).stageStart, at, stage);
     }
