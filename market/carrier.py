@@ -13,7 +13,7 @@ from heldout.market.jsontext import canonical_json, read_json
 from heldout.market.messages import Letter
 from heldout.market.settings import Network
 from heldout.market.signatures import Signer, checksummed, sign_text
-from heldout.market.siwe import LIFETIME, SignIn
+from heldout.market.siwe import SignIn
 from heldout.market.terms import JobId
 
 SILENCE: Final = httpx2.Timeout(5.0, connect=2.0)
@@ -120,11 +120,14 @@ class Carrier:
         nonce = str(self._exchange("POST", "/v1/auth/nonce", None, {}).get("nonce"))
         now = int(self._clock() + self._ahead_s)  # a sign-in is for this service alone: it may tell the time
         address = checksummed(self._account.address)
-        text = SignIn(self._domain, address, self.url, self._chain_id, nonce, now, now + LIFETIME).text()
+        try:
+            text = SignIn.answering(nonce, self._domain, address, self.url, self._chain_id, now)
+        except BadMessage:
+            raise self._rests(f"gave {nonce[:40]!r} for a nonce, or no time that is one") from None
         said = self._exchange(
             "POST", "/v1/auth/verify", {"message": text, "signature": sign_text(self._account, text)}, {}
         )
-        self._token, self._token_ends = str(said.get("token")), float(said.get("expires", 0))
+        self._token, self._token_ends = session_told(said)
         return self._token
 
     def _exchange(self, method: str, path: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
@@ -149,11 +152,17 @@ class Carrier:
         return ServiceProblem(f"{self.url} {what}", hint="letters can also go over the chain")
 
 
+def session_told(said: Mapping[str, Any]) -> tuple[str, float]:
+    """The token of an answer, and the unix time at which it ends. Without a time, it is used once."""
+    ends = said.get("expires")
+    return str(said.get("token")), float(ends) if type(ends) is int and abs(ends) < 1 << 53 else 0.0
+
+
 def _told_time(answer: httpx2.Response, here: float) -> float:
     """Seconds by which the clock of whoever answered (`Date`, RFC 9110 section 6.6.1) is ahead of `here`, unix time."""
     try:
         return parsedate_to_datetime(answer.headers["Date"]).timestamp() - here
-    except (KeyError, ValueError):
+    except (KeyError, OverflowError, ValueError):
         return 0.0
 
 
@@ -175,6 +184,6 @@ def _letters(said: Any) -> list[tuple[int, Letter]]:
     for item in items if isinstance(items, list) else []:
         try:
             found.append((int(item["number"]), Letter.decode(canonical_json(item["letter"]))))
-        except (BadMessage, KeyError, TypeError, ValueError):
+        except (BadMessage, KeyError, OverflowError, TypeError, ValueError):
             continue
     return found

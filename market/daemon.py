@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from heldout.market.alarm import Alarm
 from heldout.market.errors import BadInput, ChainProblem, HeldoutError, Reverted
+from heldout.market.journal import JournalUnwritable
 from heldout.market.terms import JobId
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class Isolation:
         self._not_before: dict[JobId, float] = {}
 
     def run(self, job: JobId, step: Callable[[], None]) -> bool:
-        """Whether `step` ran through. Raises retryable chain trouble and a wrong network, which concern every job."""
+        """Whether `step` ran through. Raises what concerns every job: trouble with the chain, a disk that is full."""
         if self._clock() < self._not_before.get(job, 0.0):
             return False
         try:
@@ -170,7 +171,7 @@ class Isolation:
             log.warning("job %s: the contract refused %s %s", job, lost.message, lost.hint)
             self._pause(job)
             return False
-        except ChainProblem:
+        except (ChainProblem, JournalUnwritable):
             raise
         except HeldoutError as problem:
             log.warning("job %s: %s (%s) %s", job, problem.message, problem.code, problem.hint)

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from heldout.market.carrier import SILENCE, ServiceProblem
-from heldout.market.errors import BadInput, KeyProblem, Refused
+from heldout.market.carrier import SILENCE, ServiceProblem, session_told
+from heldout.market.errors import BadInput, BadMessage, KeyProblem, Refused
 from heldout.market.jsontext import canonical_json, read_json
 from heldout.market.signatures import Signer, checksummed, sign_text
-from heldout.market.siwe import LIFETIME, SignIn
+from heldout.market.siwe import SignIn
 
 MOST_BYTES = 16 << 20
 _EARLY_S = 60
@@ -207,11 +207,14 @@ class _Session:
             raise KeyProblem("this needs an account and its chain's id", hint="give both to the client", code="no_keys")
         nonce = str((yield Call("POST", "/v1/auth/nonce")).get("nonce"))
         now, address = int(self._clock()), checksummed(self._account.address)
-        text = SignIn(self._domain, address, self.url, self._chain_id, nonce, now, now + LIFETIME).text()
+        try:
+            text = SignIn.answering(nonce, self._domain, address, self.url, self._chain_id, now)
+        except BadMessage:
+            raise ServiceProblem(f"{self.url} gave {nonce[:40]!r} for a nonce") from None
         said = yield Call(
             "POST", "/v1/auth/verify", body={"message": text, "signature": sign_text(self._account, text)}
         )
-        self._token, self._ends = str(said.get("token")), float(said.get("expires", 0))
+        self._token, self._ends = session_told(said)
         return self._token
 
 

@@ -27,9 +27,16 @@ CREATE TABLE seal (rows INTEGER NOT NULL, sum BLOB NOT NULL);
 
 
 class JournalProblem(HeldoutError):
-    """The journal cannot be trusted (`journal_damaged`) or cannot be written (`journal_unwritable`)."""
+    """The journal cannot be trusted, or not be written."""
 
     code = "journal_damaged"
+
+
+class JournalUnwritable(JournalProblem):
+    """There is no room, most often: nothing was done, and a node goes on when there is."""
+
+    code = "journal_unwritable"
+    retryable = True
 
 
 class Journal:
@@ -101,8 +108,8 @@ class Journal:
             yield
         except sqlite3.OperationalError as problem:
             text = f"the journal in {self._directory} cannot be used: {problem}"
-            hint = "is the disk full, or not writable? nothing was sent; make room and start again"
-            raise JournalProblem(text, hint=hint, code="journal_unwritable") from None
+            hint = "is the disk full, or not writable? nothing was sent; make room, and a node goes on by itself"
+            raise JournalUnwritable(text, hint=hint) from None
         except sqlite3.DatabaseError as problem:
             raise _damaged(str(problem)) from None
 

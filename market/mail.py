@@ -118,17 +118,21 @@ class Mail:
 
     # -------------------------------------------------------------------------------------------- receiving
 
-    def fetch(self, job: JobId | None = None) -> list[Letter]:
+    def fetch(self, job: JobId | None = None) -> Iterator[Letter]:
         """New letters to this address, of one job or of all; bids on `job` too. A service that is down is passed over.
 
+        A letter is taken when the next one is asked for: one that could not be kept, on a full disk say, comes again.
         Raises ChainProblem.
         """
         self._read_chain()
         self._read_service(job)
-        taken = {key: letter for key, letter in self._inbox.items() if job is None or letter.job == job}
-        for key in taken:
-            del self._inbox[key]
-        return list(taken.values())
+        return self._take_out([key for key, letter in self._inbox.items() if job is None or letter.job == job])
+
+    def _take_out(self, keys: Sequence[bytes]) -> Iterator[Letter]:
+        for key in keys:
+            if letter := self._inbox.get(key):
+                yield letter
+                self._inbox.pop(key, None)
 
     def bids(self, job: JobId) -> list[Letter]:
         """All bids on a job that are known by either road, signatures unchecked. Raises ChainProblem."""

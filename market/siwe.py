@@ -65,6 +65,17 @@ class SignIn:
         )
 
     @staticmethod
+    def answering(nonce: str, domain: str, address: Address, uri: str, chain_id: int, now: int) -> str:
+        """What a client signs for a service that gave it a nonce. Raises BadMessage if it is none: a nonce could put
+        other words into what is signed. `now` is unix time."""
+        try:
+            text = SignIn(domain, address, uri, chain_id, nonce, now, now + LIFETIME).text()
+        except (OverflowError, ValueError):  # a service tells the time as well
+            raise _unreadable() from None
+        SignIn.parse(text)
+        return text
+
+    @staticmethod
     def parse(text: str) -> "SignIn":
         """Raises BadMessage for any text that `text()` would not have written."""
         match = _MESSAGE.fullmatch(text)

@@ -220,8 +220,7 @@ class Keeper:
     def _letters(self, job: JobId) -> list[Letter]:
         """Every letter about a job that ever came: those for me are kept, since a mailbox may be lost."""
         journal, mail = self._tools.journal, self._tools.mail
-        fresh = mail.fetch(job)
-        for letter in fresh:
+        for letter in mail.fetch(job):
             if letter.receiver != BULLETIN:
                 data = letter.encode()
                 journal.put(f"mail:{job}:{sha256(data).hexdigest()[:32]}", {"letter": data.hex()})

@@ -34,9 +34,10 @@ class Letters:
         for letter in self._fetch():
             self._receive(letter)
         for key in [key for key, letter in self._waiting.items() if letter.job == job]:
-            letter = self._waiting.pop(key)
+            letter = self._waiting[key]
             if letter.sender.lower() in senders:
-                self._keep(letter)
+                self._keep(letter)  # on a full disk it goes on waiting: no carrier brings it again
+            del self._waiting[key]
 
     def of(self, job: JobId) -> tuple[Letter, ...]:
         return tuple(_decode(record) for _, record in self._journal.items(_prefix(job)))

@@ -14,9 +14,8 @@ def test_a_silent_seat_forgoes_its_fee_and_stops_nobody(town: Town) -> None:
     """P3.2: two of three are a majority; the third is simply not paid."""
     _client, job = town.post("silent", **GOOD_ENOUGH)
     with Kept(town):
-        seats = town.committee(job, 1)
-        absent = town.lone_owner(seats)
-        with town.stopped(absent):
+        with town.stopped(job, town.lone) as seats:
+            ((absent, _),) = town.lone(seats).items()
             town.until(job, "the others' commits", lambda j: len(j.rounds[0].commits) == 2)
             town.pass_deadline(job)
             scored = town.until_state(job, State.SCORED, 1)
@@ -34,10 +33,8 @@ def test_a_lone_liar_is_outvoted_and_not_paid(town: Town) -> None:
     """P5.4: a round slashes nobody for being different, it only withholds the fee."""
     _client, job = town.post("liar", **GOOD_ENOUGH)
     with Kept(town):
-        seats = town.committee(job, 1)
-        liar = town.lone_owner(seats)
-        with town.stopped(liar):
-            place = next(p for p, seat in enumerate(seats) if town.validator_of(seat) == liar)
+        with town.stopped(job, town.lone) as seats:
+            ((liar, place),) = town.lone(seats).items()
             town.vote(job, place, [123_456])
         ended = town.settle(job)
     check_ended(town, ended, Outcome.MEASURED)
@@ -50,8 +47,7 @@ def test_an_appeal_overturns_a_lying_majority_and_the_liars_pay(town: Town) -> N
     """P3.6, P5.4: seven honest seats measure again; a liar loses S/2, the appellant gains its bond."""
     _client, job = town.post("overturned", **{**GOOD_ENOUGH, "challenge": '"60 s"'})
     with Kept(town):
-        seats = town.committee(job, 1)
-        with town.stopped(*(town.validator_of(seat) for seat in seats)):
+        with town.stopped(job, town.owners) as seats:
             town.vote_together(job, {place: [1] for place in range(3)})
             scored = town.until_state(job, State.SCORED, 1)
             assert scored.standing == (1,)

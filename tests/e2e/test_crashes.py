@@ -49,11 +49,10 @@ def test_a_validator_killed_between_commit_and_reveal_still_reveals(town: Town, 
     """Threats 42 and 43: from its journal, or, with the disk gone, by measuring again and deriving the salt again."""
     client, job = town.post(f"killed-{disk}", **{**GOOD_ENOUGH, "reveal": '"90 s"'})
     with Kept(town):
-        seats = town.committee(job, 1)
-        victim = town.lone_owner(seats)
-        place = next(p for p, seat in enumerate(seats) if town.validator_of(seat) == victim)
-        name = f"validator-{victim}"
-        town.kill(name)
+        with town.stopped(job, town.lone) as seats:
+            ((victim, place),) = town.lone(seats).items()
+            name = f"validator-{victim}"
+            town.kill(name)
         town.start(name, HELDOUT_FAILPOINT="after_commit")
         town.until(job, "the victim's commit", lambda j: place in j.rounds[0].commits)
         town.until_dead(name)

@@ -11,9 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -180,13 +180,18 @@ class Town:
         """Who is paid for what `validator-N` does."""
         return self.devnet.keys(f"validator-{validator}-cold").address
 
-    def lone_owner(self, seats: tuple[int, ...]) -> int:
-        """A validator with exactly one of the drawn seats. Three seats of one owner happen once in 250 draws (P10)."""
+    def lone(self, seats: tuple[int, ...]) -> dict[int, int]:
+        """A validator with exactly one of the drawn seats, and its place. Three seats of one owner happen once in 250
+        draws (P10)."""
         owners = [self.validator_of(seat) for seat in seats]
-        lone = [owner for owner in owners if owners.count(owner) == 1]
-        if not lone:
-            pytest.skip("one owner was drawn for all seats")
-        return lone[0]
+        for place, owner in enumerate(owners):
+            if owners.count(owner) == 1:
+                return {owner: place}
+        pytest.skip("one owner was drawn for all seats")
+
+    def owners(self, seats: tuple[int, ...]) -> set[int]:
+        """Which validators hold seats."""
+        return {self.validator_of(seat) for seat in seats}
 
     def validator_of(self, seat: int) -> int:
         """Which `validator-N` holds a seat."""
@@ -204,17 +209,23 @@ class Town:
         return self.chain.committee(job)[1]
 
     @contextmanager
-    def stopped(self, *validators: int) -> Iterator[None]:
-        """Validators that do nothing for a while: a dead machine, as the others see it."""
+    def stopped(self, job: JobId, choose: Callable[[tuple[int, ...]], Collection[int]]) -> Iterator[tuple[int, ...]]:
+        """No validator does anything until the first round of a job is drawn; then all go on but those that `choose`
+        names by looking at the seats: dead machines, as the others see it. Yields the seats."""
         running = self.devnet.processes.running()
-        pids = [running[f"validator-{n}"] for n in set(validators)]
-        for pid in pids:
+        pids = {n: running[f"validator-{n}"] for n in range(VALIDATORS)}
+        for pid in pids.values():
             os.kill(pid, signal.SIGSTOP)
         try:
-            yield
+            seats = self.committee(job, 1)
+            chosen = choose(seats)
+            for each in pids.keys() - chosen:
+                os.kill(pids.pop(each), signal.SIGCONT)
+            yield seats
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            for pid in pids.values():
+                with suppress(ProcessLookupError):  # killed meanwhile
+                    os.kill(pid, signal.SIGCONT)
 
     def until_dead(self, name: str, patience_s: float = PATIENCE_S) -> None:
         give_up = time.monotonic() + patience_s
@@ -222,14 +233,14 @@ class Town:
             assert time.monotonic() < give_up, f"{name} lives"
             time.sleep(0.1)
 
-    def start(self, name: str, **env: str) -> int:
-        """Start `requester`, `provider-N`, `validator-N`, `store` or `service` as its user would."""
+    def start(self, name: str, *, before: Sequence[str] = (), **env: str) -> int:
+        """Start `requester`, `provider-N`, `validator-N`, `store` or `service` as its user would; or `before` does."""
         if name in ("store", "service"):
             argv = self._server(name)
         else:
             role = name.split("-")[0]
             argv = self.devnet.command(role, "run", *_ROADS.get(role, ()), home=name)
-        return self.devnet.processes.start(name, argv, env)
+        return self.devnet.processes.start(name, [*before, *argv], env)
 
     def _server(self, name: str) -> list[str]:
         """The command of a server that comes back at the address in the network file."""

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -199,6 +202,45 @@ def test_reveals_that_a_reorg_took_back_are_sent_again(court: Court, tmp_path: P
         assert court.look(case).rounds[0].votes != before
         job = node.until(case, lambda job: job.state >= State.SCORED)
     assert job.standing == (PERFECT,)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all the room there is."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(512))
+    return ballast
+
+
+@pytest.mark.parametrize("until", ["commits", "votes"])
+def test_a_node_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
+    court: Court, small_disk: Path, until: str
+) -> None:
+    """Threat 46: before its ballots, and between commits and reveals. Nothing is sent that was not written down."""
+    case = delivered(court)
+    with working(court, small_disk) as node:
+        if until == "votes":
+            node.until(case, lambda job: len(job.rounds[0].commits) == 3)
+        ballast = fill(small_disk)
+        told = node.until(case, lambda _: ("node_stalled", None) in node.alarm.active)
+        assert not getattr(told.rounds[0], until)
+        ballast.unlink()
+        job = node.until(case, lambda job: job.state >= State.SCORED)
+        assert ("node_stalled", None) not in node.alarm.active
+    assert job.standing == (PERFECT,) and len(job.rounds[0].votes) == 3
 
 
 def test_an_appeal_is_judged_by_the_bigger_committee(court: Court, tmp_path: Path) -> None:

@@ -182,8 +182,8 @@ def test_a_letter_that_comes_by_both_roads_is_one_letter(chain: Announced) -> No
     office.kept = [letter(), letter()]
     chain.announce(BOB, letter().encode())
     receiver = mail(office, chain)
-    assert receiver.fetch() == [letter()]
-    assert receiver.fetch() == []
+    assert [*receiver.fetch()] == [letter()]
+    assert [*receiver.fetch()] == []
 
 
 def test_the_chain_carries_letters_when_the_service_is_gone(chain: Announced) -> None:
@@ -191,28 +191,45 @@ def test_the_chain_carries_letters_when_the_service_is_gone(chain: Announced) ->
     receiver = mail(Office(*[ServiceProblem("down")] * 4), chain)
     chain.announce(BOB, letter("one").encode())
     chain.announce(BOB, BID.encode())
-    assert receiver.fetch() == [letter("one"), BID]
+    assert [*receiver.fetch()] == [letter("one"), BID]
     assert receiver.bids(JOB) == [BID]
 
 
 def test_nobody_announces_in_anothers_name_but_bids_may_be_relayed(chain: Announced) -> None:
     chain.announce(ALICE.address, letter().encode())
     chain.announce(ALICE.address, BID.encode())
-    assert mail(None, chain).fetch() == [BID]
+    assert [*mail(None, chain).fetch()] == [BID]
 
 
 def test_what_is_no_letter_or_for_somebody_else_is_passed_over(chain: Announced) -> None:
     for message in (b"", b"\xff", b"{}", b"[" * 9, letter(receiver=BOB).encode(), letter().encode() + b" "):
         chain.announce(BOB, message)
-    assert mail(None, chain).fetch() == []
+    assert [*mail(None, chain).fetch()] == []
 
 
 def test_letters_of_other_jobs_wait(chain: Announced) -> None:
     office = Office()
     office.kept = [letter("here"), letter("there", job=OTHER_JOB)]
     receiver = mail(office, chain)
-    assert receiver.fetch(JOB) == [letter("here")]
-    assert receiver.fetch() == [letter("there", job=OTHER_JOB)]
+    assert [*receiver.fetch(JOB)] == [letter("here")]
+    assert [*receiver.fetch()] == [letter("there", job=OTHER_JOB)]
+
+
+def test_a_letter_that_could_not_be_kept_comes_again(chain: Announced) -> None:
+    """Threat 46: whoever takes letters may find its disk full."""
+    receiver = mail(Office(), chain)
+    for text in ("one", "two", "three"):
+        chain.announce(BOB, letter(text).encode())
+
+    def keep_two() -> None:
+        for number, _ in enumerate(receiver.fetch()):
+            if number == 1:
+                raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        keep_two()
+    assert [*receiver.fetch()] == [letter("two"), letter("three")]
+    assert [*receiver.fetch()] == []
 
 
 def test_bids_stay_on_the_board(chain: Announced) -> None:
@@ -227,11 +244,11 @@ def test_blocks_are_read_once_and_the_newest_again_for_reorgs(chain: Announced) 
     """Threat 26: an announcement that a reorg moved is found where it went."""
     receiver = mail(None, chain)
     chain.height = 1_000
-    receiver.fetch()
+    assert not [*receiver.fetch()]
     moved = letter("moved")
     chain.announce(BOB, moved.encode())
     chain.events_[0] = replace(chain.events_[0], block=BlockNumber(1_000 - REREAD))
-    assert receiver.fetch() == [moved]
+    assert [*receiver.fetch()] == [moved]
     assert chain.asked == [(NETWORK.deploy_block, 1_000), (1_000 - REREAD, 1_001)]
 
 
