@@ -61,16 +61,17 @@ contract ReceiptsTest is Base {
     function test_settle_appealLostByTheRequester_paysOnlyWhoSubmitted() public {
         JobTerms memory terms = _termsOf(2);
         bytes32 id = _accept(terms);
-        _submit(id, 0, WORD);
+        _submit(id, 1, WORD);
         skip(terms.workWindow);
         market.close(id);
-        _round(id, _vote(950_000));
+        bytes32 vote = Votes.withLane(0, 1, 950_000);
+        _round(id, vote);
         vm.prank(requester);
         market.appeal(terms, 0);
-        _round(id, _vote(950_000));
+        _round(id, vote);
         _settle(terms);
-        assertEq(market.free(providers[0]), 10_000e18 + PRICE + 18e18 - 7 * FEE);
-        assertEq(market.free(providers[1]), 10_000e18 - terms.collateral);
+        assertEq(market.free(providers[1]), 10_000e18 + PRICE + 18e18 - 7 * FEE);
+        assertEq(market.free(providers[0]), 10_000e18 - terms.collateral);
     }
 
     function test_settle_silentSeats_saysWhatWasBurned_toNobody() public {
