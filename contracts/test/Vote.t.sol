@@ -70,6 +70,30 @@ contract VoteTest is Base {
         _assertSame(later, seats);
     }
 
+    /// @notice P5.2: whoever stakes in the block of the accept could have seen the job. Its index is an old one here.
+    function test_draw_indexTakenAnewInTheAcceptBlock_isPassedOver() public {
+        vm.prank(market.getSeat(5).cold);
+        market.exit(5);
+        skip(market.exitDelay());
+        market.unstake(5);
+        _roll(1);
+        _fund(stranger, STAKE);
+        vm.prank(stranger);
+        assertEq(market.stake(1, stranger, 0), 5);
+        bytes32 id = _accept(_terms());
+        _submit(id, 0, WORD);
+        _roll(3);
+        bytes32 seed;
+        for (uint256 i = 1; seed == 0; ++i) {
+            if (Committee.candidate(bytes32(i), id, 1, 0, 24) == 5) seed = bytes32(i);
+        }
+        vm.setBlockhash(market.getJob(id).seedBlock, seed);
+        (, uint32[] memory seats) = market.committee(id);
+        for (uint256 place; place < 3; ++place) {
+            assertNotEq(seats[place], 5);
+        }
+    }
+
     /// @notice P5.2: sixteen candidates a place; what the forty-ninth would be does not count.
     function test_draw_triesSixteenCandidatesAPlace_andNotOneMore() public {
         bytes32 id = _accept(_terms());
