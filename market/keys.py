@@ -22,7 +22,7 @@ from eth_account.signers.local import LocalAccount
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
 from heldout.market.errors import BadMessage, Declined, KeyProblem
-from heldout.market.sealing import derive, wrap_public_key
+from heldout.market.sealing import derive, order_key, shard_key, wrap_public_key
 from heldout.market.signatures import checksummed
 from heldout.market.terms import Address
 
@@ -67,6 +67,14 @@ class KeyRing:
     def data_secret(self) -> bytes:
         """Shard keys are derived from it."""
         return derive(self._root, "heldout/data/v1")
+
+    def order_key(self, salt: bytes) -> bytes:
+        """Of the data sealed under `salt`."""
+        return order_key(self.data_secret, salt)
+
+    def shard_key(self, salt: bytes, index: int) -> bytes:
+        """The key of one shard of the data sealed under `salt`."""
+        return shard_key(self.data_secret, salt, index)
 
     @cached_property
     def pseudonym_secret(self) -> bytes:

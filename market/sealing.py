@@ -69,6 +69,11 @@ def shard_key(data_secret: bytes, data_salt: bytes, index: int) -> bytes:
     return derive(data_secret, "heldout/shard-key/v1", data_salt, index.to_bytes(4, "big"))
 
 
+def order_key(data_secret: bytes, data_salt: bytes) -> bytes:
+    """What the rows' order follows from, and the seeds of the envelopes that release the shard keys."""
+    return derive(data_secret, "heldout/row-order/v1", data_salt)
+
+
 def pad_shard(data: bytes, shard_bytes: int) -> bytes:
     """Plaintext of a shard at the one size all shards share. Raises ValueError if it does not fit."""
     if len(data) + _LENGTH > shard_bytes:

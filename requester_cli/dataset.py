@@ -15,7 +15,6 @@ from heldout.market.weights import read_rows, row_bytes, split_rows
 
 SHARD_UNIT = 1024
 """Shards are padded to a multiple of this many bytes."""
-_ORDER = "heldout/row-order/v1"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def seal(files: Sequence[bytes], secret: bytes, salt: bytes, shards: int, *, dro
     rows = _distinct_rows(list(row_bytes({"x": table["x"]})), drop_duplicates)
     if len(rows) < shards:
         raise BadInput(f"{len(rows)} rows do not fill {shards} shards", code="too_few_rows")
-    key = order_key(secret, salt)
+    key = sealing.order_key(secret, salt)
     order = sorted(rows, key=lambda row: sealing.derive(key, "row", row.to_bytes(8, "big")))
     parts = split_rows(table, shards, order)
     shard_bytes = padded_size(max(map(len, parts)))
@@ -53,11 +52,6 @@ def seal(files: Sequence[bytes], secret: bytes, salt: bytes, shards: int, *, dro
     counts = tuple(len(order) * (i + 1) // shards - len(order) * i // shards for i in range(shards))
     about = SealedData(salt, sha256(leaves).digest(), shards, shard_bytes, counts, fingerprint(files))
     return Shards(about, tuple(sealed for sealed, _ in pairs), leaves)
-
-
-def order_key(secret: bytes, salt: bytes) -> bytes:
-    """What the rows' order follows from."""
-    return sealing.derive(secret, _ORDER, salt)
 
 
 def open_all(shards: Shards, secret: bytes) -> Iterator[bytes]:

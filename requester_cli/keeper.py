@@ -19,15 +19,14 @@ from heldout.market.artifacts import Stores, artifact_id
 from heldout.market.chain import Block, Chain, JobView, connect
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
-from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Reverted
+from heldout.market.errors import ChainProblem, HeldoutError, Reverted
 from heldout.market.foreseen import Foreseen, Openings
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
-from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, fold
+from heldout.market.lifecycle import REQUESTER, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import BULLETIN, Letter, encode_answer
 from heldout.market.relayed import Waiver, sign, waiver_letter
-from heldout.market.split import SEED_DELAY
 from heldout.market.terms import BlockNumber, JobId
 from heldout.market.waiving import Waivers, consent_to, willing
 from heldout.requester_cli.bids import valid_offers
@@ -55,9 +54,10 @@ from heldout.requester_cli.duties import (
     risks,
     seat_name,
 )
-from heldout.requester_cli.letters import Recipient, Writer
+from heldout.requester_cli.letters import Writer
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from heldout.requester_cli.rechecking import Rechecker
+from heldout.requester_cli.releasing import drawn_seats, letter_to_seat, owed, writer_for
 from heldout.requester_cli.shelf import Shelf
 from heldout.requester_cli.verifying import Check, verify
 
@@ -190,7 +190,7 @@ class Keeper:
             stage_start=stored.stage_start,
             seed_block=stored.seed_block,
             offers=self._offers(state, letters, head),
-            seats=self._seats(state, stored, head),
+            seats=drawn_seats(chain, state, stored, head),
             sent=frozenset(name for name, at in self._sent[job].items() if head.timestamp < at + _RESEND_S),
             complete=frozenset(i for i in range(len(state.lanes)) if self._parcel(state, i, letters)),
             fetched=frozenset(i for i in range(len(state.lanes)) if self._shelf.path(job, i).exists()),
@@ -205,17 +205,6 @@ class Keeper:
         if job.state is not State.OPEN or under_way:
             return ()
         return valid_offers(self._tools.chain, letters, job, head)
-
-    def _seats(self, job: JobState, stored: JobView, head: Block) -> tuple[int, ...]:
-        deep = head.number >= stored.seed_block + self._tools.chain.network.confirmations
-        if job.state is not State.COMMITTING or not deep:
-            return ()
-        if pinned := job.rounds[job.round - 1].seats:
-            return pinned
-        try:
-            return self._tools.chain.committee(job.id, at=head)[1]
-        except Reverted:  # the seed is too old, and somebody has to pin a new one
-            return ()
 
     def _letters(self, job: JobId) -> list[Letter]:
         """Every letter about a job that ever came: those for me are kept, since a mailbox may be lost."""
@@ -264,7 +253,7 @@ class Keeper:
                 provider = job.lanes[lane].provider
                 self._hand_over(job, self._writer(job).training_keys(lane), letter_name("training_keys", provider))
             case ReleaseHeldOut(seat):
-                if letter := self._to_seat(self._writer(job), seat):
+                if letter := letter_to_seat(self._tools.chain, self._writer(job), seat):
                     letter = willing(letter, self._policy.waiving is not Waiving.NEVER)
                     self._hand_over(job, letter, letter_name("held_out_keys", seat_name(seat)))
             case ShowHeldOut(lane):
@@ -273,7 +262,8 @@ class Keeper:
                 self._hand_over(job, letter, letter_name("held_out_keys", provider), fallback=False)
             case Answer():
                 intent = f"answer:{job.id}:{job.state.name}:{job.round}"
-                self._send(intent, "answer", job.terms.as_tuple(), REQUESTER, encode_answer(self._owed(job)))
+                letters = encode_answer(owed(self._tools.chain, self._tools.keys, job))
+                self._send(intent, "answer", job.terms.as_tuple(), REQUESTER, letters)
             case DemandHalf(lane):
                 self._send(f"demand:{job.id}:{job.round}:{lane}", "demand", job.terms.as_tuple(), lane, 0)
             case Fetch(lane):
@@ -309,19 +299,6 @@ class Keeper:
             log.info("job %s: %s to %s", job.id, letter.kind.value.replace("_", " "), letter.receiver)
         self._sent[job.id][name] = self._now
 
-    def _owed(self, job: JobState) -> list[Letter]:
-        """What an answer must hold in this stage (P4.5)."""
-        writer = self._writer(job)
-        match job.state:
-            case State.RUNNING:
-                return [writer.training_keys(lane) for lane in range(len(job.lanes))]
-            case State.COMMITTING:
-                seats = sorted(set(self._tools.chain.committee(job.id)[1]) - {VACANT})
-                return [letter for seat in seats if (letter := self._to_seat(writer, seat))]
-            case State.SCORED:
-                return [writer.held_out_keys_for_lane(lane) for lane in range(len(job.lanes))]
-        raise HeldoutError(f"nothing can be demanded while a job is {job.state.name}")
-
     def _waive(self, job: JobState) -> None:
         """Of what was decided on: if the chain goes on or turns back, the signature is worth nothing (P6.1)."""
         tools, waiver = self._tools, self._consent(job)
@@ -345,19 +322,8 @@ class Keeper:
     def _consent(self, job: JobState) -> Waiver | None:
         return consent_to(job, self._tools.chain.job(job.id, at=self._head))
 
-    def _to_seat(self, writer: Writer, seat: int) -> Letter | None:
-        """None for a seat whose wrapping key is unusable: it shut itself out, and nobody else."""
-        chain = self._tools.chain
-        try:
-            return writer.held_out_keys(Recipient(chain.seat(seat).hot, chain.seat_wrap_key(seat)))
-        except BadEnvelope:
-            return None
-
     def _writer(self, job: JobState) -> Writer:
-        if job.accept_block is None:
-            raise ChainProblem(f"job {job.id} is not accepted yet")
-        seed = self._tools.chain.block(job.accept_block + SEED_DELAY).hash
-        return Writer(self._tools.keys, job, bytes.fromhex(seed[2:]))
+        return writer_for(self._tools.chain, self._tools.keys, job)
 
     def _fetch(self, job: JobState, lane: int) -> None:
         parcel = self._parcel(job, lane, self._letters(job.id))

@@ -1,19 +1,34 @@
 """The letters a requester owes, made again from the key ring and the chain alone, so that nothing of them need be kept.
 
-An envelope's seed is derived from what is inside, for whom, and in which job: the same letter comes out after a crash
-or on another disk, two different plaintexts never share a key, and the seed can be shown later (P4.2, P4.5).
+An envelope's seed is derived from what is inside, for whom, and in which job: the same letter comes out after a crash,
+on another disk, and from a keeper that the keys were handed to. Two different plaintexts never share a key, and the
+seed can be shown later (P4.2, P4.5).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
-from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import NO_KEYS, Kind, Letter, hexed
-from heldout.market.sealing import envelope_context, make_envelope, shard_key
+from heldout.market.sealing import derive, envelope_context, make_envelope
 from heldout.market.split import Split, draw_split
 from heldout.market.terms import Address, JobTerms
+
+
+class Holder(Protocol):
+    """Who can release shard keys: the requester's key ring, or a keeper of what was handed to it."""
+
+    @property
+    def address(self) -> Address:
+        """The requester's."""
+
+    def order_key(self, salt: bytes) -> bytes:
+        """The secret beside the shard keys of the data sealed under `salt`."""
+
+    def shard_key(self, salt: bytes, index: int) -> bytes:
+        """The key of one shard of the data sealed under `salt`."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,7 @@ class Recipient:
 class Writer:
     """Writes for one job whose split is drawn. `split_seed` is the hash of block acceptBlock + 2."""
 
-    def __init__(self, keys: KeyRing, job: JobState, split_seed: bytes) -> None:
+    def __init__(self, keys: Holder, job: JobState, split_seed: bytes) -> None:
         self._keys = keys
         self._job = job
         self._id = bytes.fromhex(job.id[2:])
@@ -54,7 +69,8 @@ class Writer:
 
     def _seed(self, kind: Kind, recipient: Recipient, secret: bytes) -> bytes:
         address = bytes.fromhex(recipient.address[2:])
-        return self._keys.seed(kind.encode(), self._id, address, recipient.wrap_key, sha256(secret).digest())
+        parts = (kind.encode(), self._id, address, recipient.wrap_key, sha256(secret).digest())
+        return derive(self._keys.order_key(self._job.terms.salt), "heldout/letter-seed/v1", *parts)
 
     def _letter(self, kind: Kind, recipient: Recipient, secret: bytes) -> Letter:
         context = envelope_context(self._id, kind, self._keys.address, recipient.address)
@@ -62,6 +78,6 @@ class Writer:
         return Letter(self._job.id, kind, self._keys.address, recipient.address, {"envelope": hexed(envelope)})
 
 
-def shard_keys(keys: KeyRing, terms: JobTerms, shards: Sequence[int]) -> bytes:
+def shard_keys(keys: Holder, terms: JobTerms, shards: Sequence[int]) -> bytes:
     """The keys of these shards, one after the other. The data's salt is the terms' salt."""
-    return b"".join(shard_key(keys.data_secret, terms.salt, shard) for shard in shards)
+    return b"".join(keys.shard_key(terms.salt, shard) for shard in shards)

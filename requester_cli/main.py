@@ -33,6 +33,9 @@ JOB: Final = {
 }
 REQUESTER: Final = {
     "run": Command("do what is due for all your jobs until stopped", f"{_HERE}.watch:run"),
+    "keep": Command(
+        "keep other people's shard keys, and release them when they are due", f"{_HERE}.keeping:keep", "market"
+    ),
     "lend": Command("lend a page of the market the keys to seal one data set with", f"{_HERE}.lending:lend"),
 }
 CHAIN: Final = {

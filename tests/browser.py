@@ -20,7 +20,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from heldout.market.chain.rpc import Rpc
 from heldout.market.errors import ChainProblem
 from heldout.market.messages import hexed
+from heldout.market.signatures import checksummed
 
+FORWARDING = (
+    "0x5f3560e01c631626ba7e14603157601436038060145f375f5f825f5f5f3560601c5af13d5f5f3e602d573d5ffd5b3d5ff3"
+    "5b631626ba7e60e01b5f5260205ff3"
+)
+"""A contract wallet in 62 bytes. Calls whom the first 20 bytes name, with the rest; says yes to ERC-1271."""
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[1]
 SHOTS = ROOT / ".cache" / "screenshots"
@@ -80,6 +86,17 @@ class TestWallet:
     """Messages that were signed as text."""
     batch: list[str] = field(default_factory=list)
     identity: str = "test.wallet"
+    contract: str = ""
+    """Where its code is, for a wallet that is a contract (`put_contract`); `account` is its owner then."""
+
+    @property
+    def address(self) -> str:
+        return self.contract or self.account.address
+
+    def put_contract(self, address: str) -> None:
+        """Its owner's transactions name whom it calls, with what; it signs nothing."""
+        self.contract = checksummed(address)
+        self._node("anvil_setCode", address, FORWARDING)
 
     def answer(self, method: str, params: str) -> str:
         """One request of a page, as JSON."""
@@ -94,7 +111,7 @@ class TestWallet:
     def _do(self, method: str, params: list[Any]) -> Any:
         match method:
             case "eth_requestAccounts" | "eth_accounts":
-                return [self.account.address]
+                return [self.address]
             case "eth_chainId":
                 return hex(self.chain_id)
             case "wallet_switchEthereumChain":
@@ -132,6 +149,8 @@ class TestWallet:
         sender = self.account.address
         count = int(self._node("eth_getTransactionCount", sender, "pending"), 16)
         fee = 2 * int(self._node("eth_gasPrice"), 16)
+        if self.contract:
+            call = {"to": self.contract, "data": f"0x{call['to'][2:]}{call['data'][2:]}"}
         about = {"to": call["to"], "data": call["data"], "nonce": count, "chainId": self.chain_id, "gas": 1_500_000}
         signed = self.account.sign_transaction({**about, "maxFeePerGas": fee, "maxPriorityFeePerGas": 1, "value": 0})
         return str(self._node("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex()))

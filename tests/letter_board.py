@@ -24,6 +24,7 @@ HOT = Address("0x" + "aa" * 20)
 IDLE_HOT = Address("0x" + "bb" * 20)
 STRANGER = Address("0x" + "cc" * 20)
 NOW = 1_800_000_000
+KEEPER = Address("0x" + "dd" * 20)
 
 
 class Market:
@@ -53,7 +54,7 @@ class Board:
 
     def __init__(self, engine: Engine) -> None:
         self.market = Market()
-        self.letters = Letters(engine, self.market, NETWORK, lambda: NOW)
+        self.letters = Letters(engine, self.market, NETWORK, lambda: NOW, [KEEPER])
         self._index, self._chain, self._log = Index(engine, chain := ScriptedChain()), chain, EventLog()
         self.happens("Staked", seat=4, cold=STRANGER, hot=HOT, wrapKey=digest("hot"))
         self.happens("Staked", seat=5, cold=STRANGER, hot=IDLE_HOT, wrapKey=digest("idle"))
@@ -72,8 +73,15 @@ class Board:
         self.happens("Accepted", bids=bids, seatCount=24)
         self.happens("Moved", state=2, round=0, deadline=NOW + 600)
 
-    def post(self, sender: str, receiver: str, session: str | None = "sender", text: str = "sealed") -> bool:
-        letter = Letter(JOB, Kind.TRAINING_KEYS, Address(sender), receiver, {"envelope": text})
+    def post(
+        self,
+        sender: str,
+        receiver: str,
+        session: str | None = "sender",
+        text: str = "sealed",
+        kind: Kind = Kind.TRAINING_KEYS,
+    ) -> bool:
+        letter = Letter(JOB, kind, Address(sender), receiver, {"envelope": text})
         return self.letters.post(letter, Address(sender if session == "sender" else session) if session else None)
 
 

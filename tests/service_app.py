@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy import Engine
@@ -27,21 +29,23 @@ class Standing(Told):
     """A chain that has nothing to add, and on which every signature is good."""
 
     def parameters(self) -> SimpleNamespace:
-        return SimpleNamespace(minimum_fee=parse_tokens("0.01"))
+        return SimpleNamespace(minimum_fee=parse_tokens("0.01"), seat_stake=parse_tokens("1000"))
 
     def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
         return True
 
 
 @contextmanager
-def service(folder: Path, scenery: Scenery, network: Network = NETWORK) -> Iterator[tuple[TestClient, Engine]]:
-    """A client and the database behind it."""
+def service(
+    folder: Path, scenery: Scenery, network: Network = NETWORK, *, url: str = URL, **more: Any
+) -> Iterator[tuple[TestClient, Engine]]:
+    """A client and the database behind it; `more` is of ServiceSettings."""
     engine = database_of(folder / "service.db")
     indexed(engine, scenery)
-    hosts = {"127.0.0.1:8450"}
-    settings = ServiceSettings(URL, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0)
+    hosts = {urlsplit(url).netloc}
+    settings = ServiceSettings(url, hosts, 10_000, bytes(32), lambda: scenery.now, lambda: 0.0, keep_s=0, **more)
     app = create_app(network, Standing(scenery), engine, settings)  # type: ignore[arg-type]
-    with TestClient(app, base_url=URL) as client:
+    with TestClient(app, base_url=url) as client:
         yield client, engine
     engine.dispose()
 

@@ -1,5 +1,6 @@
 """Answering the post-a-job wizard as a person does, for tests of its pages."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -26,8 +27,8 @@ IMAGE = "sha256:" + "ab" * 32
 """For a network that names none of its own, where nothing is run."""
 
 
-def answer(page: Page, number: int, folder: Path) -> set[str]:
-    """Answer one step (from 0) from a digits job folder; which labels of ANSWERS were answered."""
+def answer(page: Page, number: int, folder: Path, answers: Mapping[str, str] = ANSWERS) -> set[str]:
+    """Answer one step (from 0) from a digits job folder; which labels of `answers` were answered."""
     section = page.locator("[data-step]").nth(number)
     if number == 0:
         section.get_by_label("Name", exact=True).fill("from a browser")
@@ -40,9 +41,9 @@ def answer(page: Page, number: int, folder: Path) -> set[str]:
         expect(section.get_by_role("status")).to_contain_text("rows of")
         for box in section.get_by_role("checkbox").all():
             box.check()
-    there = {label for label in ANSWERS if section.get_by_label(label, exact=True).count()}
+    there = {label for label in answers if section.get_by_label(label, exact=True).count()}
     for label in there:
-        section.get_by_label(label, exact=True).fill(ANSWERS[label])
+        section.get_by_label(label, exact=True).fill(answers[label])
     return there
 
 

@@ -29,6 +29,7 @@ abstract contract Agreement is IMarketBack, Signatures, Ballots, Payments {
             _payRounds(pot, job, terms);
             _returnCollaterals(pot, job, terms);
             job.word = 0;
+            if (job.wasAsked) job.asked.pending = 0; // an answer would begin the stage anew
         }
         bytes32 result;
         for (uint8 lane; lane < lanes.length; ++lane) {

@@ -55,6 +55,21 @@ contract AgreeTest is Signing {
         assertEq(paid, payout != 0);
     }
 
+    /// @notice P11 (a): else an answer would give a settled job a new deadline.
+    function test_agree_withADemandPending_leavesNothingToAnswer() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _accept(terms);
+        vm.prank(providers[0]);
+        market.demand(terms, REQUESTER, 0);
+        (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(id, PRICE);
+        market.agree(terms, lanes, FOREVER, signatures);
+        bytes32 before = keccak256(abi.encode(market.getJob(id)));
+        vm.expectRevert(abi.encodeWithSelector(NothingDemanded.selector, id, REQUESTER));
+        vm.prank(requester);
+        market.answer(terms, REQUESTER, "envelopes");
+        assertEq(keccak256(abi.encode(market.getJob(id))), before);
+    }
+
     function test_agree_royaltiesComeOutOfThePayout() public {
         JobTerms memory terms = _terms();
         terms.parents = new Parent[](1);

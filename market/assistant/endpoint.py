@@ -6,6 +6,7 @@ one JSON string.
 """
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -37,13 +38,19 @@ TOOLS: Final = [
 
 
 class Endpoint:
-    """`url` is the base, such as http://127.0.0.1:11434/v1. `key` goes to that host only."""
+    """`url` is the base, such as http://127.0.0.1:11434/v1. `key` goes to that host only. `patience_s` bounds one
+    answer, all its turns together."""
 
-    def __init__(self, assistant: Assistant, url: str, model: str, key: str = "") -> None:
+    def __init__(
+        self, assistant: Assistant, url: str, model: str, key: str = "", *, patience_s: float = MOST_TURNS * TIMEOUT_S
+    ) -> None:
         self._assistant = assistant
         self._model = model
+        self._patience_s = patience_s
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx2.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=TIMEOUT_S)
+        self._client = httpx2.Client(
+            base_url=url.rstrip("/") + "/", headers=headers, timeout=min(TIMEOUT_S, patience_s)
+        )
         self._tools: dict[str, tuple[str, Callable[[str], Answer]]] = {
             "search_docs": ("question", assistant.search),
             "look_up": ("id", assistant.explain),
@@ -70,8 +77,9 @@ class Endpoint:
         ]
         sources: dict[str, None] = {}
         draft: Draft | None = None
+        give_up = time.monotonic() + self._patience_s
         for _ in range(MOST_TURNS):
-            message = self._ask(messages)
+            message = self._ask(messages, give_up)
             calls = message.get("tool_calls") or []
             if not calls:
                 return Answer(str(message["content"]).strip(), tuple(sources), draft, self._model)
@@ -84,7 +92,7 @@ class Endpoint:
                 messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
         raise ValueError(f"no answer after {MOST_TURNS} turns")
 
-    def _ask(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    def _ask(self, messages: list[dict[str, Any]], give_up: float) -> dict[str, Any]:
         body = {"model": self._model, "messages": messages, "tools": TOOLS, "temperature": 0}
         with self._client.stream("POST", "chat/completions", json=body) as response:
             response.raise_for_status()
@@ -93,6 +101,8 @@ class Endpoint:
                 content += chunk
                 if len(content) > MOST_BYTES:
                     raise ValueError("the endpoint says too much")
+                if time.monotonic() > give_up:
+                    raise ValueError("the endpoint takes too long")
         message: dict[str, Any] = read_json(content)["choices"][0]["message"]
         return message
 

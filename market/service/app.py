@@ -16,10 +16,11 @@ from heldout.market.artifacts.health import add_health
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.chain import Chain
 from heldout.market.errors import ChainProblem
+from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.service.accounts import Accounts
 from heldout.market.service.answers import Answers
 from heldout.market.service.api import read_routes
-from heldout.market.service.asking import Asking
+from heldout.market.service.asking import Asking, Model
 from heldout.market.service.caching import Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
@@ -69,6 +70,10 @@ class ServiceSettings:
     """Of pages elsewhere that may use the API, never with cookies."""
     keep_s: float = SECONDS
     """Seconds for which an answer may be given again while nothing changes."""
+    keepers: tuple[OfferedKeeper, ...] = ()
+    """Of shard keys, whom the wizard offers."""
+    model: Model | None = None
+    """That phrases the assistant's answers."""
 
 
 def create_app(network: Network, chain: Chain, engine: Engine, settings: ServiceSettings) -> FastAPI:
@@ -87,13 +92,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
     stores = Stores.of(network.stores)
     fetcher = Fetcher(manifests, stores, settings.ticks)
-    letters = Letters(engine, chain, network, settings.clock)
-    statistics = Statistics(engine)
-    figures = Remembered(statistics.all, settings.ticks, FIGURES_S)
-    known = (reading, manifests, Reported(engine), letters, People(engine), Accounts(engine), statistics, figures)
-    questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, settings.ticks)
-    asking = Asking(reading, lambda: chain.parameters().minimum_fee, questions)
-    sources = Sources(network, settings.url, block_time, *known, asking.answer)
+    sources = _sources(network, chain, engine, settings, manifests, block_time)
     sessions = Sessions(engine, chain, network, settings.url, settings.secret, settings.clock)
 
     @asynccontextmanager
@@ -120,7 +119,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Kept, generation=generation, ticks=settings.ticks, seconds=settings.keep_s)
     limit = 2 * MOST_BYTES + _ENVELOPE
-    secure = settings.url.startswith("https:")
+    secure = app.state.secure = settings.url.startswith("https:")
     hosts, origins = settings.hosts, settings.origins
     app.add_middleware(Gate, hosts=hosts, throttle=requests, body_limit=limit, origins=origins, secure=secure)
     problems.install(app)
@@ -136,13 +135,43 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     return app
 
 
+def _sources(
+    network: Network,
+    chain: Chain,
+    engine: Engine,
+    settings: ServiceSettings,
+    manifests: Manifests,
+    block_time: BlockTime,
+) -> Sources:
+    """What pages and API are made from."""
+    keepers, model, ticks = settings.keepers, settings.model, settings.ticks
+    reading, statistics = Reading(engine), Statistics(engine)
+    questions = Throttle(QUESTIONS_PER_S, 30 * QUESTIONS_PER_S, ticks)
+    return Sources(
+        network=network,
+        url=settings.url,
+        now=block_time,
+        reading=reading,
+        manifests=manifests,
+        reported=Reported(engine),
+        letters=Letters(engine, chain, network, settings.clock, [keeper.address for keeper in keepers]),
+        people=People(engine),
+        accounts=Accounts(engine, lambda: chain.parameters().seat_stake),
+        statistics=statistics,
+        figures=Remembered(statistics.all, ticks, FIGURES_S),
+        ask=Asking(reading, lambda: chain.parameters().minimum_fee, questions, model, ticks).answer,
+        keepers=keepers,
+        model=model.name if model else "",
+    )
+
+
 def _add_writing(app: FastAPI, engine: Engine, sources: Sources, sessions: Sessions, settings: ServiceSettings) -> None:
     """What takes something, and what is for its owner alone."""
     answers = Answers(engine, settings.clock)
     senders = Throttle(LETTERS_PER_S, 20 * LETTERS_PER_S, settings.ticks)
     app.include_router(letter_routes(sources, sessions, answers, senders))
     askers = Throttle(NONCES_PER_S, 60 * NONCES_PER_S, settings.ticks)
-    app.include_router(session_routes(sessions, askers, settings.url.startswith("https:")))
+    app.include_router(session_routes(sessions, askers, app.state.secure))
     app.include_router(account_routes(Holdings(engine), sessions, senders))
 
 

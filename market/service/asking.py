@@ -5,16 +5,21 @@ nothing; a draft is text, and a link that opens the wizard with it filled in:
 
     /post?draft=BASE64URL        the job.toml in UTF-8, without padding (RFC 4648, 5), read by the wizard
 
-Offline: BM25 over the packaged pages. `heldout chat` adds sentence embeddings and endpoints, on its user's own machine.
+Offline by default: BM25 over the packaged pages. An operator may name an OpenAI-compatible endpoint, which then phrases
+the answers out of the same tools; what that may cost is bounded for all clients together, and beyond it, or if it
+fails, the offline answer is given, which says so. `heldout chat` adds sentence embeddings, on its user's own machine.
 """
 
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from heldout.market.artifacts.throttle import Throttle
+from heldout.market.artifacts.throttle import Throttle, Throttled
+from heldout.market.assistant.texts import text
 from heldout.market.errors import HeldoutError
 from heldout.market.lifecycle import fold
 from heldout.market.money import Wei, parse_tokens
@@ -23,7 +28,8 @@ from heldout.market.service.reading import Reading
 from heldout.market.terms import JobId
 
 if TYPE_CHECKING:
-    from heldout.market.assistant.answering import Assistant, Told
+    from heldout.market.assistant.answering import Answer, Assistant, Told
+    from heldout.market.assistant.endpoint import Endpoint
 
 LONGEST: Final = 2_000
 """Characters of a question; assistant.answering cuts at as many."""
@@ -32,13 +38,39 @@ _USUAL_FEE: Final = parse_tokens("0.01")
 _LAST_EVENTS: Final = 12
 
 
+MOST_AT_ONCE: Final = 2
+"""Questions that wait for an endpoint: each holds one of the service's few threads."""
+PATIENCE_S: Final = 30.0
+_ALL: Final = "all clients"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A language model behind an OpenAI-compatible URL. `key` is the endpoint's own and goes there alone; `hourly` is
+    how many questions of all clients together it is asked in an hour."""
+
+    url: str
+    name: str
+    key: str = field(default="", repr=False)
+    hourly: float = 60.0
+
+
 class Asking:
     """`minimum_fee` asks the chain for the market's least fee per seat, and may raise HeldoutError; `questions` bounds
-    how often one client asks."""
+    how often one client asks. `ticks` are seconds that never go back."""
 
-    def __init__(self, reading: Reading, minimum_fee: Callable[[], Wei], questions: Throttle) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        minimum_fee: Callable[[], Wei],
+        questions: Throttle,
+        model: Model | None = None,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._rows, self._questions = _Rows(reading, minimum_fee), questions
         self._making = Lock()
+        self._model, self._asked_at_once = model, BoundedSemaphore(MOST_AT_ONCE)
+        self._budget = Throttle(model.hourly / 3600, max(1.0, model.hourly), ticks) if model else None
 
     def answer(self, question: str, client: str) -> dict[str, Any]:
         """Text, its sources, who answered, and perhaps a draft with its price and the wizard's address.
@@ -47,13 +79,42 @@ class Asking:
         """
         self._questions.take(client)
         with self._making:
-            assistant = self._assistant
-        answer = assistant.answer(question)
+            assistant, endpoint = self._assistant, self._endpoint
+        answer = self._phrased(endpoint, question) if endpoint else assistant.answer(question)
         draft = None
         if answer.draft is not None:
             toml = answer.draft.toml
             draft = {"toml": toml, "price": answer.draft.price_line, "wizard": wizard_address(toml)}
         return {"text": answer.text, "sources": list(answer.sources), "mode": answer.mode, "draft": draft}
+
+    def _phrased(self, endpoint: "Endpoint", question: str) -> "Answer":
+        if self._may_ask():
+            try:
+                return endpoint.answer(question[:LONGEST])
+            finally:
+                self._asked_at_once.release()
+        answer = self._assistant.answer(question)
+        return replace(answer, text=f"{text('answer.endpoint_busy')}\n{answer.text}")
+
+    def _may_ask(self) -> bool:
+        """Whether a place and a question of the budget are free; both are taken then."""
+        if self._budget is None or not self._asked_at_once.acquire(blocking=False):
+            return False
+        try:
+            self._budget.take(_ALL)
+        except Throttled:
+            self._asked_at_once.release()
+            return False
+        return True
+
+    @cached_property
+    def _endpoint(self) -> "Endpoint | None":
+        from heldout.market.assistant.endpoint import Endpoint
+
+        model = self._model
+        if model is None:
+            return None
+        return Endpoint(self._assistant, model.url, model.name, model.key, patience_s=PATIENCE_S)
 
     @cached_property
     def _assistant(self) -> "Assistant":

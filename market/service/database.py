@@ -65,10 +65,13 @@ events = Table(
     Column("name", String(32), nullable=False),
     Column("job", String(66)),
     Column("seat", BigInteger),
+    # Whose free balance it moved outside any job; null for other events.
+    Column("account", String(42)),
     Column("args", Text, nullable=False),
     Index("events_of_job", "job", "block", "log_index"),
     Index("events_of_seat", "seat", "block", "log_index"),
     Index("events_of_tx", "tx"),
+    Index("events_of_account", "account", "block", "log_index"),
     Index("events_of_name", "name"),
 )
 jobs = Table(

@@ -6,7 +6,7 @@ requester, who bids or trains in it, and the seats that were drawn for it. What 
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Final, Protocol
@@ -29,6 +29,8 @@ MOST_FROM_ONE: Final = 256
 """Letters of one sender about one job: a submission to each of 31 seats, in three rounds, with room."""
 MOST_ON_THE_BOARD: Final = 16
 PAGE: Final = 200
+_RELEASES: Final = (Kind.TRAINING_KEYS, Kind.HELD_OUT_KEYS)
+"""What a keeper may carry in a requester's name: envelopes that open, or do not."""
 _JOB = re.compile(r"0x[0-9a-f]{64}")
 
 
@@ -48,9 +50,17 @@ class NotYetKnown(HeldoutError):
 
 
 class Letters:
-    """`clock` is unix time."""
+    """`clock` is unix time. `keepers` may bring what releases keys in the name of any job's requester (decision 24)."""
 
-    def __init__(self, engine: Engine, asked: Asked, network: Network, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        asked: Asked,
+        network: Network,
+        clock: Callable[[], float],
+        keepers: Collection[Address] = (),
+    ) -> None:
+        self._keepers = frozenset(keeper.lower() for keeper in keepers)
         self._engine, self._chain, self._network, self._clock = engine, asked, network, clock
 
     def post(self, letter: Letter, sender: Address | None) -> bool:
@@ -157,7 +167,7 @@ class Letters:
             raise BadMessage(f"{record.provider} did not sign this record", code="bad_signature")
 
     def _check_mail(self, letter: Letter, sender: Address | None) -> None:
-        if sender is None or letter.sender.lower() != sender.lower():
+        if sender is None or not (letter.sender.lower() == sender.lower() or self._is_keeping(letter, sender)):
             raise Refused("a private letter needs its sender's session", hint="sign in as the sender", code="sign_in")
         checksummed(letter.receiver)
         parties = self._parties(letter.job)
@@ -165,6 +175,12 @@ class Letters:
             if address.lower() not in parties:
                 message = f"the {role} {address} is no party of this job"
                 raise Refused(message, hint="try again if it has just become one", code="not_a_party")
+
+    def _is_keeping(self, letter: Letter, sender: Address) -> bool:
+        if sender.lower() not in self._keepers or letter.kind not in _RELEASES:
+            return False
+        with self._engine.connect() as connection:
+            return bool(_job(connection, letter.job).requester.lower() == letter.sender.lower())
 
     def _parties(self, job: JobId) -> frozenset[str]:
         """Lower-case addresses: requester, bidders, providers, and the hot keys of all seats drawn for the job."""

@@ -18,6 +18,8 @@ Row = dict[str, Any]
 _WIDE = frozenset({"price", "priceCap", "fee", "bond", "collateral", "amount", "payout", "nonce", "operationCap"})
 """Fields that may exceed 2**53, beyond which a JSON number is not exact everywhere: always text."""
 _MONEY = ("Locked", "Paid", "Slashed")
+_MOVES_OF = {"Deposited": "account", "Withdrawn": "account", "Staked": "cold", "Unstaked": "cold"}
+"""Which argument of an event names whose free balance moves."""
 SEAT_EVENTS = ("Staked", "Rotated", "Exiting", "Unstaked", "Slashed")
 
 
@@ -35,6 +37,7 @@ def event_row(event: ChainEvent) -> Row:
         "name": event.name,
         "job": event.job,
         "seat": event.args.get("seat"),
+        "account": event.args.get(_MOVES_OF.get(event.name, "")),
         "args": canonical_json(_stored(event.args)).decode(),
     }
 

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from heldout.market.errors import ChainProblem
+from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.service.accounts import Accounts
 from heldout.market.service.letters import Letters
 from heldout.market.service.manifests import Manifests
@@ -73,3 +74,6 @@ class Sources:
     """Of `statistics`, remembered for a while."""
     ask: Callable[[str, str], dict[str, Any]]
     """The assistant's answer to a question that a client put. Raises Throttled."""
+    keepers: tuple[OfferedKeeper, ...] = ()
+    model: str = ""
+    """The language model that phrases answers, by name."""

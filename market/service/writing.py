@@ -27,6 +27,8 @@ from heldout.market.service.sources import Sources
 from heldout.market.terms import Address, JobId
 
 COOKIE: Final = "heldout_session"
+HOST_COOKIE: Final = f"__Host-{COOKIE}"
+"""Its name under TLS (RFC 6265bis, 4.1.3.2): a browser takes it from this host alone, so no neighbour can plant one."""
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern="^[^\\x00-\\x1f\\x7f]+$")]
 Line = Annotated[dict[Name, FiniteFloat], Field(min_length=1, max_length=MOST_FIELDS)]
 
@@ -46,11 +48,15 @@ class Report(BaseModel):
 
 
 def session_of(
+    request: Request,
     authorization: Annotated[str, Header(description="`Bearer` and the token of a sign-in")] = "",
-    cookie: Annotated[str, Cookie(alias=COOKIE, description="set by a sign-in that asked for it")] = "",
+    host_cookie: Annotated[str, Cookie(alias=HOST_COOKIE, description="set by a sign-in that asked for it")] = "",
+    cookie: Annotated[str, Cookie(alias=COOKIE, description="the same without TLS; not read with it")] = "",
 ) -> str:
     """The token of a request, wherever it is; empty without one. A header goes before a cookie."""
-    return bearer_token(authorization) if authorization else cookie
+    if authorization:
+        return bearer_token(authorization)
+    return host_cookie or ("" if request.app.state.secure else cookie)
 
 
 Token = Annotated[str, Depends(session_of)]
@@ -146,6 +152,7 @@ def account_routes(holdings: Holdings, sessions: Sessions, askers: Throttle) -> 
 
 def session_routes(sessions: Sessions, askers: Throttle, secure: bool) -> APIRouter:
     """Signing in (EIP-4361). `askers` bounds the nonces that one client is given; `secure` is whether TLS is on."""
+    name = HOST_COOKIE if secure else COOKIE
     routes = APIRouter(prefix="/v1/auth", tags=["sign-in"], responses={**PROBLEMS, **SIGN_IN})
 
     @routes.post("/nonce", response_model=shapes.Nonce)
@@ -162,7 +169,7 @@ def session_routes(sessions: Sessions, askers: Throttle, secure: bool) -> APIRou
         session = sessions.session(token)
         if request.cookie:
             age = expires - session.began
-            response.set_cookie(COOKIE, token, max_age=age, httponly=True, secure=secure, samesite="strict")
+            response.set_cookie(name, token, max_age=age, httponly=True, secure=secure, samesite="strict")
         response.headers["Cache-Control"] = "no-store"
         return {"address": session.address, "token": None if request.cookie else token, "expires": expires}
 
@@ -178,7 +185,7 @@ def session_routes(sessions: Sessions, askers: Throttle, secure: bool) -> APIRou
         """End the session: its token is good for nothing from now on."""
         sessions.end(token)
         answer = Response(status_code=204)
-        answer.delete_cookie(COOKIE, httponly=True, secure=secure, samesite="strict")
+        answer.delete_cookie(name, httponly=True, secure=secure, samesite="strict")
         return answer
 
     return routes

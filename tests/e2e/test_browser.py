@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from eth_account.signers.local import LocalAccount
 from playwright.sync_api import Page, expect
 
 from heldout.market.lifecycle import Outcome, State
+from heldout.market.money import ONE_TOKEN
 from heldout.market.terms import JobId
 from tests import wizard
 from tests.browser import DESKTOP, SHOTS, TestWallet, axe, chromium
@@ -45,7 +47,7 @@ def test_a_job_is_posted_appealed_paid_and_withdrawn_from_a_browser(town: Town) 
         job = from_the_wizard(town, page, folder)
         assert not [body for body in sent if "heldout-lent" in body], "what was lent leaves the page"
         page.goto(f"/jobs/{job}")
-        appeal(town, page, job)
+        appeal(town, page, job, wallet)
         ended = town.settle(job)
         check_ended(town, ended, Outcome.MEASURED)
         assert ended.round == 2
@@ -78,14 +80,27 @@ def from_the_wizard(town: Town, page: Page, folder: Path) -> JobId:
     return JobId(wizard.post(page))
 
 
-def appeal(town: Town, page: Page, job: JobId) -> None:
-    town.until_state(job, State.SCORED)
+def appeal(town: Town, page: Page, job: JobId, wallet: TestWallet) -> None:
+    """By a seat of the round, whichever place it has; the requester is offered the same."""
+    state = town.until_state(job, State.SCORED)
+    expect(page.get_by_role("button", name="Appeal")).to_have_count(1)
+    requester, name = wallet.account, f"validator-{town.validator_of(state.rounds[0].seats[-1])}"
+    town.devnet.deposit(name, 500 * ONE_TOKEN)
+    become(page, wallet, town.devnet.keys(name).account)
     page.get_by_role("button", name="Appeal").click()
     expect(page.get_by_role("dialog")).to_contain_text("Locks a bond of")
     page.screenshot(path=SHOTS / "appeal-desktop-light.png")
     wizard.agree(page)
     expect(page.get_by_role("status").last).to_contain_text("Done: appeal")
+    become(page, wallet, requester)
     town.until(job, "the second round", lambda state: state.round == 2)
+
+
+def become(page: Page, wallet: TestWallet, account: LocalAccount) -> None:
+    """The person in front of the wallet chooses another account."""
+    wallet.account = account
+    page.evaluate("address => window.__emit('accountsChanged', [address])", account.address)
+    expect(page.locator("#wallet")).to_contain_text(account.address[:6])
 
 
 def withdraw(town: Town, page: Page, wallet: TestWallet) -> None:

@@ -18,7 +18,14 @@ pytestmark = [
 
 CUT_S = 12
 """Longer than any time-out of a client, so that each notices."""
-PATIENT = {**GOOD_ENOUGH, "work": '"120 s"', "commit": '"120 s"', "reveal": '"120 s"'}
+PATIENT = {
+    **GOOD_ENOUGH,
+    "release": '"60 s"',
+    "challenge": '"150 s"',
+    "work": '"120 s"',
+    "commit": '"120 s"',
+    "reveal": '"120 s"',
+}
 
 
 def test_a_provider_that_loses_store_service_and_chain_in_turn_is_paid(town: Town) -> None:
@@ -36,7 +43,7 @@ def test_a_provider_that_loses_store_service_and_chain_in_turn_is_paid(town: Tow
         town.fetch(client, town.job(job))
         ended = town.settle(job)
     check_ended(town, ended, Outcome.MEASURED)
-    assert ended.lanes[0].payout > 0
+    assert ended.lanes[0].payout > 0, town.story(job)
     assert [event.name for event in client.events(ended)].count("Submitted") == 1
 
 

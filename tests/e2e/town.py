@@ -107,7 +107,7 @@ class Town:
             f"{e.timestamp} {e.name} " + " ".join(f"{k}={v}" for k, v in e.args.items() if k != "terms")[:160]
             for e in events
         ]
-        logs = [f"-- {name}\n{self.devnet.processes.log_tail(name, 6)}" for name in self.devnet.processes.running()]
+        logs = [f"-- {name}\n{self.devnet.processes.log_tail(name, 12)}" for name in self.devnet.processes.running()]
         return "\n".join([*told, f"now {chain.head()}", *logs])
 
     def until_indexed(self, patience_s: float = PATIENCE_S) -> None:

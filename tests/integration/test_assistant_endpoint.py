@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -13,7 +14,12 @@ from heldout.market.assistant.answering import Assistant, Told
 from heldout.market.assistant.endpoint import MOST_TURNS, Endpoint
 from heldout.market.assistant.passages import passages
 from heldout.market.assistant.ranking import Bm25
+from heldout.market.errors import BadInput
 from heldout.market.money import ONE_TOKEN, Wei
+from heldout.market.service.asking import Model
+from heldout.requester_cli.main import dispatch
+from tests.scenery import small_market
+from tests.service_app import service
 
 pytestmark = pytest.mark.integration
 QUESTION = "How do I get my stake back?"
@@ -127,3 +133,53 @@ def test_a_model_that_only_calls_tools_is_stopped() -> None:
     with model(call("search_docs", question="again")) as (url, asked):
         assert ask(url).mode.startswith("offline")
     assert len(asked) == MOST_TURNS
+
+
+# --------------------------------------------------------------------------------------------------- on the pages
+
+
+def asked_by_a_page(folder: Path, url: str, *questions: str, hourly: float = 60.0) -> list[dict[str, Any]]:
+    """What a service that was told of an endpoint answers, one question after the other."""
+    small = Model(url, "small", "a-key", hourly)
+    with service(folder, small_market()["measured"].scenery, model=small) as (client, _):
+        return [client.get("/v1/ask", params={"question": question}).json() for question in questions]
+
+
+def test_a_service_may_have_a_model_phrase_its_answers_out_of_its_own_rows(tmp_path: Path) -> None:
+    with model(call("draft_job", sentence="train digits under 5 tokens"), {"content": "Here [P2]."}) as (url, asked):
+        (said,) = asked_by_a_page(tmp_path, url, "I want digits learnt")
+    assert (said["text"], said["mode"]) == ("Here [P2].", "small")
+    assert said["draft"]["wizard"].startswith("/post?draft="), "the tool's own draft, whatever the model says"
+    assert asked[0]["key"] == "Bearer a-key" and "a-key" not in json.dumps(said)
+
+
+def test_a_page_says_that_a_model_is_asked_and_by_whom(tmp_path: Path) -> None:
+    for model in (None, Model("http://127.0.0.1:9/v1", "small <b>")):
+        (folder := tmp_path / str(model is None)).mkdir()
+        with service(folder, small_market()["measured"].scenery, model=model) as (client, _):
+            for page in (client.get("/").text, client.get("/ask").text):
+                assert ("A language model (small &lt;b&gt;) phrases them" in page) is (model is not None)
+                assert ("Nothing is signed or sent here" in page) is (model is None)
+
+
+def test_what_a_model_may_cost_an_operator_is_bounded_for_all_clients_together(tmp_path: Path) -> None:
+    """Threat 89."""
+    with model({"content": "Yes."}) as (url, asked):
+        said = asked_by_a_page(tmp_path, url, *[f"{QUESTION} {n}" for n in range(4)], hourly=2)
+    assert [each["mode"] for each in said[:2]] == ["small", "small"] and len(asked) == 2
+    for each in said[2:]:
+        assert each["text"].startswith("The language model is not asked now")
+        assert each["mode"].startswith("offline") and "unstake" in each["text"]
+
+
+def test_a_page_is_answered_though_the_endpoint_is_gone(tmp_path: Path) -> None:
+    with model({"content": ""}) as (url, _):
+        pass
+    (said,) = asked_by_a_page(tmp_path, url, QUESTION)
+    assert said["mode"].startswith("offline") and "unstake" in said["text"]
+
+
+@pytest.mark.parametrize("words", [["--assistant", "file:///etc"], ["--assistant", "http://127.0.0.1:1/v1"]])
+def test_an_endpoint_that_is_none_or_lacks_its_model_is_refused_at_the_start(words: list[str]) -> None:
+    with pytest.raises(BadInput, match=r"base URL|which model"):
+        dispatch(["market", "serve", "--db", "/nonexistent/x.db", "--network", "/nonexistent", *words])

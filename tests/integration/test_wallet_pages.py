@@ -96,6 +96,28 @@ def test_a_wallet_that_batches_signs_once(enter: Enter, devnet: Devnet) -> None:
     assert "eth_signTypedData_v4" not in wallet.asked and "eth_sendTransaction" not in wallet.asked
 
 
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_wallet_that_is_a_contract_approves_exactly_and_signs_no_permit(
+    enter: Enter, devnet: Devnet, batches: bool
+) -> None:
+    """ERC-1271 accounts: a permit recovers a key, and they have none. The batch comes first where there is one."""
+    page, wallet = enter("provider-4", "/", connect=False, batches=batches)
+    wallet.put_contract("0x" + f"{0xC0DE + batches:040x}")
+    devnet.fund(wallet.contract)  # type: ignore[arg-type]
+    page.goto(f"/accounts/{wallet.contract}")
+    page.get_by_role("button", name="Connect wallet").click()
+    put(page, "7")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("approve, as it will be signed")
+    expect(dialog).to_contain_text("together, with one signature" if batches else "Your wallet asks 2 times.")
+    agree(page)
+    expect(page.get_by_role("status")).to_contain_text("Deposited 7.00 tokens.")
+    chain = devnet.chain()
+    assert chain.free(wallet.contract) == 7 * ONE_TOKEN
+    assert chain.call("allowance", wallet.contract, devnet.network.market, on=chain.token) == 0
+    assert "eth_signTypedData_v4" not in wallet.asked
+
+
 def test_what_was_deposited_can_be_withdrawn_with_the_keyboard_alone(enter: Enter, devnet: Devnet) -> None:
     page, wallet = enter("provider-3", connect=False)
     devnet.deposit("provider-3", 5 * ONE_TOKEN)

@@ -13,7 +13,6 @@ from heldout.market import sealing
 from heldout.market.errors import BadEnvelope, BadInput, Refused
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
-from heldout.requester_cli.dataset import order_key
 from heldout.requester_cli.loans import PREFIX, lend_keys, loan_context
 from heldout.requester_cli.main import dispatch
 from tests.builders import digest
@@ -31,7 +30,7 @@ def test_what_is_lent_is_what_the_ring_seals_with() -> None:
     lent = sealing.open_envelope(PAGE, loan.envelope, loan_context(KEYS.address, KEYS.wrap_public, salt))
     keys = [lent[at : at + 32] for at in range(0, len(lent), 32)]
     secret = KEYS.data_secret
-    assert keys == [order_key(secret, salt), *(sealing.shard_key(secret, salt, i) for i in range(20))]
+    assert keys == [sealing.order_key(secret, salt), *(sealing.shard_key(secret, salt, i) for i in range(20))]
 
 
 def test_another_page_cannot_open_a_loan_and_neither_can_a_changed_salt() -> None:

@@ -21,7 +21,7 @@ from heldout.market.signatures import checksummed
 from heldout.market.terms import Address, JobId
 from tests.builders import JOB, REQUESTER, TERMS, digest
 from tests.databases import database_of
-from tests.letter_board import HOT, IDLE_HOT, NETWORK, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
+from tests.letter_board import HOT, IDLE_HOT, KEEPER, NETWORK, NOW, PROVIDER, RIVAL, STRANGER, Board, bid
 
 RAN = RunRecord(
     JOB,
@@ -207,6 +207,21 @@ def test_only_parties_of_the_job_write_and_are_written_to(board: Board, sender: 
     with pytest.raises(Refused) as refused:
         board.post(ROLES[sender], ROLES[receiver])
     assert code_of(refused) == "not_a_party"
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_keeper_brings_what_releases_keys_and_nothing_else_in_a_requesters_name(board: Board, kind: Kind) -> None:
+    """Decision 24: envelopes open or do not, whoever carries them; a waiver is the requester's own."""
+    board.accept()
+    if kind not in (Kind.TRAINING_KEYS, Kind.HELD_OUT_KEYS):
+        with pytest.raises((Refused, BadMessage)):
+            board.post(REQUESTER, PROVIDER.address, session=KEEPER, kind=kind)
+        return
+    assert board.post(REQUESTER, PROVIDER.address, session=KEEPER, kind=kind)
+    for sender, receiver, code in ((PROVIDER.address, REQUESTER, "sign_in"), (REQUESTER, STRANGER, "not_a_party")):
+        with pytest.raises(Refused) as refused:
+            board.post(sender, receiver, session=KEEPER, kind=kind)
+        assert code_of(refused) == code
 
 
 def test_seats_are_parties_from_the_draw_on_even_before_it_is_pinned(board: Board) -> None:

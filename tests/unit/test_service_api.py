@@ -1,6 +1,7 @@
 """What every answer of the API keeps to: tags, keys, limits, origins, sessions, and a description that is true."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,23 @@ def test_the_cookie_is_httponly_and_strict(client: TestClient) -> None:
     body = {"message": text, "signature": sign_text(ALICE, text), "cookie": True}
     cookie = client.post("/v1/auth/verify", json=body).headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=strict" in cookie and "max-age=900" in cookie
+
+
+@pytest.mark.attack
+def test_under_tls_a_neighbours_cookie_is_not_read(tmp_path: Path, plays: dict[str, Play]) -> None:
+    """Threat 75: a server of the same domain, or plain http, can set a cookie by the usual name, but none by this."""
+    url, scenery = "https://market.example", plays["measured"].scenery
+    with service(tmp_path, scenery, url=url) as (client, _):
+        nonce, now = client.post("/v1/auth/nonce").json()["nonce"], scenery.now
+        text = SignIn("market.example", checksummed(ALICE.address), url, CHAIN_ID, nonce, now, now + 60).text()
+        body = {"message": text, "signature": sign_text(ALICE, text), "cookie": True}
+        name, _, rest = client.post("/v1/auth/verify", json=body).headers["set-cookie"].partition("=")
+        assert name == "__Host-heldout_session"
+        assert "secure" in rest.lower() and "path=/;" in rest.lower() and "domain" not in rest.lower()
+        token = rest.partition(";")[0]
+        client.cookies.clear()
+        for given, status in ((f"heldout_session={token}", 401), (f"{name}={token}", 200)):
+            assert client.get("/v1/auth/session", headers={"Cookie": given}).status_code == status
 
 
 @pytest.mark.attack

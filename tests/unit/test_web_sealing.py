@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from heldout.market.errors import BadEnvelope
+from heldout.market.sealing import wrap_public_key
+from heldout.requester_cli.loans import Loan
+
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests/vectors/sealing.json"
 
@@ -33,6 +37,21 @@ def test_a_page_seals_data_to_the_same_bytes_as_the_command_line(tmp_path: Path)
         leaves = bytes.fromhex(page["leaves"])
         hashes = [sha256(bytes.fromhex(shard)).digest() for shard in page["shards"]]
         assert hashes == [leaves[at : at + 32] for at in range(0, len(leaves), 64)]
+
+
+def test_what_a_page_hands_to_a_keeper_opens_with_the_keepers_key_alone(tmp_path: Path) -> None:
+    """Decision 24: the same line as the requester lent, wrapped anew."""
+    case = json.loads(VECTORS.read_text())["cases"][0]
+    private = sha256(b"keeper").digest()
+    (tmp_path / "vectors.json").write_text(json.dumps({"cases": [{**case, "keeper": wrap_public_key(private).hex()}]}))
+    done = sealed_by_the_page(tmp_path, tmp_path / "vectors.json")
+    assert done.returncode == 0, done.stderr
+    lent, handed = Loan.read(case["line"]), Loan.read(json.loads(done.stdout)["handed"])
+    assert (handed.address, handed.salt, handed.wrap_key) == (lent.address, lent.salt, lent.wrap_key)
+    page_private = bytes.fromhex(case["page_private"][2:])
+    assert handed.open(private) == lent.open(page_private)
+    with pytest.raises(BadEnvelope):
+        handed.open(page_private)
 
 
 @pytest.mark.parametrize("wrong", ["another salt", "another address", "another page"])

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from heldout.market.manifest import Manifest
 from heldout.market.posting.jobfile import SECTIONS
-from heldout.market.service.pages.site import posting_policy
+from heldout.market.service.pages.site import connecting_policy
 from tests.html_reader import read
 from tests.scenery import small_market
 from tests.service_app import NETWORK, service
@@ -69,7 +69,7 @@ def test_every_key_of_a_job_file_can_be_answered(client: TestClient) -> None:
 
 def test_only_the_pages_that_upload_may_talk_to_the_stores_and_to_nobody_else(client: TestClient) -> None:
     """Threat 73."""
-    policy = posting_policy(replace(NETWORK, stores=(f"{STORE}/some/path", STORE)))
+    policy = connecting_policy((f"{STORE}/some/path", STORE))
     assert f"connect-src 'self' {STORE} {STORE};" in policy
     assert "unsafe" not in policy
     shown = client.get("/post").headers["content-security-policy"]

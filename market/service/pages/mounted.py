@@ -30,7 +30,7 @@ class Pages:
         """Templates and static files."""
         from heldout.market.service.pages.site import Site
 
-        return Site(self._sources.network)
+        return Site(self._sources.network, self._sources.keepers, self._sources.model)
 
     @cached_property
     def _routes(self) -> ASGIApp:

@@ -16,7 +16,7 @@ from heldout.market.service.pages.chain_view import chain_drawing
 from heldout.market.service.pages.exports import as_python, as_toml
 from heldout.market.service.pages.job_view import JobView, RoundView, view_of
 from heldout.market.service.pages.market_pages import HARDWARE, Render, add_market_pages
-from heldout.market.service.pages.site import Site, posting_policy
+from heldout.market.service.pages.site import POLICY, Site, connecting_policy
 from heldout.market.service.reading import JobFilter
 from heldout.market.service.sources import Sources
 from heldout.market.terms import METRICS, JobId
@@ -51,6 +51,7 @@ def hero_of(sources: Sources) -> Hero | None:
 def page_routes(sources: Sources, site: Site) -> APIRouter:
     """Front page, jobs, one job, and static files."""
     routes = APIRouter(include_in_schema=False)
+    keepers = [keeper.url for keeper in sources.keepers]
 
     def shown(template: str, here: str, **values: Any) -> Response:
         block, last, log = sources.reading.block(), *sources.reading.last_place()
@@ -78,7 +79,8 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
         bids = len(sources.letters.bids(JobId(job)))
         made = next((lane.artifact for lane in view.lanes if lane.artifact), None)
         drawing = chain_drawing(sources, made) if made else ""
-        about = {"bids": bids, "url": sources.url, "burned": BURNED, "drawing": drawing}
+        policy = connecting_policy(keepers) if keepers else POLICY
+        about = {"bids": bids, "url": sources.url, "burned": BURNED, "drawing": drawing, "policy": policy}
         return shown("job.html", "/jobs", view=view, **about)
 
     @routes.get("/static/{tag}/{name}")
@@ -90,7 +92,11 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
 
     @routes.get("/post")
     def post() -> Response:
-        about = {"sections": SECTIONS, "required": REQUIRED, "policy": posting_policy(sources.network)}
+        about = {
+            "sections": SECTIONS,
+            "required": REQUIRED,
+            "policy": connecting_policy((*sources.network.stores, *keepers)),
+        }
         return shown("post.html", "/post", **about)
 
     _add_lists(routes, sources, site, shown)

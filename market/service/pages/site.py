@@ -6,6 +6,7 @@ the templates always, and a name that a template lacks is an error, not an empty
 
 import json
 import mimetypes
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
@@ -15,7 +16,8 @@ from fastapi import Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from heldout.market.assistant.texts import text
+from heldout.market.assistant.texts import ENGLISH, catalogue, spoken, text
+from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.service.pages.words import CODE_MEANINGS, FILTERS
 from heldout.market.settings import Network
 
@@ -24,12 +26,13 @@ POLICY: Final = (
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _FOREVER: Final = "public, max-age=31536000, immutable"
+_TEXTS: Final = "texts.json"
 _PACKAGE: Final = "heldout.market.service"
 
 
-def posting_policy(network: Network) -> str:
-    """The policy of the page that uploads: the network's stores may be talked to, and nobody else."""
-    return POLICY.replace("connect-src 'self'", " ".join(("connect-src 'self'", *map(_origin, network.stores))))
+def connecting_policy(urls: Iterable[str]) -> str:
+    """The policy of a page that uploads, or talks to keepers: with these, and nobody else."""
+    return POLICY.replace("connect-src 'self'", " ".join(("connect-src 'self'", *map(_origin, urls))))
 
 
 def _origin(url: str) -> str:
@@ -37,19 +40,22 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _for_wallets(network: Network) -> str:
+def _for_wallets(network: Network, keepers: Sequence[OfferedKeeper]) -> str:
     """What the wallet's script has to know, as JSON."""
     about = {"name": network.name, "chainId": network.chain_id, "market": network.market, "token": network.token}
-    return json.dumps({**about, "stores": network.stores, "images": network.images})
+    told = [{"address": keeper.address, "wrapKey": keeper.wrap_key.hex(), "url": keeper.url} for keeper in keepers]
+    return json.dumps({**about, "stores": network.stores, "images": network.images, "keepers": told})
 
 
 class Site:
     """`context` of every page: the network, and where the static files are."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, keepers: Sequence[OfferedKeeper] = (), model: str = "") -> None:
         self._assets = {
             file.name: file.read_bytes() for file in (files(_PACKAGE) / "static").iterdir() if "." in file.name
         }
+        if spoken() != ENGLISH:  # which scripts have in themselves
+            self._assets[_TEXTS] = json.dumps(catalogue(spoken())["scripts"]).encode()
         self._tags = {name: sha256(data).hexdigest()[:12] for name, data in self._assets.items()}
         self._templates = Environment(
             loader=PackageLoader(_PACKAGE),
@@ -61,7 +67,12 @@ class Site:
         )
         self._templates.filters.update(FILTERS)
         self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
-        self._templates.globals["wallet_network"] = _for_wallets(network)
+        about = text("dock.about_model", model=model) if model else text("dock.about")
+        self._templates.globals["assistant_about"] = about
+        texts = self.address_of(_TEXTS) if _TEXTS in self._assets else ""
+        self._templates.globals.update(
+            language=spoken(), texts=texts, keepers=keepers, wallet_network=_for_wallets(network, keepers)
+        )
 
     def page(self, template: str, *, status: int = 200, policy: str = POLICY, **values: Any) -> HTMLResponse:
         """A page. `values` are what its template names."""

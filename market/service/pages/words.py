@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
+from markupsafe import Markup, escape
+
 from heldout.market.messages import CODES, describe_score
 from heldout.market.money import format_tokens
 from heldout.market.narration import clock, party_name, purpose_of
@@ -107,6 +109,11 @@ def default_text(field: Field) -> str:
     return str(field.default)
 
 
+def coded(text: str) -> Markup:
+    """Words of the catalogue, in which `backticks` are code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def count_word(number: int) -> str:
     """Small numbers in words, where a headline begins with one."""
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -129,6 +136,7 @@ FILTERS: Final = {
         hexed,
         bars,
         percent,
+        coded,
         count_word,
         first_lane,
         default_text,

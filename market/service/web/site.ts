@@ -2,6 +2,7 @@
 // The page is whole without it.
 
 import { dock } from "./ask";
+import { tr } from "./words";
 
 const SECOND = 1000;
 const QUIET_MS = 400; // events come in flocks: one look at the page is enough for all of them
@@ -11,12 +12,12 @@ function copyButtons(within: ParentNode): void {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "copy";
-    button.textContent = "copy";
-    button.setAttribute("aria-label", `copy ${place.dataset.copy}`);
+    button.textContent = tr("copy");
+    button.setAttribute("aria-label", tr`copy ${place.dataset.copy}`);
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(place.dataset.copy ?? "");
-      button.textContent = "copied";
-      setTimeout(() => (button.textContent = "copy"), 2 * SECOND);
+      button.textContent = tr("copied");
+      setTimeout(() => (button.textContent = tr("copy")), 2 * SECOND);
     });
     place.append(button);
   }
@@ -41,7 +42,7 @@ function span(seconds: number): string {
 function tick(within: ParentNode, now: number): void {
   for (const time of within.querySelectorAll<HTMLTimeElement>("time[data-at]")) {
     const left = Number(time.dataset.at) - now;
-    time.textContent = left >= 0 ? `in ${span(left)}` : `${span(-left)} ago`;
+    time.textContent = left >= 0 ? tr`in ${span(left)}` : tr`${span(-left)} ago`;
   }
 }
 
@@ -100,7 +101,7 @@ function walletButton(): void {
   const load = (): Promise<typeof import("./wallet")> => import(place.dataset.island!);
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = "Connect wallet";
+  button.textContent = tr("Connect wallet");
   button.addEventListener("click", async () => {
     button.disabled = true;
     const { connect, refresh, run } = await load();

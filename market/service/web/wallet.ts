@@ -2,10 +2,11 @@
 
 import type { Hex } from "viem";
 import { offer, run } from "./wallet/acts";
-import { Chain, Problem, tokens, type Network } from "./wallet/chain";
+import { Chain, tokens, type Network } from "./wallet/chain";
 import { wallets, type Announced } from "./wallet/discovery";
 import { dialog, element, say } from "./wallet/dom";
 import { Sender } from "./wallet/sending";
+import { tr } from "./words";
 
 const KEY = "heldout.wallet";
 const LOOK_AGAIN_MS = 8_000;
@@ -50,8 +51,8 @@ export async function resume(): Promise<void> {
 async function choose(known: Announced[]): Promise<Announced | null> {
   if (!known.length) {
     const text =
-      "No wallet has announced itself in this browser. Install one, or use the command line: everything here can be done with it.";
-    await dialog("No wallet", [element("p", {}, text)], "", "Close");
+      tr("No wallet has announced itself in this browser. Install one, or use the command line: everything here can be done with it.");
+    await dialog(tr("No wallet"), [element("p", {}, text)], "", tr("Close"));
     return null;
   }
   const choices = known.map((each, i) =>
@@ -63,8 +64,8 @@ async function choose(known: Announced[]): Promise<Announced | null> {
       each.name,
     ),
   );
-  const list = element("fieldset", {}, element("legend", {}, "Wallets in this browser"), ...choices);
-  if (!(await dialog("Connect a wallet", [list], "Connect"))) return null;
+  const list = element("fieldset", {}, element("legend", {}, tr("Wallets in this browser")), ...choices);
+  if (!(await dialog(tr("Connect a wallet"), [list], tr("Connect")))) return null;
   return known[Number(list.querySelector<HTMLInputElement>("input:checked")!.value)];
 }
 
@@ -76,6 +77,7 @@ function listen(wallet: Announced): void {
 }
 
 async function use(wallet: Announced, accounts: Hex[]): Promise<void> {
+  await offer(null); // what another account was offered may read the same, and would be sent from there
   sender = accounts[0] ? new Sender(new Chain(wallet.provider, network()), accounts[0]) : null;
   await refresh();
 }
@@ -102,7 +104,7 @@ async function show(): Promise<void> {
   const place = document.getElementById("wallet")!;
   const press = (work: () => Promise<unknown>) => () => run(work);
   if (!sender) {
-    place.replaceChildren(element("button", { type: "button", click: press(connect) }, "Connect wallet"));
+    place.replaceChildren(element("button", { type: "button", click: press(connect) }, tr("Connect wallet")));
     return;
   }
   const { account, chain } = sender;
@@ -111,7 +113,7 @@ async function show(): Promise<void> {
     { href: `/accounts/${account}`, title: account },
     `${account.slice(0, 6)}…${account.slice(-4)}`,
   );
-  const leave = element("button", { type: "button", click: press(forget) }, "Disconnect");
+  const leave = element("button", { type: "button", click: press(forget) }, tr("Disconnect"));
   if (!(await here())) {
     const change = () =>
       run(async () => {
@@ -121,13 +123,13 @@ async function show(): Promise<void> {
     const wrong = element(
       "button",
       { type: "button", class: "button first", click: change },
-      `Switch to ${chain.network.name}`,
+      tr`Switch to ${chain.network.name}`,
     );
-    place.replaceChildren(link, " is on another chain ", wrong, " ", leave);
+    place.replaceChildren(link, tr(" is on another chain "), wrong, " ", leave);
     return;
   }
   const free = await chain.market("free", account).catch(() => null);
-  place.replaceChildren(link, free === null ? " " : ` ${tokens(free)} free `, leave);
+  place.replaceChildren(link, free === null ? " " : tr` ${tokens(free)} free `, leave);
 }
 
 const again = () => void run(async () => offer((await here()) ? sender : null));

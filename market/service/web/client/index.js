@@ -57,15 +57,19 @@ export class Heldout {
   async *walk(what, filters = {}) {
     let cursor = "";
     while (cursor !== null) {
-      const page = await this[what]({ ...filters, cursor, limit: 100 });
+      const page = await /** @type {any} */ (this)[what]({ ...filters, cursor, limit: 100 });
       yield* page[what];
       cursor = page.next;
     }
   }
 
-  /** Confirmed events after the one with the id `after`, until the line breaks: go on from the last `id`. */
+  /**
+   * Confirmed events after the one with the id `after`, until the line breaks: go on from the last `id`.
+   * @param {{ job?: string, after?: string, signal?: AbortSignal }} [about]
+   */
   async *events({ job = "", after = "", signal } = {}) {
     const answer = await this.#send("GET", "events", { query: { job, after }, signal });
+    if (!answer.body) return;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let held = "";
     for (;;) {
@@ -73,7 +77,7 @@ export class Heldout {
       if (done) return;
       held += value;
       const lines = held.split(/\r?\n/);
-      held = lines.pop();
+      held = lines.pop() ?? "";
       for (const line of lines) if (line.startsWith("data: ")) yield JSON.parse(line.slice(6));
     }
   }
@@ -128,8 +132,10 @@ export class Heldout {
     return answer.status === 204 ? {} : answer.json();
   }
 
+  /** @param {{ query?: object, body?: unknown, key?: string, signal?: AbortSignal }} [options] */
   async #send(method, path, { query = {}, body, key = "", signal } = {}) {
     const words = Object.entries(query).filter(([, value]) => value !== "" && value !== undefined);
+    /** @type {Record<string, string>} */
     const headers = {};
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;

@@ -5,14 +5,16 @@ import { onMarket, termsOf, type Call } from "./calls";
 import { Problem, problemOf, tokens } from "./chain";
 import { element, say } from "./dom";
 import type { About, Sender } from "./sending";
+import { tr } from "../words";
 
 interface Act extends About {
   label: string;
   call: Call;
 }
 
-const GAS = "gas only";
+const GAS = tr("gas only");
 const MOST_BIDS = 5;
+const REQUESTER = 8; // as a party of demands
 const APPEAL_SHARE: Record<number, bigint> = { 2: 10n, 3: 15n }; // percent of what the bids are worth (P3.6)
 
 export const run = async (work: () => Promise<unknown>): Promise<void> => {
@@ -26,20 +28,20 @@ export const run = async (work: () => Promise<unknown>): Promise<void> => {
 const json = async (path: string): Promise<any> => {
   const answer = await fetch(path);
   const told = await answer.json();
-  if (!answer.ok) throw new Problem(told.detail ?? `status ${answer.status}`, told.code ?? "failed", told.hint ?? "");
+  if (!answer.ok) throw new Problem(told.detail ?? tr`status ${answer.status}`, told.code ?? "failed", told.hint ?? "");
   return told;
 };
 
 function button(sender: Sender, act: Act): HTMLElement {
   const press = () =>
     run(async () => {
-      if (await sender.send(act, [act.call], false)) say(`Done: ${act.title.toLowerCase()}.`, "good");
+      if (await sender.send(act, [act.call], false)) say(tr`Done: ${act.title.toLowerCase()}.`, "good");
     });
   return element(
     "li",
     {},
     element("button", { type: "button", class: "button", click: press }, act.label),
-    element("span", {}, ` ${act.costs}. At risk: ${act.risks}.`),
+    element("span", {}, tr` ${act.costs}. At risk: ${act.risks}.`),
   );
 }
 
@@ -55,6 +57,9 @@ async function possible(sender: Sender, acts: Act[]): Promise<Act[]> {
   return acts.filter((_, i) => tried[i]);
 }
 
+const once = (acts: Act[]): Act[] =>
+  acts.filter((act, i) => acts.findIndex((each) => each.label === act.label && each.costs === act.costs) === i);
+
 // ------------------------------------------------------------------------------------------------------- a job
 
 async function jobActs(sender: Sender, id: string): Promise<Act[]> {
@@ -66,26 +71,45 @@ async function jobActs(sender: Sender, id: string): Promise<Act[]> {
   const move = (name: string, label: string, argument: unknown): Act => ({
     label,
     title: label,
-    costs: `Anyone may make this move; it costs ${GAS}`,
-    risks: "nothing",
+    costs: tr`Anyone may make this move; it costs ${GAS}`,
+    risks: tr("nothing"),
     call: call(name, argument),
   });
   const acts: Act[] = [
     {
-      label: "Take the job back",
-      title: "Take the job back",
-      costs: `Returns ${tokens(escrow)} tokens to your free balance`,
-      risks: "nothing",
+      label: tr("Take the job back"),
+      title: tr("Take the job back"),
+      costs: tr`Returns ${tokens(escrow)} tokens to your free balance`,
+      risks: tr("nothing"),
       call: call("cancel", terms),
     },
-    move("expire", "End it: nobody was accepted in time", terms),
-    move("close", "End this stage: its deadline has passed", id),
-    move("pin", "Draw the committee's seed anew", id),
-    move("settle", "Settle: pay everybody", terms),
+    move("expire", tr("End it: nobody was accepted in time"), terms),
+    move("close", tr("End this stage: its deadline has passed"), id),
+    move("pin", tr("Draw the committee's seed anew"), id),
+    move("settle", tr("Settle: pay everybody"), terms),
   ];
   if (job.state === "open") acts.push(...(await bidActs(sender, id, terms)));
-  if (job.state === "scored" && job.round + 1 in APPEAL_SHARE) acts.push(appealAct(sender, job, terms));
-  return possible(sender, acts);
+  if (job.pending.includes(REQUESTER)) acts.push(...(await answerActs(sender, id, terms)));
+  if (job.state === "scored" && job.round + 1 in APPEAL_SHARE) acts.push(...appealActs(sender, job, terms));
+  return once(await possible(sender, acts));
+}
+
+// What a keeper of this service has for the chain. It sends no transaction: only the requester may answer (P4.5).
+async function answerActs(sender: Sender, id: string, terms: Record<string, any>): Promise<Act[]> {
+  const { network } = sender.chain;
+  if (sender.account.toLowerCase() !== terms.requester.toLowerCase()) return [];
+  const told = await Promise.all(network.keepers.map(({ url }) => json(`${url}/v1/answers/${id}`).catch(() => null)));
+  const label = tr("Answer the demand: put the keys' envelopes on chain");
+  return told
+    .filter((each) => /^0x([0-9a-f]{2})+$/.test(each?.answer))
+    .slice(0, 1)
+    .map(({ answer }) => ({
+      label,
+      title: tr("Answer the demand"),
+      costs: tr`Puts ${answer.length / 2 - 1} bytes of sealed envelopes on chain; it costs ${GAS}`,
+      risks: tr`your bond of ${tokens(terms.bond)} if nothing is answered by the deadline`,
+      call: onMarket(network, "answer", terms, BigInt(REQUESTER), answer),
+    }));
 }
 
 async function bidActs(sender: Sender, id: string, terms: Record<string, any>): Promise<Act[]> {
@@ -100,10 +124,10 @@ async function bidActs(sender: Sender, id: string, terms: Record<string, any>): 
     const price: bigint = chosen.reduce((sum, { bid }) => sum + bid.price, 0n);
     const [offers, signatures] = [chosen.map((each) => each.bid), chosen.map((each) => each.signature)];
     return {
-      label: `Accept ${tokens(price)} of ${whose}`,
-      title: chosen.length > 1 ? "Accept these bids" : "Accept this bid",
-      costs: `Binds ${chosen.length} of ${terms.lanes} lanes; ${tokens(whole - price)} of the escrow come back`,
-      risks: `your bond of ${tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
+      label: tr`Accept ${tokens(price)} of ${whose}`,
+      title: chosen.length > 1 ? tr("Accept these bids") : tr("Accept this bid"),
+      costs: tr`Binds ${chosen.length} of ${terms.lanes} lanes; ${tokens(whole - price)} of the escrow come back`,
+      risks: tr`your bond of ${tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
       call: onMarket(sender.chain.network, "accept", terms, offers, signatures),
     };
   };
@@ -111,7 +135,7 @@ async function bidActs(sender: Sender, id: string, terms: Record<string, any>): 
   const providers = new Set<string>();
   const cheapest = bids.filter(({ bid }: any) => !providers.has(bid.provider) && providers.add(bid.provider));
   const lanes = cheapest.slice(0, Number(terms.lanes));
-  return lanes.length > 1 ? [accept(lanes, `the ${lanes.length} cheapest providers`), ...each] : each;
+  return lanes.length > 1 ? [accept(lanes, tr`the ${lanes.length} cheapest providers`), ...each] : each;
 }
 
 const numbers = (bid: any) => ({
@@ -120,20 +144,22 @@ const numbers = (bid: any) => ({
   nonce: BigInt(bid.nonce),
 });
 
-function appealAct(sender: Sender, job: any, terms: Record<string, any>): Act {
+// A seat names its place of the round; for the parties any place does. What the chain would take is offered once.
+function appealActs(sender: Sender, job: any, terms: Record<string, any>): Act[] {
   const next = job.round + 1;
   const worth = job.lanes.reduce((sum: bigint, lane: any) => sum + BigInt(lane.price), 0n);
   const size = next === 2 ? 2n * terms.committee + 1n : 4n * terms.committee + 3n;
   const byFees = 2n * size * terms.fee;
   const byValue = (worth * APPEAL_SHARE[next]) / 100n;
   const bond = byFees > byValue ? byFees : byValue;
-  return {
-    label: "Appeal",
-    title: "Appeal to a bigger committee",
-    costs: `Locks a bond of ${tokens(bond)} tokens from your free balance`,
-    risks: "the bond, unless the bigger committee decides otherwise than the smaller one",
-    call: onMarket(sender.chain.network, "appeal", terms, 0n),
-  };
+  const seats: number = job.rounds.at(-1)?.seats.length ?? 1;
+  return Array.from({ length: seats }, (_, place) => ({
+    label: tr("Appeal"),
+    title: tr("Appeal to a bigger committee"),
+    costs: tr`Locks a bond of ${tokens(bond)} tokens from your free balance`,
+    risks: tr("the bond, unless the bigger committee decides otherwise than the smaller one"),
+    call: onMarket(sender.chain.network, "appeal", terms, BigInt(place)),
+  }));
 }
 
 // --------------------------------------------------------------------------------------------------- an account
@@ -178,45 +204,44 @@ async function accountForms(sender: Sender): Promise<HTMLElement[]> {
     chain.market("seatStake"),
     chain.market("liveSeats"),
   ]);
-  const deposit = form("Deposit", [field("Tokens", "amount", AMOUNT)], "Deposit", async ({ amount }) => {
+  const deposit = form(tr("Deposit"), [field(tr("Tokens"), "amount", AMOUNT)], tr("Deposit"), async ({ amount }) => {
     await sender.onOurChain();
     const wei = parseTokens(amount);
     const together = await sender.batches();
     const calls = await sender.depositing(wei, together);
     const about = {
-      title: "Deposit",
-      costs: `${tokens(wei)} tokens move from your wallet to your free balance`,
-      risks: "nothing: free balance can be withdrawn at any time",
+      title: tr("Deposit"),
+      costs: tr`${tokens(wei)} tokens move from your wallet to your free balance`,
+      risks: tr("nothing: free balance can be withdrawn at any time"),
     };
-    if (calls && (await sender.send(about, calls, together))) say(`Deposited ${tokens(wei)} tokens.`, "good");
+    if (calls && (await sender.send(about, calls, together))) say(tr`Deposited ${tokens(wei)} tokens.`, "good");
   });
-  const withdraw = form("Withdraw", [field("Tokens", "amount", AMOUNT)], "Withdraw", async ({ amount }) => {
+  const withdraw = form(tr("Withdraw"), [field(tr("Tokens"), "amount", AMOUNT)], tr("Withdraw"), async ({ amount }) => {
     const wei = parseTokens(amount);
     const about = {
-      title: "Withdraw",
-      costs: `${tokens(wei)} tokens move from your free balance to your wallet`,
-      risks: "nothing; bids and seats that need them stop being possible",
+      title: tr("Withdraw"),
+      costs: tr`${tokens(wei)} tokens move from your free balance to your wallet`,
+      risks: tr("nothing; bids and seats that need them stop being possible"),
     };
     if (await sender.send(about, [onMarket(chain.network, "withdraw", account, wei)], false))
-      say(`Withdrew ${tokens(wei)} tokens.`, "good");
+      say(tr`Withdrew ${tokens(wei)} tokens.`, "good");
   });
   const fields = [
-    field("Seats", "count", { inputmode: "numeric", pattern: "[1-9][0-9]?", size: "4", value: "1" }),
-    field("Hot key (address)", "hot", { pattern: "0x[0-9a-fA-F]{40}", size: "14" }),
-    field("Wrapping key (64 digits)", "key", { pattern: "(0x)?[0-9a-fA-F]{64}", size: "14" }),
+    field(tr("Seats"), "count", { inputmode: "numeric", pattern: "[1-9][0-9]?", size: "4", value: "1" }),
+    field(tr("Hot key (address)"), "hot", { pattern: "0x[0-9a-fA-F]{40}", size: "14" }),
+    field(tr("Wrapping key (64 digits)"), "key", { pattern: "(0x)?[0-9a-fA-F]{64}", size: "14" }),
   ];
-  const seats = form(`Stake seats, ${tokens(stake)} each`, fields, "Stake", async ({ count, hot, key }) => {
+  const seats = form(tr`Stake seats, ${tokens(stake)} each`, fields, tr("Stake"), async ({ count, hot, key }) => {
     const about = {
-      title: "Stake seats",
-      costs: `${tokens(stake * BigInt(count))} tokens of your free balance are locked; ${live} seats are live now`,
+      title: tr("Stake seats"),
+      costs: tr`${tokens(stake * BigInt(count))} tokens of your free balance are locked; ${live} seats are live now`,
       risks:
-        "the stake: missed commits and reveals, and votes apart from the majority, are slashed. " +
-        "`heldout validator run` must run for the hot key",
+        tr("the stake: missed commits, missed reveals and votes apart from the majority are slashed. `heldout validator run` must run for the hot key"),
     };
     const call = onMarket(chain.network, "stake", BigInt(count), hot, `0x${key.replace(/^0x/, "")}`);
-    if (await sender.send(about, [call], false)) say("Staked.", "good");
+    if (await sender.send(about, [call], false)) say(tr("Staked."), "good");
   });
-  const balances = element("p", {}, `Free on the market: ${tokens(free)}. In the wallet: ${tokens(held)}.`);
+  const balances = element("p", {}, tr`Free on the market: ${tokens(free)}. In the wallet: ${tokens(held)}.`);
   return [balances, element("div", { class: "forms" }, deposit, withdraw, seats)];
 }
 
@@ -226,17 +251,17 @@ async function seatButtons(sender: Sender): Promise<void> {
     const call = (name: string) => onMarket(sender.chain.network, name, seat);
     const acts = await possible(sender, [
       {
-        label: "Leave",
-        title: `Seat ${seat} leaves`,
+        label: tr("Leave"),
+        title: tr`Seat ${seat} leaves`,
         costs: GAS,
-        risks: "the stake stays at risk until the delay is over",
+        risks: tr("the stake stays at risk until the delay is over"),
         call: call("exit"),
       },
       {
-        label: "Take the stake",
-        title: `Unstake seat ${seat}`,
-        costs: "the stake comes to your free balance",
-        risks: "nothing",
+        label: tr("Take the stake"),
+        title: tr`Unstake seat ${seat}`,
+        costs: tr("the stake comes to your free balance"),
+        risks: tr("nothing"),
         call: call("unstake"),
       },
     ]);
@@ -244,11 +269,11 @@ async function seatButtons(sender: Sender): Promise<void> {
       ...acts.map((act) => {
         const press = () =>
           run(async () => {
-            if (await sender.send(act, [act.call], false)) say(`Done: ${act.title}.`, "good");
+            if (await sender.send(act, [act.call], false)) say(tr`Done: ${act.title}.`, "good");
           });
         return element(
           "button",
-          { type: "button", "aria-label": `${act.label}: seat ${seat}`, click: press },
+          { type: "button", "aria-label": tr`${act.label}: seat ${seat}`, click: press },
           act.label,
         );
       }),
@@ -286,7 +311,7 @@ export async function offer(sender: Sender | null): Promise<void> {
       const acts = await jobActs(sender, job);
       if (acts.length)
         made = [
-          element("h2", {}, "What you can do now"),
+          element("h2", {}, tr("What you can do now")),
           element("ul", {}, ...acts.map((act) => button(sender, act))),
         ];
     } else if (account?.toLowerCase() === sender.account.toLowerCase()) {

@@ -2,6 +2,7 @@
 
 import { decodeFunctionData, encodeFunctionData, type Abi, type Hex } from "viem";
 import { MARKET, TOKEN, tokens, type Network } from "./chain";
+import { tr } from "../words";
 
 export interface Call {
   to: Hex;
@@ -37,35 +38,38 @@ export function termsOf(shown: Record<string, any>): Record<string, any> {
 }
 
 const SAYS: Record<string, string> = {
-  approve: "Let the market take exactly this many tokens",
-  deposit: "Move tokens into your free balance on the market",
-  depositWithPermit: "Move tokens into your free balance, with the permit you signed",
-  withdraw: "Move free balance out of the market",
-  post: "Escrow the price, the fees and your bond, and offer the job",
-  accept: "Bind these bids; their providers' collateral and yours are locked",
-  cancel: "Take the job back; the whole escrow returns to your free balance",
-  appeal: "Lock an appeal bond and call a bigger committee",
-  expire: "End a job that nobody was accepted for",
-  close: "End a stage whose deadline has passed",
-  pin: "Draw the committee's seed anew",
-  settle: "Pay everybody as the scores say",
-  stake: "Lock the stake of new seats",
-  exit: "Stop being drawn; the stake stays at risk until the delay is over",
-  unstake: "Take the stake of a seat that has left",
+  approve: tr("Let the market take exactly this many tokens"),
+  deposit: tr("Move tokens into your free balance on the market"),
+  depositWithPermit: tr("Move tokens into your free balance, with the permit you signed"),
+  withdraw: tr("Move free balance out of the market"),
+  post: tr("Escrow the price, the fees and your bond, and offer the job"),
+  accept: tr("Bind these bids; their providers' collateral and yours are locked"),
+  cancel: tr("Take the job back; the whole escrow returns to your free balance"),
+  answer: tr("Show that the keys were delivered: their envelopes go on chain, sealed"),
+  appeal: tr("Lock an appeal bond and call a bigger committee"),
+  expire: tr("End a job that nobody was accepted for"),
+  close: tr("End a stage whose deadline has passed"),
+  pin: tr("Draw the committee's seed anew"),
+  settle: tr("Pay everybody as the scores say"),
+  stake: tr("Lock the stake of new seats"),
+  exit: tr("Stop being drawn; the stake stays at risk until the delay is over"),
+  unstake: tr("Take the stake of a seat that has left"),
 };
 const AMOUNTS = new Set(["amount", "value", "priceCap", "price", "fee", "bond", "collateral"]);
+const LONG = 200;
 const FOREVER = 2n ** 256n - 1n;
 const SHARES = new Set(["floor", "target", "floorPay"]);
 
 function shown(name: string, value: unknown): string {
   if (typeof value === "bigint" || typeof value === "number") {
-    if (AMOUNTS.has(name)) return `${tokens(BigInt(value))} tokens`;
-    if (name === "deadline" && BigInt(value) === FOREVER) return "none: spent by its nonce";
+    if (AMOUNTS.has(name)) return tr`${tokens(BigInt(value))} tokens`;
+    if (name === "deadline" && BigInt(value) === FOREVER) return tr("none: spent by its nonce");
     if (SHARES.has(name)) return (Number(value) / 1e6).toFixed(6);
-    if (name.endsWith("Window")) return `${value} s`;
+    if (name.endsWith("Window")) return tr`${value} s`;
     return String(value);
   }
-  return String(value);
+  const text = String(value);
+  return text.length > LONG ? tr`${text.slice(0, 66)}… (${text.length / 2 - 1} bytes)` : text;
 }
 
 function rows(parts: readonly any[], values: readonly any[], prefix = ""): [string, string][] {

@@ -4,10 +4,18 @@ import { decodeErrorResult, decodeFunctionResult, encodeFunctionData, formatUnit
 import { abi as front } from "../../../chain/abi/IMarket.json";
 import { abi as token } from "../../../chain/abi/HeldToken.json";
 import type { Provider } from "./discovery";
+import { tr } from "../words";
 
 export const MARKET = front as Abi;
 export const TOKEN = token as Abi;
 const ALL = [...MARKET, ...TOKEN] as Abi;
+
+// Of shard keys, as the service lists it.
+export interface Keeper {
+  address: Hex;
+  wrapKey: string;
+  url: string;
+}
 
 export interface Network {
   name: string;
@@ -16,6 +24,7 @@ export interface Network {
   token: Hex;
   stores: string[];
   images: Record<string, string>;
+  keepers: Keeper[];
 }
 
 // One error for everything that goes wrong here. `code` is a word of the market's one list (/errors).
@@ -94,15 +103,15 @@ function revertData(error: any, depth = 0): Hex | undefined {
 
 export async function problemOf(error: any): Promise<Problem> {
   if (error instanceof Problem) return error;
-  if (error?.code === 4001) return new Problem("You declined in the wallet; nothing was sent", "declined");
+  if (error?.code === 4001) return new Problem(tr("You declined in the wallet; nothing was sent"), "declined");
   if (error?.code === 4900 || error?.code === 4901)
-    return new Problem("The wallet has lost its chain", "chain_unavailable");
+    return new Problem(tr("The wallet has lost its chain"), "chain_unavailable");
   const data = revertData(error);
   if (data) {
     try {
       const { errorName, args = [] } = decodeErrorResult({ abi: ALL, data });
       const hint = (await allHints().catch(() => new Map<string, string>())).get(errorName) ?? "";
-      return new Problem(`The contract refuses: ${errorName}(${args.join(", ")})`, "reverted", hint);
+      return new Problem(tr`The contract refuses: ${errorName}(${args.join(", ")})`, "reverted", hint);
     } catch {
       // an error of another contract
     }

@@ -1,4 +1,5 @@
 // Wallets announce themselves (EIP-6963); an older one that only fills window.ethereum (EIP-1193) is taken too.
+import { tr } from "../words";
 
 export interface Provider {
   request(what: { method: string; params?: unknown }): Promise<any>;
@@ -27,6 +28,6 @@ export async function wallets(): Promise<Announced[]> {
   await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
   const old = (window as any).ethereum as Provider | undefined;
   if (!found.size && old?.request)
-    return [{ id: "window.ethereum", name: "Browser wallet", icon: "", provider: old }];
+    return [{ id: "window.ethereum", name: tr("Browser wallet"), icon: "", provider: old }];
   return [...found.values()];
 }

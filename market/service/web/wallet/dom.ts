@@ -1,4 +1,5 @@
 // Elements made of text: nothing that a stranger wrote is ever parsed as markup.
+import { tr } from "../words";
 
 type Child = Node | string | null | undefined | false;
 
@@ -23,7 +24,7 @@ export function table(rows: [string, string][]): HTMLElement {
 }
 
 // A dialog that holds the keyboard until it is answered; Escape says no.
-export function dialog(title: string, body: Child[], yes: string, no = "Cancel"): Promise<boolean> {
+export function dialog(title: string, body: Child[], yes: string, no = tr("Cancel")): Promise<boolean> {
   return new Promise((resolve) => {
     const heading = element("h2", { id: "dialog-title" }, title);
     const form = element(
@@ -58,7 +59,7 @@ export function say(text: string, kind: "plain" | "good" | "bad" = "plain"): voi
   place.className = kind;
   const close = element(
     "button",
-    { type: "button", "aria-label": "close this message", click: () => place.replaceChildren() },
+    { type: "button", "aria-label": tr("close this message"), click: () => place.replaceChildren() },
     "×",
   );
   place.replaceChildren(...(text ? [element("p", {}, text), close] : []));

@@ -4,9 +4,11 @@ import { parseSignature, type Hex } from "viem";
 import { approve, onMarket, readCall, type Call } from "./calls";
 import { Chain, Problem, problemOf, tokens } from "./chain";
 import { dialog, element, say, table } from "./dom";
+import { tr } from "../words";
 
 const POLL_MS = 500;
 const PATIENCE_MS = 180_000;
+const DELEGATION = "0xef0100";
 const NO_DEADLINE = 2n ** 256n - 1n; // spent by its nonce, and good for the market alone
 
 export interface About {
@@ -35,16 +37,16 @@ export class Sender {
     } catch (error: any) {
       if (error?.code === 4001) throw error;
       throw new Problem(
-        `The wallet does not know the chain of ${name}`,
+        tr`The wallet does not know the chain of ${name}`,
         "wrong_network",
-        `add chain ${chainId} to it`,
+        tr`add chain ${chainId} to it`,
       );
     }
     if (!(await there()))
       throw new Problem(
-        `The wallet is on another chain than ${name}`,
+        tr`The wallet is on another chain than ${name}`,
         "wrong_network",
-        `switch it to chain ${chainId}`,
+        tr`switch it to chain ${chainId}`,
       );
   }
 
@@ -65,7 +67,7 @@ export class Sender {
     const first = calls[0];
     await this.chain.attempt(this.account, first.to, first.data);
     if (!(await this.preview(about, calls, together))) {
-      say("Nothing was sent.");
+      say(tr("Nothing was sent."));
       return false;
     }
     try {
@@ -89,15 +91,15 @@ export class Sender {
         element(
           "details",
           { open: reading.rows.length < 8 },
-          element("summary", {}, `${reading.name}, as it will be signed`),
+          element("summary", {}, tr`${reading.name}, as it will be signed`),
           table(reading.rows),
         ),
         element(
           "p",
           { class: "note" },
           gas[n] === null
-            ? "Gas: known once the call before it is mined."
-            : `Gas: about ${gas[n]!.toLocaleString("en")}.`,
+            ? tr("Gas: known once the call before it is mined.")
+            : tr`Gas: about ${gas[n]!.toLocaleString("en")}.`,
         ),
       ),
     );
@@ -105,46 +107,46 @@ export class Sender {
     const how =
       calls.length > 1
         ? together
-          ? "Your wallet sends these together, with one signature."
-          : `Your wallet asks ${calls.length} times.`
+          ? tr("Your wallet sends these together, with one signature.")
+          : tr`Your wallet asks ${calls.length} times.`
         : "";
     const facts = table([
-      ["Costs", about.costs],
-      ["At risk", about.risks],
-      ["From", this.account],
-      ["Network", `${network.name}, chain ${network.chainId}`],
+      [tr("Costs"), about.costs],
+      [tr("At risk"), about.risks],
+      [tr("From"), this.account],
+      [tr("Network"), tr`${network.name}, chain ${network.chainId}`],
     ]);
-    return dialog(about.title, [facts, ...body, how && element("p", {}, how)], "Continue in the wallet");
+    return dialog(about.title, [facts, ...body, how && element("p", {}, how)], tr("Continue in the wallet"));
   }
 
   private async one(call: Call, n: number, all: number): Promise<void> {
-    const step = all > 1 ? ` (${n + 1} of ${all})` : "";
-    say(`Waiting for your wallet${step}…`);
+    const step = all > 1 ? tr` (${n + 1} of ${all})` : "";
+    say(tr`Waiting for your wallet${step}…`);
     const hash = await this.request("eth_sendTransaction", [{ from: this.account, to: call.to, data: call.data }]);
-    say(`Sent${step}: ${hash}. Waiting until it is mined…`);
+    say(tr`Sent${step}: ${hash}. Waiting until it is mined…`);
     const receipt = await this.until(() => this.request("eth_getTransactionReceipt", [hash]));
     if (Number(receipt.status) !== 1) {
       await this.chain.attempt(this.account, call.to, call.data); // says why, if it still holds
       throw new Problem(
-        `Transaction ${hash} was reverted`,
+        tr`Transaction ${hash} was reverted`,
         "reverted",
-        "look at the page again: somebody else was first",
+        tr("look at the page again: somebody else was first"),
       );
     }
   }
 
   private async batch(calls: Call[]): Promise<void> {
-    say("Waiting for your wallet…");
+    say(tr("Waiting for your wallet…"));
     const chainId = `0x${this.chain.network.chainId.toString(16)}`;
     const wanted = { version: "2.0.0", chainId, from: this.account, atomicRequired: true, calls };
     const answer = await this.request("wallet_sendCalls", [wanted]);
     const id = typeof answer === "string" ? answer : answer.id;
-    say("Sent. Waiting until it is mined…");
+    say(tr("Sent. Waiting until it is mined…"));
     const done = await this.until(async () => {
       const status = await this.request("wallet_getCallsStatus", [id]);
       return status.status >= 200 ? status : null;
     });
-    if (done.status !== 200) throw new Problem("The wallet's batch failed; nothing of it happened", "reverted");
+    if (done.status !== 200) throw new Problem(tr("The wallet's batch failed; nothing of it happened"), "reverted");
   }
 
   private async until<T>(ask: () => Promise<T | null>): Promise<T> {
@@ -154,10 +156,16 @@ export class Sender {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     throw new Problem(
-      "It was sent, but is not mined yet",
+      tr("It was sent, but is not mined yet"),
       "timed_out",
-      "look at your wallet; the page follows the chain",
+      tr("look at your wallet; the page follows the chain"),
     );
+  }
+
+  // A contract cannot sign a permit (ERC-2612 recovers a key); a key that lends itself code can (EIP-7702).
+  private async isContract(): Promise<boolean> {
+    const code: string = await this.request("eth_getCode", [this.account, "latest"]);
+    return code !== "0x" && !code.startsWith(DELEGATION);
   }
 
   // Calls that put `amount` into the free balance: approved in a batch, else permitted, else approved to the unit.
@@ -165,11 +173,11 @@ export class Sender {
     const { network } = this.chain;
     const held: bigint = await this.chain.token("balanceOf", this.account);
     if (held < amount) {
-      const what = `The wallet holds ${tokens(held)} tokens, ${tokens(amount)} are needed`;
-      throw new Problem(what, "insufficient_tokens", "send tokens to this address first");
+      const what = tr`The wallet holds ${tokens(held)} tokens, ${tokens(amount)} are needed`;
+      throw new Problem(what, "insufficient_tokens", tr("send tokens to this address first"));
     }
     const plain = [approve(network, amount), onMarket(network, "deposit", amount)];
-    if (together) return plain;
+    if (together || (await this.isContract())) return plain;
     const permit = await this.permit(amount);
     if (permit === "declined") return null;
     return permit
@@ -197,18 +205,18 @@ export class Sender {
     };
     const rows: [string, string][] = [
       ["token", network.token],
-      ["spender", `${network.market} (the market)`],
-      ["value", `${tokens(amount)} tokens, exactly`],
+      ["spender", tr`${network.market} (the market)`],
+      ["value", tr`${tokens(amount)} tokens, exactly`],
       ["nonce", String(nonce)],
-      ["deadline", "none: it is spent by its nonce"],
+      ["deadline", tr("none: it is spent by its nonce")],
     ];
     const text =
-      "A signature, not a transaction: it lets the market take these tokens when you deposit them, and nothing else.";
+      tr("A signature, not a transaction: it lets the market take these tokens when you deposit them, and nothing else.");
     if (
       !(await dialog(
-        "Sign a permit for the deposit",
+        tr("Sign a permit for the deposit"),
         [element("p", {}, text), table(rows)],
-        "Continue in the wallet",
+        tr("Continue in the wallet"),
       ))
     )
       return "declined";
@@ -226,7 +234,7 @@ export class Sender {
       domain: { name: domain[1], version: domain[2], chainId: network.chainId, verifyingContract: network.token },
       message,
     };
-    say("Waiting for your wallet's signature…");
+    say(tr("Waiting for your wallet's signature…"));
     const signature = await this.request("eth_signTypedData_v4", [this.account, JSON.stringify(typed)]);
     const { r, s, v, yParity } = parseSignature(signature);
     return { r, s, v: v ?? BigInt(yParity + 27) };

@@ -3,6 +3,7 @@
 import { Bytes, hex, sha256 } from "../bytes";
 import { Table, join, read, rowsOf } from "./rows";
 import { repeated } from "./sealing";
+import { tr } from "../words";
 
 export interface NamedFile {
   path: string;
@@ -104,7 +105,7 @@ export class Form {
       const again = await repeated(table);
       this.table = table;
       this.dropped = again;
-      place.textContent = `${rowsOf(table)} rows of ${table.x.shape.slice(1).join(" × ") || "one"} values.`;
+      place.textContent = tr`${rowsOf(table)} rows of ${table.x.shape.slice(1).join(" × ") || "one"} values.`;
       input.setCustomValidity("");
       if (again.length) this.askToDrop(place, input, again.length);
     } catch (error) {
@@ -119,10 +120,10 @@ export class Form {
     const label = document.createElement("label");
     label.append(
       box,
-      ` Leave out ${count} rows that repeat the x of another: a held-out row must not be in a training shard.`,
+      tr` Leave out ${count} rows that repeat the x of another: a held-out row must not be in a training shard.`,
     );
     const judge = () =>
-      input.setCustomValidity(box.checked ? "" : "Some rows repeat the x of another: leave them out, below.");
+      input.setCustomValidity(box.checked ? "" : tr("Some rows repeat the x of another: leave them out, below."));
     box.addEventListener("change", judge);
     judge();
     place.append(label);

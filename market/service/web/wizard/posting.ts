@@ -1,9 +1,11 @@
 // The last step: borrowed keys, sealed data, one upload permit, the plan in the command line's words, and the posting.
 
-import { Bytes, hex, sha256, utf8 } from "../bytes";
+import { Bytes, hex, sha256, unhex, utf8 } from "../bytes";
+import type { Keeper } from "../wallet/chain";
 import type { Sender } from "../wallet/sending";
 import type { Form, NamedFile } from "./form";
-import { Asking, Loan, Sealed, ask, openLoan, seal } from "./sealing";
+import { Asking, Loan, Sealed, ask, handOver, openLoan, seal } from "./sealing";
+import { tr } from "../words";
 
 type Island = typeof import("../wallet");
 
@@ -48,6 +50,28 @@ export class Posting {
       ["sign", this.sign],
     ] as const)
       place(id).addEventListener("click", () => void this.doing(place<HTMLButtonElement>(id), work.bind(this)));
+    for (const choice of this.choices()) choice.addEventListener("change", () => void this.chooseKeeper());
+  }
+
+  private choices(): HTMLInputElement[] {
+    return [...document.querySelectorAll<HTMLInputElement>("input[name=keeper]")];
+  }
+
+  // Who keeps the keys; null for the requester's own machine.
+  private keeper(): Keeper | null {
+    const chosen = this.choices().find((choice) => choice.checked)?.value ?? "";
+    if (!chosen) return null;
+    return JSON.parse(place("wallet").dataset.network!).keepers[Number(chosen)];
+  }
+
+  // Keys that another keeper took, or none, are handed over anew.
+  private async chooseKeeper(): Promise<void> {
+    const kept = this.keeper() !== null;
+    for (const part of document.querySelectorAll<HTMLElement>("[data-kept-by]"))
+      part.hidden = (part.dataset.keptBy === "keeper") !== kept;
+    this.sealed = null;
+    this.done("do-upload", false);
+    await this.review();
   }
 
   private island(): Promise<Island> {
@@ -73,7 +97,8 @@ export class Posting {
     place("toml").textContent = toml;
     place<HTMLAnchorElement>("save-toml").href = `data:application/toml;charset=utf-8,${encodeURIComponent(toml)}`;
     const code = document.createElement("code");
-    code.textContent = `heldout requester lend ${(await this.asking).code} --shards ${this.form.shards}`;
+    const elsewhere = this.keeper() ? " --elsewhere" : "";
+    code.textContent = `heldout requester lend ${(await this.asking).code} --shards ${this.form.shards}${elsewhere}`;
     const line = document.createElement("pre");
     line.className = "command";
     line.append(code);
@@ -96,38 +121,37 @@ export class Posting {
     const loan = await openLoan(await this.asking, place<HTMLInputElement>("loan").value);
     if (loan.address.toLowerCase() !== sender.account.toLowerCase()) {
       const hint =
-        "the requester signs and keeps with one key: import the key ring's account.json into the " +
-        "wallet, or connect that account";
+        tr("the requester signs and keeps with one key: import the key ring's account.json into the wallet, or connect that account");
       throw new wallet.Problem(
-        `These keys are of ${loan.address}, the wallet is connected as ${sender.account}`,
+        tr`These keys are of ${loan.address}, the wallet is connected as ${sender.account}`,
         "other_account",
         hint,
       );
     }
     if (loan.keys.length !== this.form.shards) {
       throw new wallet.Problem(
-        `These keys are for ${loan.keys.length} shards, the job asks for ${this.form.shards}`,
+        tr`These keys are for ${loan.keys.length} shards, the job asks for ${this.form.shards}`,
         "other_shards",
-        "call the command above again",
+        tr("call the command above again"),
       );
     }
     [this.loan, this.sealed] = [loan, null];
     this.done("do-keys", true);
     this.done("do-upload", false);
     this.forgetPlan();
-    wallet.say("Keys are here. Next: seal and upload.", "good");
+    wallet.say(tr("Keys are here. Next: seal and upload."), "good");
   }
 
   private async upload(wallet: Island, sender: Sender): Promise<void> {
     if (!this.loan || !this.form.table)
       throw new wallet.Problem(
-        "There are no data or no keys yet",
+        tr("There are no data or no keys yet"),
         "no_keys",
-        "choose data files, and borrow keys first",
+        tr("choose data files, and borrow keys first"),
       );
-    wallet.say("Sealing…");
+    wallet.say(tr("Sealing…"));
     const [files, graph] = [await this.form.files(), await this.form.graph()];
-    const sealed = (this.sealed = await seal(this.form.table, this.loan, this.form.dropped));
+    const sealed = await seal(this.form.table, this.loan, this.form.dropped);
     const manifest = await this.manifest(wallet, files, graph);
     const parts = [...sealed.shards, sealed.leaves, ...files.map((file) => file.data), graph.data, manifest];
     const blobs = new Map<string, Blob_>();
@@ -137,13 +161,14 @@ export class Posting {
     }
     this.task = `0x${hex(await sha256(manifest))}`;
     const { stores } = sender.chain.network;
-    if (!stores.length) throw new wallet.Problem("This network names no store", "no_store", "ask its operator");
+    if (!stores.length) throw new wallet.Problem(tr("This network names no store"), "no_store", tr("ask its operator"));
     for (const store of stores) await this.uploadTo(wallet, sender, store, [...blobs.values()]);
+    await this.handKeys(wallet);
+    this.sealed = sealed;
     this.done("do-upload", true);
     this.forgetPlan();
     wallet.say(
-      `Sealed ${sealed.rows.reduce((a, b) => a + b)} rows into ${sealed.shards.length} shards and uploaded ` +
-        `${blobs.size} files. Next: the plan.`,
+      tr`Sealed ${sealed.rows.reduce((a, b) => a + b)} rows into ${sealed.shards.length} shards and uploaded ${blobs.size} files. Next: the plan.`,
       "good",
     );
   }
@@ -161,9 +186,9 @@ export class Posting {
       JSON.stringify(files.map((f) => f.sha256).sort());
     if (!same || read.graph.sha256 !== graph.sha256)
       throw new wallet.Problem(
-        "The service described another task than this one",
+        tr("The service described another task than this one"),
         "wrong_answer",
-        "use the command line, and tell the operator",
+        tr("use the command line, and tell the operator"),
       );
     return utf8(manifest);
   }
@@ -174,7 +199,7 @@ export class Posting {
     const lines = blobs.map(({ id, data }) => `\n${id} ${data.length}`).join("");
     const text = `Heldout uploads\nstore: ${base}\nexpires: ${expires}${lines}`;
     wallet.say(
-      `Waiting for your wallet: it signs that ${blobs.length} files may be kept by ${base}. This costs nothing.`,
+      tr`Waiting for your wallet: it signs that ${blobs.length} files may be kept by ${base}. This costs nothing.`,
     );
     const signature = await sender.chain.provider.request({
       method: "personal_sign",
@@ -186,17 +211,35 @@ export class Posting {
       "Content-Type": "application/octet-stream",
     };
     for (const [n, { id, data }] of blobs.entries()) {
-      wallet.say(`Uploading ${n + 1} of ${blobs.length}…`);
+      wallet.say(tr`Uploading ${n + 1} of ${blobs.length}…`);
       const answer = await fetch(`${base}/v1/blobs/${id}`, { method: "PUT", headers, body: data }).catch(() => null);
       if (!answer?.ok) {
         const said = await answer?.json().catch(() => null);
         throw new wallet.Problem(
-          `${base} did not take a file: ${said?.detail ?? "no answer"}`,
+          tr`${base} did not take a file: ${said?.detail ?? tr("no answer")}`,
           said?.code ?? "store_unavailable",
-          said?.hint ?? "try again; what is there already is not sent twice",
+          said?.hint ?? tr("try again; what is there already is not sent twice"),
         );
       }
     }
+  }
+
+  // Nothing is posted before the keeper has said that it has the keys.
+  private async handKeys(wallet: Island): Promise<void> {
+    const keeper = this.keeper();
+    if (!keeper) return;
+    wallet.say(tr`Handing the keys to the keeper at ${keeper.url}…`);
+    const line = await handOver(this.loan!, unhex(keeper.wrapKey));
+    const headers = { "Content-Type": "application/json" };
+    const request = { method: "PUT", headers, body: JSON.stringify({ line }) };
+    const answer = await fetch(`${keeper.url}/v1/keys`, request).catch(() => null);
+    const told = await answer?.json().catch(() => null);
+    if (!answer?.ok || String(told?.kept_for).toLowerCase() !== this.loan!.address.toLowerCase())
+      throw new wallet.Problem(
+        tr`The keeper did not take the keys: ${told?.detail ?? tr("no answer")}`,
+        told?.code ?? "keeper_unavailable",
+        told?.hint ?? tr("choose another, or your own machine"),
+      );
   }
 
   private async ask(wallet: Island, path: string, body: unknown): Promise<any> {
@@ -207,14 +250,14 @@ export class Posting {
     });
     const told = await answer.json();
     if (!answer.ok)
-      throw new wallet.Problem(told.detail ?? `status ${answer.status}`, told.code ?? "failed", told.hint ?? "");
+      throw new wallet.Problem(told.detail ?? tr`status ${answer.status}`, told.code ?? "failed", told.hint ?? "");
     return told;
   }
 
   private async plan(wallet: Island, sender: Sender): Promise<void> {
     this.forgetPlan();
     const { loan, sealed } = this;
-    if (!loan || !sealed) throw new wallet.Problem("Nothing is sealed yet", "no_keys", "seal and upload first");
+    if (!loan || !sealed) throw new wallet.Problem(tr("Nothing is sealed yet"), "no_keys", tr("seal and upload first"));
     const [wrap_key, salt, root] = [loan.wrapKey, loan.salt, sealed.root].map((part) => `0x${hex(part)}`);
     const draft = {
       requester: sender.account,
@@ -238,19 +281,19 @@ export class Posting {
     for (const [name, value] of Object.entries(expected))
       if (String(terms[name]).toLowerCase() !== String(value).toLowerCase())
         throw new wallet.Problem(
-          `The service answered with another ${name} than this page's`,
+          tr`The service answered with another ${name} than this page's`,
           "wrong_answer",
-          "use the command line, and tell the operator",
+          tr("use the command line, and tell the operator"),
         );
     this.planned = planned;
     place("plan").textContent = planned.lines.join("\n");
     place("sign").hidden = false;
-    wallet.say("This is what `heldout job post --dry-run` says. Nothing was sent.", "good");
+    wallet.say(tr("This is what `heldout job post --dry-run` says. Nothing was sent."), "good");
   }
 
   private async sign(wallet: Island, sender: Sender): Promise<void> {
     const { planned } = this;
-    if (!planned) throw new wallet.Problem("There is no plan yet", "no_plan", "show the plan first");
+    if (!planned) throw new wallet.Problem(tr("There is no plan yet"), "no_plan", tr("show the plan first"));
     await sender.onOurChain();
     const terms = wallet.termsOf(planned.terms);
     const escrow: bigint = terms.lanes * terms.priceCap + terms.committee * terms.fee + terms.bond;
@@ -258,21 +301,28 @@ export class Posting {
     const post = wallet.onMarket(sender.chain.network, "post", terms);
     const together = escrow > free && (await sender.batches());
     const deposit = escrow > free ? await sender.depositing(escrow - free, together) : [];
-    if (!deposit) return wallet.say("Nothing was sent.");
+    if (!deposit) return wallet.say(tr("Nothing was sent."));
     const about = {
-      title: "Post the job",
-      costs: `${wallet.tokens(escrow)} tokens are escrowed: you can never pay more than this`,
-      risks: `your bond of ${wallet.tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
+      title: tr("Post the job"),
+      costs: tr`${wallet.tokens(escrow)} tokens are escrowed: you can never pay more than this`,
+      risks: this.keeper()
+        ? tr`your bond of ${wallet.tokens(terms.bond)} if the keeper is late, or your wallet answers no demand in time`
+        : tr`your bond of ${wallet.tokens(terms.bond)} if keys are late: keep \`heldout requester run\` running`,
     };
     if (!(await sender.send(about, [...deposit, post], together))) return;
     this.posted();
     this.done("do-post", true);
     place("sign").hidden = true;
-    wallet.say("Posted. Waiting until this service has seen it…");
+    wallet.say(tr("Posted. Waiting until this service has seen it…"));
     await indexed(planned.job);
-    const link = wallet.element("a", { href: `/jobs/${planned.job}`, class: "button first" }, "See the job");
+    const link = wallet.element("a", { href: `/jobs/${planned.job}`, class: "button first" }, tr("See the job"));
     place("sign").replaceWith(link);
-    wallet.say("Posted. `heldout requester run` takes it from here; you may close this page.", "good");
+    wallet.say(
+      this.keeper()
+        ? tr("Posted. The keeper releases the keys; bids are accepted, and demands answered, on the job's page.")
+        : tr("Posted. `heldout requester run` takes it from here; you may close this page."),
+      "good",
+    );
     link.focus();
   }
 }

@@ -2,6 +2,7 @@
 // written, as heldout.market.weights; tests/vectors/sealing.json holds both to it.
 
 import { Bytes, concat, littleEndian, utf8 } from "../bytes";
+import { tr } from "../words";
 
 export interface Tensor {
   dtype: string;
@@ -16,7 +17,7 @@ const MOST_HEADER = 1 << 20;
 class BadData extends Error {}
 
 const bad = (why: string): never => {
-  throw new BadData(`the data cannot be read: ${why}`);
+  throw new BadData(tr`the data cannot be read: ${why}`);
 };
 
 export const rowsOf = (table: Table): number => table.x.shape[0];
@@ -30,21 +31,21 @@ export function rowSize(tensor: Tensor): number {
 export function read(file: Bytes): Table {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const length = file.length < 8 ? 0 : Number(view.getBigUint64(0, true));
-  if (length < 2 || length > MOST_HEADER || 8 + length > file.length) bad("this is no safetensors file");
+  if (length < 2 || length > MOST_HEADER || 8 + length > file.length) bad(tr("this is no safetensors file"));
   let header: Record<string, unknown> = {};
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(file.subarray(8, 8 + length)));
   } catch {
-    bad("its header is no JSON");
+    bad(tr("its header is no JSON"));
   }
   delete header.__metadata__;
-  if (Object.keys(header).sort().join() !== "x,y") bad("a data file holds exactly x (float32) and y");
+  if (Object.keys(header).sort().join() !== "x,y") bad(tr("a data file holds exactly x (float32) and y"));
   const table = { x: tensor(header.x, file.subarray(8 + length)), y: tensor(header.y, file.subarray(8 + length)) };
   const whole = table.x.data.length + table.y.data.length;
-  if (whole !== file.length - 8 - length) bad("its tensors do not fill it");
-  if (table.x.dtype !== "F32") bad("x must be float32");
+  if (whole !== file.length - 8 - length) bad(tr("its tensors do not fill it"));
+  if (table.x.dtype !== "F32") bad(tr("x must be float32"));
   if (!table.x.shape.length || !table.y.shape.length || table.x.shape[0] !== table.y.shape[0])
-    bad("x and y must have the same number of rows, rows first");
+    bad(tr("x and y must have the same number of rows, rows first"));
   return table;
 }
 
@@ -52,20 +53,20 @@ function tensor(entry: unknown, body: Bytes): Tensor {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, any>;
   const sizes = (list: unknown): list is number[] =>
     Array.isArray(list) && list.every((size) => Number.isSafeInteger(size) && size >= 0);
-  if (!(dtype in ITEM)) bad(`a type other than ${Object.keys(ITEM).join(" and ")}`);
-  if (!sizes(shape) || shape.length > 8 || !sizes(offsets) || offsets.length !== 2) bad("a shape or offsets");
+  if (!(dtype in ITEM)) bad(tr`a type other than ${Object.keys(ITEM).join(" and ")}`);
+  if (!sizes(shape) || shape.length > 8 || !sizes(offsets) || offsets.length !== 2) bad(tr("a shape or offsets"));
   const [begin, end] = offsets;
-  if (end - begin !== itemsOf(shape) * ITEM[dtype] || end > body.length) bad("a tensor's size is not its shape's");
+  if (end - begin !== itemsOf(shape) * ITEM[dtype] || end > body.length) bad(tr("a tensor's size is not its shape's"));
   return { dtype, shape, data: body.slice(begin, end) };
 }
 
 export function join(tables: Table[]): Table {
   const kind = (t: Tensor) => `${t.dtype} ${t.shape.slice(1)}`;
-  if (!tables.length) bad("there is no data file");
+  if (!tables.length) bad(tr("there is no data file"));
   const one = (name: "x" | "y"): Tensor => {
     const parts = tables.map((table) => table[name]);
     if (parts.some((part) => kind(part) !== kind(parts[0])))
-      bad("files differ in the shape of a row or the type of y");
+      bad(tr("files differ in the shape of a row or the type of y"));
     const rows = parts.reduce((sum, part) => sum + part.shape[0], 0);
     const shape = [rows, ...parts[0].shape.slice(1)];
     return { dtype: parts[0].dtype, shape, data: concat(...parts.map((part) => part.data)) };

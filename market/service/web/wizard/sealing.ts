@@ -1,8 +1,9 @@
 // Sealing data in the browser, in the same bytes as `heldout data seal` (docs/decisions/0006): AES-256-GCM, X25519,
 // HKDF-SHA256, HMAC-SHA256. Each key seals one plaintext, so the nonce is zero. Nothing here talks to anybody.
 
-import { Bytes, bigEndian, compare, concat, hex, littleEndian, sha256, unhex, utf8 } from "../bytes";
+import { Bytes, base64url, bigEndian, compare, concat, hex, littleEndian, sha256, unhex, utf8 } from "../bytes";
 import { Table, encode, row, rowsOf, take } from "./rows";
+import { tr } from "../words";
 
 const PREFIX = "heldout-lent-1.";
 const UNIT = 1024;
@@ -32,21 +33,14 @@ export async function ask(): Promise<Asking> {
 }
 
 export async function openLoan(asking: Asking, line: string): Promise<Loan> {
-  const wrong = new Error("This is not the line that `heldout requester lend` printed for this page's code.");
+  const wrong = new Error(tr("This is not the line that `heldout requester lend` printed for this page's code."));
   const text = line.trim();
   if (!text.startsWith(PREFIX)) throw wrong;
   try {
     const base64 = text.slice(PREFIX.length).replaceAll("-", "+").replaceAll("_", "/");
     const told = JSON.parse(atob(base64));
     const [wrapKey, salt, envelope] = [told.wrap_key, told.salt, told.envelope].map((part: string) => unhex(part));
-    const context = concat(
-      utf8("heldout/lent-keys/v1\0"),
-      utf8(String(told.address).toLowerCase() + "\0"),
-      wrapKey,
-      utf8("\0"),
-      salt,
-    );
-    const lent = await openEnvelope(asking, envelope, context);
+    const lent = await openEnvelope(asking, envelope, contextOf(String(told.address), wrapKey, salt));
     const keys = Array.from({ length: lent.length / 32 }, (_, i) => lent.slice(32 * i, 32 * (i + 1)));
     if (keys.length !== told.shards + 1 || wrapKey.length !== 32 || salt.length !== 32) throw wrong;
     return { address: told.address, wrapKey, salt, order: keys[0], keys: keys.slice(1) };
@@ -55,17 +49,42 @@ export async function openLoan(asking: Asking, line: string): Promise<Loan> {
   }
 }
 
+// The same keys, for a keeper instead of this page: a line of the same kind, which opens with the keeper's key alone.
+export async function handOver(loan: Loan, keeper: Bytes): Promise<string> {
+  const { address, wrapKey, salt, order, keys } = loan;
+  const envelope = await makeEnvelope(keeper, concat(order, ...keys), contextOf(address, wrapKey, salt));
+  const [wrap_key, told, sealed] = [wrapKey, salt, envelope].map(hex);
+  const line = JSON.stringify({ address, wrap_key, salt: told, shards: keys.length, envelope: sealed });
+  return PREFIX + base64url(utf8(line));
+}
+
+function contextOf(address: string, wrapKey: Bytes, salt: Bytes): Bytes {
+  const [gap, name] = [utf8("\0"), utf8(address.toLowerCase())];
+  return concat(utf8("heldout/lent-keys/v1"), gap, name, gap, wrapKey, gap, salt);
+}
+
+async function makeEnvelope(receiver: Bytes, plain: Bytes, context: Bytes): Promise<Bytes> {
+  const pair = (await crypto.subtle.generateKey("X25519", false, ["deriveBits"])) as CryptoKeyPair;
+  const ephemeral = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+  const key = await envelopeKey(pair.privateKey, receiver, concat(ephemeral, receiver), "encrypt");
+  const algorithm = { name: "AES-GCM", iv: NONCE, additionalData: context };
+  return concat(ephemeral, new Uint8Array(await crypto.subtle.encrypt(algorithm, key, plain)));
+}
+
 async function openEnvelope(asking: Asking, envelope: Bytes, context: Bytes): Promise<Bytes> {
   const ephemeral = envelope.slice(0, 32);
-  const subtle = crypto.subtle;
-  const sender = await subtle.importKey("raw", ephemeral, "X25519", false, []);
-  const shared = await subtle.deriveBits({ name: "X25519", public: sender }, asking.privateKey, 256);
-  const material = await subtle.importKey("raw", shared, "HKDF", false, ["deriveKey"]);
-  const salt = concat(ephemeral, unhex(asking.code));
-  const how = { name: "HKDF", hash: "SHA-256", salt, info: utf8("heldout/envelope/key") };
-  const key = await subtle.deriveKey(how, material, { name: "AES-GCM", length: 256 }, false, ["decrypt"]);
+  const key = await envelopeKey(asking.privateKey, ephemeral, concat(ephemeral, unhex(asking.code)), "decrypt");
   const algorithm = { name: "AES-GCM", iv: NONCE, additionalData: context };
-  return new Uint8Array(await subtle.decrypt(algorithm, key, envelope.slice(32)));
+  return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, envelope.slice(32)));
+}
+
+async function envelopeKey(mine: CryptoKey, theirs: Bytes, salt: Bytes, use: KeyUsage): Promise<CryptoKey> {
+  const subtle = crypto.subtle;
+  const other = await subtle.importKey("raw", theirs, "X25519", false, []);
+  const shared = await subtle.deriveBits({ name: "X25519", public: other }, mine, 256);
+  const material = await subtle.importKey("raw", shared, "HKDF", false, ["deriveKey"]);
+  const how = { name: "HKDF", hash: "SHA-256", salt, info: utf8("heldout/envelope/key") };
+  return subtle.deriveKey(how, material, { name: "AES-GCM", length: 256 }, false, [use]);
 }
 
 // ------------------------------------------------------------------------------------------------------ shards
@@ -94,7 +113,7 @@ export async function seal(table: Table, loan: Loan, dropped: number[] = []): Pr
   const without = new Set(dropped);
   const rows = [...Array(rowsOf(table)).keys()].filter((index) => !without.has(index));
   const count = loan.keys.length;
-  if (rows.length < count) throw new Error(`${rows.length} rows do not fill ${count} shards.`);
+  if (rows.length < count) throw new Error(tr`${rows.length} rows do not fill ${count} shards.`);
   const order = await inOrder(rows, loan.order);
   const bounds = Array.from({ length: count + 1 }, (_, i) => Math.floor((order.length * i) / count));
   const parts = loan.keys.map((_, i) => encode(take(table, order.slice(bounds[i], bounds[i + 1]))));

@@ -1,0 +1,1 @@
+"""Keepers of shard keys: who they are, and the small server that takes keys in (docs/decisions/0024)."""

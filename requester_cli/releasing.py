@@ -1,0 +1,51 @@
+"""Which letters release which keys, read off the chain: for whoever has the keys (P4.1 to P4.6)."""
+
+from heldout.market.chain import Block, Chain, JobView
+from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Reverted
+from heldout.market.lifecycle import VACANT, JobState, State
+from heldout.market.messages import Letter
+from heldout.market.split import SEED_DELAY
+from heldout.requester_cli.letters import Holder, Recipient, Writer
+
+
+def drawn_seats(chain: Chain, job: JobState, stored: JobView, head: Block) -> tuple[int, ...]:
+    """The committee by place, once the block that draws it is deep; empty before."""
+    deep = head.number >= stored.seed_block + chain.network.confirmations
+    if job.state is not State.COMMITTING or not deep:
+        return ()
+    if pinned := job.rounds[job.round - 1].seats:
+        return pinned
+    try:
+        return chain.committee(job.id, at=head)[1]
+    except Reverted:  # the seed is too old, and somebody has to pin a new one
+        return ()
+
+
+def writer_for(chain: Chain, keys: Holder, job: JobState) -> Writer:
+    """Raises ChainProblem while the split is not drawn."""
+    if job.accept_block is None:
+        raise ChainProblem(f"job {job.id} is not accepted yet")
+    seed = chain.block(job.accept_block + SEED_DELAY).hash
+    return Writer(keys, job, bytes.fromhex(seed[2:]))
+
+
+def letter_to_seat(chain: Chain, writer: Writer, seat: int) -> Letter | None:
+    """None for a seat whose wrapping key is unusable: it shut itself out, and nobody else."""
+    try:
+        return writer.held_out_keys(Recipient(chain.seat(seat).hot, chain.seat_wrap_key(seat)))
+    except BadEnvelope:
+        return None
+
+
+def owed(chain: Chain, keys: Holder, job: JobState) -> list[Letter]:
+    """What an answer of the requester must hold in this stage (P4.5)."""
+    writer = writer_for(chain, keys, job)
+    match job.state:
+        case State.RUNNING:
+            return [writer.training_keys(lane) for lane in range(len(job.lanes))]
+        case State.COMMITTING:
+            seats = sorted(set(chain.committee(job.id)[1]) - {VACANT})
+            return [letter for seat in seats if (letter := letter_to_seat(chain, writer, seat))]
+        case State.SCORED:
+            return [writer.held_out_keys_for_lane(lane) for lane in range(len(job.lanes))]
+    raise HeldoutError(f"nothing can be demanded while a job is {job.state.name}")
