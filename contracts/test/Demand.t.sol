@@ -132,6 +132,15 @@ contract DemandTest is Base {
         assertEq(market.getJob(id).pending, 0);
     }
 
+    function test_demand_committing_ofALaneThereIsNot_isRefused() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _drawn(terms);
+        address hot = _hotAt(id, 0);
+        vm.prank(hot);
+        vm.expectRevert(abi.encodeWithSelector(BadParty.selector, 1));
+        market.demand(terms, 1, 0);
+    }
+
     function test_demand_committing_onlyByItsSeat() public {
         bytes32 id = _drawn(_terms());
         vm.expectRevert(abi.encodeWithSelector(NotSeat.selector, requester, 0));

@@ -57,6 +57,27 @@ contract ReceiptsTest is Base {
         _settlesAsExpected(terms);
     }
 
+    /// @notice A seat that was silent and has left since has nothing to be fined: no event says that it was.
+    function test_settle_silentSeatThatLeft_saysNoFine() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _drawn(terms);
+        for (uint256 place; place < 2; ++place) {
+            _commit(id, place, _vote(950_000));
+        }
+        skip(terms.commitWindow);
+        for (uint256 place; place < 2; ++place) {
+            _reveal(id, place, _vote(950_000));
+        }
+        uint32 silent = _seat(id, 2);
+        vm.prank(market.getSeat(silent).cold);
+        market.exit(silent);
+        skip(market.exitDelay());
+        market.unstake(silent);
+        vm.recordLogs();
+        market.settle(terms);
+        assertEq(_count(vm.getRecordedLogs(), Slashed.selector), 0);
+    }
+
     /// @notice P3.6: what a requester's lost bond leaves goes to the providers who submitted, and to no other.
     function test_settle_appealLostByTheRequester_paysOnlyWhoSubmitted() public {
         JobTerms memory terms = _termsOf(2);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Base} from "./Base.t.sol";
+import {Votes} from "../src/libraries/Votes.sol";
 
 /// @notice What readers are told of a job between its events.
 contract ViewsTest is Base {
@@ -39,6 +40,21 @@ contract ViewsTest is Base {
         assertEq(market.getVote(id, 1, 1), _vote(950_000));
         assertEq(market.getVote(id, 1, 3), 0);
         assertEq(market.getVote(id, 2, 0), 0);
+    }
+
+    /// @notice Votes are packed: the greatest value of every lane comes back whole at every place.
+    function test_getVote_ofEveryPlaceOfABiggerRound_isWhole() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 vote = Votes.withLane(_vote(Votes.BAD), 1, Votes.BAD);
+        bytes32 id = _scored(terms, vote);
+        vm.prank(requester);
+        market.appeal(terms, 0);
+        _pin(id);
+        _commitAll(id, vote);
+        _revealAll(id, vote);
+        for (uint256 place; place < 7; ++place) {
+            assertEq(market.getVote(id, 2, place), vote);
+        }
     }
 
     /// @notice P5.2: who is late still reads who was drawn.
