@@ -4,9 +4,10 @@
                                 ▲                                                  │
                                 └────────────── a node with the same keys ◀────────┘
 
-The letter leaves only once a store has the whole file, so the newest letter always names something whole; the one
-before stays where it is until then, and after. Stores delete nothing: what a job may put there is bounded in size,
-number and sum, and spread over its work window. Nothing here can fail a training, which needs none of it.
+The letter leaves only once a store has the whole file, so the newest letter always names something whole. Then the one
+before is given up, and at the job's end the last: a store keeps them while the job goes on, and no longer. What a job
+may put there is bounded in size, number and sum, and spread over its work window. Nothing here can fail a training,
+which needs none of it.
 """
 
 import logging
@@ -54,6 +55,8 @@ class Checkpoints:
             self._letters[letter.job].append(letter)
 
     def forget(self, job: JobId) -> None:
+        """The job is over: nobody needs what was kept of it."""
+        self._give_up(self._noted(job)["letter"])
         for room in (self._letters, self._sealed):
             room.pop(job, None)
         self._sought.discard(job)
@@ -68,9 +71,7 @@ class Checkpoints:
             return
         path, sequence = self._path(job), self._next(job)
         try:
-            if not self._tools.chores.done(
-                f"checkpoint/{job}", lambda: self._upload(job, path, sequence, noted["digest"])
-            ):
+            if not self._tools.chores.done(f"checkpoint/{job}", lambda: self._upload(job, path, sequence, noted)):
                 return
         except HeldoutError as problem:
             log.warning("job %s: its checkpoint is not kept elsewhere: %s", job, problem.message)
@@ -85,29 +86,42 @@ class Checkpoints:
         self._tell(job, noted)
 
     def _is_due(self, view: View, noted: dict[str, Any], now: float) -> bool:
-        """The configured interval, stretched so that number and sum last for the whole work window."""
+        """The configured interval, stretched so that number and sum last for the whole work window. A clock that was
+        set back since the last one does not put the next off."""
         every = self._tools.config.checkpoint_s
         if not every or noted["count"] >= MOST_KEPT or noted["bytes"] >= MOST_TOTAL:
             return False
         size = noted["bytes"] / noted["count"] if noted["count"] else 0
         window = view.job.terms.workWindow
-        return bool(now >= noted["at"] + max(every, window / MOST_KEPT, window * size / MOST_TOTAL))
+        pause = max(every, window / MOST_KEPT, window * size / MOST_TOTAL)
+        return not noted["at"] <= now < noted["at"] + pause
 
-    def _upload(self, job: JobId, path: Path, sequence: int, before: str) -> None:
+    def _upload(self, job: JobId, path: Path, sequence: int, noted: dict[str, Any]) -> None:
         """In a thread, and so without the journal. Leaves in `_sealed` what has reached a store; a checkpoint that is
-        as `before` is left alone."""
+        as the one before, which is `noted`, is left alone."""
         if not self._tools.training.snapshot(job, path, MOST_BYTES):
             return
         archive = path.read_bytes()
         digest = sha256(archive).hexdigest()
-        if digest == before:
+        if digest == noted["digest"]:
             return
         letter, blob = self._tools.deliveries.checkpoint(job, sequence, archive)
         self._tools.stores.put(blob)
         self._sealed[job] = letter, len(blob), digest
+        self._give_up(noted["letter"])
 
     def _next(self, job: JobId) -> int:
         return min(max((letter.int_of("sequence") for letter in self._known(job)), default=0) + 1, _LAST)
+
+    def _give_up(self, noted: str) -> None:
+        """What this node noted itself alone: a letter that the mail brought could name the weights. If no store can be
+        told, it stays there for as long as stores keep things."""
+        if noted:
+            letter = Letter.decode(noted.encode())
+            try:
+                self._tools.stores.drop_pin(artifact_id(letter.bytes_of("sealedHash")))
+            except HeldoutError as problem:
+                log.debug("job %s: a checkpoint is kept for longer than needed: %s", letter.job, problem.message)
 
     def _tell(self, job: JobId, noted: dict[str, Any]) -> None:
         """By the service alone: a checkpoint is worth no gas."""

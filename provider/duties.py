@@ -115,7 +115,7 @@ def decide(view: View, mine: Record) -> list[Step]:
     if view.foreseen:
         return [*_foreseen(view, mine, lane)]
     if job.state is State.OPEN:
-        return _bidding(mine)
+        return _bidding(view, mine)
     if job.final and view.deep and lane is not None and _owes_half_still(job.lanes[lane], mine):
         return [Step.GIVE_HALF]
     if job.final or lane is None or (is_absent(job, lane) and mine.keys):
@@ -133,8 +133,15 @@ def is_absent(job: JobState, lane: int) -> bool:
     return job.lanes[lane].word is None and job.state is not State.RUNNING
 
 
-def _bidding(mine: Record) -> list[Step]:
-    return [Step.JUDGE if mine.price is None else Step.SEND_BID]
+def may_be_accepted(job: JobState, mine: Record, now: int) -> bool:
+    """Whether a bid binds this node still. A requester may leave its job open for ever; a bid ends by itself."""
+    return job.state is State.OPEN and mine.price is not None and now <= mine.valid_until
+
+
+def _bidding(view: View, mine: Record) -> list[Step]:
+    if mine.price is None:
+        return [Step.JUDGE]
+    return [Step.SEND_BID] if may_be_accepted(view.job, mine, view.now) else []
 
 
 def _in_lane(view: View, mine: Record, index: int, lane: Lane) -> Iterator[Step]:

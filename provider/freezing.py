@@ -47,7 +47,7 @@ class Freezing:
         if not isinstance(manifest, Manifest):
             return 0.0
         left = view.job.deadline - view.now - (1 - TRAINING_SHARE) * view.job.terms.workWindow
-        needs = manifest.resources.seconds - self._tools.training.worked(view.job.id, self._tools.clock())
+        needs = manifest.resources.seconds - self._tools.training.worked(view.job.id)
         return left - max(0.0, needs)
 
     def _let_stand(self, job: JobId, stand: bool) -> bool:

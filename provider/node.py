@@ -23,7 +23,7 @@ from heldout.provider.bidding import Means, Refusal
 from heldout.provider.book import Book
 from heldout.provider.checkpoints import Checkpoints
 from heldout.provider.delivering import Delivering
-from heldout.provider.duties import RISKS, Step, View, decide, is_absent, risks
+from heldout.provider.duties import RISKS, Step, View, decide, is_absent, may_be_accepted, risks
 from heldout.provider.freezing import Freezing
 from heldout.provider.making import Making
 from heldout.provider.owner import Wish, objection
@@ -199,7 +199,7 @@ class ProviderNode:
                 continue
             lane = job.lane_of(self.me)
             bound = lane is not None and job.lanes[lane].word is None and not is_absent(job, lane)
-            if bound or (job.state is State.OPEN and record.price is not None):
+            if bound or may_be_accepted(job, record, view.now):
                 yield job
 
     # ----------------------------------------------------------------------------------------------- the owner
@@ -207,7 +207,7 @@ class ProviderNode:
     def _obey(self, head: Block) -> None:
         """End, once nothing is promised any more, if the owner wishes so; take the money along if it leaves."""
         wish = self._tools.senses.wish
-        if not wish.ends or any(self._is_promised(record) for record in self._tools.records):
+        if not wish.ends or any(self._is_promised(record, head) for record in self._tools.records):
             return
         free = self._tools.chain.free(self.me, at=head)
         if wish is Wish.LEAVE and free:
@@ -217,11 +217,11 @@ class ProviderNode:
         log.info("nothing is promised any more: this node ends, as its owner wished (%s)", wish)
         self._end()
 
-    def _is_promised(self, record: Record) -> bool:
+    def _is_promised(self, record: Record, head: Block) -> bool:
         job = self._book.jobs.get(record.job)
         if job is None or record.done or record.price is None:
             return False
-        return job.state is State.OPEN or job.lane_of(self.me) is not None
+        return may_be_accepted(job, record, head.timestamp) or job.lane_of(self.me) is not None
 
     # -------------------------------------------------------------------------------------------- look-after
 

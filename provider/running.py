@@ -52,7 +52,7 @@ def status(args: argparse.Namespace) -> int:
     active = [record for record in _records(args) if record.price is not None and not record.done]
     jobs = [showing.as_json(record, progress.get(PROGRESS + record.job)) for record in active]
     money = {"gas": amount(gas), "free": amount(free), "wallet": amount(tokens)}
-    rows = [(job["job"], job["stage"], job["last_reading"] or "", job["reason"]) for job in jobs]
+    rows = [(job["job"], job["stage"], showing.reading(job["last_reading"]), job["reason"]) for job in jobs]
     emit(
         args,
         {"address": address, **money, "jobs": jobs},

@@ -66,6 +66,11 @@ def as_json(record: Record, progress: Mapping[str, Any] | None = None) -> dict[s
     }
 
 
+def reading(values: Mapping[str, float] | None) -> str:
+    """What a job last said of itself: `accuracy 0.9984  loss 0.01942`."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in (values or {}).items())
+
+
 def summary(records: Sequence[Record]) -> str:
     """`31 jobs: 14 above_cap, 9 gpus, 6 won, 2 not_won`."""
     counts = Counter(map(rule, records)).most_common()

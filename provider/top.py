@@ -68,14 +68,10 @@ def _jobs(args: argparse.Namespace) -> Iterator[str]:
     shown = [showing.as_json(record, progress.get(PROGRESS + record.job)) for record in active]
     yield from table(
         ("job", "stage", "last reading", ""),
-        [(job["job"], job["stage"], _reading(job["last_reading"]), job["reason"]) for job in shown],
+        [(job["job"], job["stage"], showing.reading(job["last_reading"]), job["reason"]) for job in shown],
     )
     yield ""
     for record in active:
         for line in progress.get(PROGRESS + record.job, {}).get("tail", ())[-LINES:]:
             yield f"{record.job[:10]} | {clean(line)}"
     yield showing.summary(records)
-
-
-def _reading(reading: dict[str, float] | None) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in (reading or {}).items())

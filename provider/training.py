@@ -113,14 +113,13 @@ class Training:
         attempt = self._attempts[job]
         if attempt.report.done():
             return False
-        if self._call(self._runner.frozen(attempt.handle)).now is not stand:
+        if self._call(self._runner.elapsed(attempt.handle)).is_frozen is not stand:
             self._call(self._runner.freeze(attempt.handle) if stand else self._runner.thaw(attempt.handle))
         return stand
 
-    def worked(self, job: str, now: float) -> float:
+    def worked(self, job: str) -> float:
         """Seconds that the attempt has run, those left out in which it was frozen."""
-        handle = self._attempts[job].handle
-        return max(0.0, now - handle.started - self._call(self._runner.frozen(handle)).total_s)
+        return self._call(self._runner.elapsed(self._attempts[job].handle)).worked_s
 
     def snapshot(self, job: str, target: Path, most_bytes: int) -> bool:
         """See `Runner.snapshot`. For any thread."""

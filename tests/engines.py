@@ -3,6 +3,7 @@
 docker          the engine of `./run`, /out on a loop file system if this is root, else in a volume
 docker-volume   the same engine, /out in a memory-backed volume of it: what a node without root uses
 docker-strict   the same engine, a kernel of the job's own (gVisor)
+docker-rootless an engine of the test's own, in a user namespace (`rootless.py`)
 podman          Podman's API on a socket of the test's own
 """
 
@@ -21,13 +22,16 @@ from heldout.market.sandbox import DEVNET_CHAIN_ID, STANDARD, STRICT, Runner, op
 from heldout.market.sandbox.docker import DockerRunner
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.volumes import VolumeDisks
+from tests.rootless import rootless_engine
 
-ENGINES = ("docker", "docker-volume", "docker-strict", "podman")
+ENGINES = ("docker", "docker-volume", "docker-strict", "docker-rootless", "podman")
 
 
 def runner_of(kind: str, state: Path, address: str = "") -> Runner:
     if kind == "docker-volume":
         return DockerRunner(state, disks=VolumeDisks)
+    if kind == "docker-rootless":
+        return DockerRunner(state, address=address, disks=VolumeDisks)
     if kind == "podman":
         return DockerRunner(state, address=address)
     return open_runner(kind.partition("-")[0], state, chain_id=DEVNET_CHAIN_ID)
@@ -43,6 +47,20 @@ def require(kind: str) -> None:
         pytest.skip(f"strict: {missing[STRICT]}")
     if kind == "podman" and shutil.which("podman") is None:
         pytest.skip("podman is not installed: apt-get install podman")
+
+
+@contextmanager
+def rootless_docker(image: str) -> Iterator[str]:
+    """Docker as somebody who is not root, with the job image loaded. Its address. Skips, in the node's own words, where
+    that engine gives no tier: there is nothing to conform then (`test_sandbox_rootless.py`)."""
+    with rootless_engine("docker") as socket:
+        facts = Engine("", address := f"unix://{socket}").facts
+        if STANDARD not in facts.runtimes:
+            pytest.skip(f"rootless Docker: {facts.missing[STANDARD]}")
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as save:
+            load = ["docker", "--host", address, "load", "--quiet"]
+            subprocess.run(load, stdin=save.stdout, check=True, capture_output=True)
+        yield address
 
 
 @contextmanager

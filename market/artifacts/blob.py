@@ -94,6 +94,10 @@ class ArtifactStore(ABC):
             with suppress(FileNotFoundError):
                 part.unlink()
 
+    def drop_pin(self, artifact: ArtifactId) -> bool:
+        """Need an artifact no longer; False if it was not kept for us, as in a store without accounts."""
+        return False
+
     def close(self) -> None:  # noqa: B027  (a store without connections has nothing to give up)
         """Give up connections."""
 

@@ -87,7 +87,6 @@ class HttpStore(ArtifactStore):
             after = page["next"]
 
     def drop_pin(self, artifact: ArtifactId) -> bool:
-        """Need an artifact no longer; False if it was not kept for us."""
         name = parse_id(artifact)
         return bool(self._told("DELETE", f"pins/{name}", self._as_owner(f"drop {name}"), artifact)["dropped"])
 

@@ -69,6 +69,19 @@ class Stores(ArtifactStore):
     def fetch(self, artifact: ArtifactId, path: Path, limit: int = FILE_LIMIT) -> None:
         self._first(artifact, lambda store: store.fetch(artifact, path, limit))
 
+    def drop_pin(self, artifact: ArtifactId) -> bool:
+        """From every store that can be reached. Raises StoreProblem if some could not be."""
+        failure: StoreProblem | None = None
+        dropped = False
+        for store in self._stores:
+            try:
+                dropped |= store.drop_pin(artifact)
+            except StoreProblem as problem:
+                failure = problem
+        if failure:
+            raise failure
+        return dropped
+
     def close(self) -> None:
         for store in self._stores:
             store.close()

@@ -34,9 +34,9 @@ from heldout.market.sandbox.errors import (
     SandboxUnavailable,
     SandboxUnhealthy,
 )
-from heldout.market.sandbox.frozen import Frozen
 from heldout.market.sandbox.limits import MIB, Excess, Limits, RunReport
 from heldout.market.sandbox.runtimes import STANDARD, STRICT, TIERS, EngineFacts
+from heldout.market.sandbox.stopwatch import Elapsed
 
 __all__ = [
     "DEVNET_CHAIN_ID",
@@ -48,9 +48,9 @@ __all__ = [
     "WEIGHTS_NAME",
     "AttemptLost",
     "Collected",
+    "Elapsed",
     "EngineFacts",
     "Excess",
-    "Frozen",
     "Handle",
     "ImageRefused",
     "Limits",
@@ -75,10 +75,11 @@ class RunSpec:
     """One attempt at one job.
 
     `image` is an image id or digest (`sha256:…`), never a tag. `command` may name files under /in and /out.
-    `task_dir` and `data_dir` are shown read-only. `deadline` is in Unix seconds: whatever happens to the node, the
-    attempt is stopped by the earlier of `deadline` and start + `limits.seconds`, or at the node's next start; time it
-    was frozen does not count against `limits.seconds`. `tier` says whose kernel the job talks to (`runtimes.py`).
-    `checkpoint` is an archive that `snapshot` wrote: it is laid into /out if no checkpoint lies there.
+    `task_dir` and `data_dir` are shown read-only. `deadline` is in Unix seconds by the node's clock at the start:
+    whatever happens to node or clock, the attempt is stopped by the earlier of `deadline` and start + `limits.seconds`,
+    or at the node's next start; time it was frozen does not count against `limits.seconds`. `tier` says whose kernel
+    the job talks to (`runtimes.py`). `checkpoint` is an archive that `snapshot` wrote: it is laid into /out if no
+    checkpoint lies there.
     """
 
     job: str
@@ -119,7 +120,10 @@ class RunSpec:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A started attempt, also once it has ended and after a restart of the node. `ref` is the backend's name for it."""
+    """A started attempt, also once it has ended and after a restart of the node. `ref` is the backend's name for it.
+
+    `started` and `deadline` are Unix seconds by this node's clock, as it was when it looked: for people. What ends an
+    attempt is reckoned in seconds since boot (`stopwatch.py`)."""
 
     job: str
     attempt: str
@@ -190,8 +194,8 @@ class Runner(Protocol):
     async def thaw(self, handle: Handle) -> None:
         """Let it run again. Idempotent, and no error if it has ended."""
 
-    async def frozen(self, handle: Handle) -> Frozen:
-        """How long the attempt stood still, and whether it does."""
+    async def elapsed(self, handle: Handle) -> Elapsed:
+        """How long the attempt has worked and stood still: of one that runs."""
 
     async def snapshot(self, handle: Handle, target: Path, most_bytes: int) -> bool:
         """Archive /out/checkpoint as it is at one moment: the attempt stands still meanwhile, where that can be done.

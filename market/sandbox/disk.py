@@ -35,6 +35,9 @@ class Disks(Protocol):
         """The job's /out, writable by `uid`, with what earlier attempts left in it, or else with `spec.checkpoint`: a
         path, or the engine's name for a volume."""
 
+    def owner(self, job: str) -> int | None:
+        """The uid that the next attempt must have to write there; None if any will do."""
+
     def room(self, job: str) -> Room:
         """What lies in /out, and whether it is full."""
 
@@ -78,6 +81,9 @@ class LoopDisks:
             lay(spec.checkpoint, mount, (uid, uid))
         _give(mount, uid)
         return str(mount.resolve())
+
+    def owner(self, job: str) -> None:
+        """`open` gives it to whomever it is asked for."""
 
     def room(self, job: str) -> Room:
         mount = self._mounts / job
@@ -135,6 +141,9 @@ class FolderDisks:
         if spec.checkpoint:
             lay(spec.checkpoint, folder)
         return str(folder)
+
+    def owner(self, job: str) -> None:
+        """See `open`."""
 
     def room(self, job: str) -> Room:
         total = files = 0

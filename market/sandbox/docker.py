@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from heldout.market.errors import SandboxProblem
-from heldout.market.sandbox import MIB, WEIGHTS_NAME, Collected, Handle, RunReport, RunSpec
+from heldout.market.sandbox import MIB, WEIGHTS_NAME, Collected, Elapsed, Handle, RunReport, RunSpec
 from heldout.market.sandbox.accelerators import Accelerator, Grant, NoAccelerator
 from heldout.market.sandbox.disk import Disks, LoopDisks, may_mount
 from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.errors import AttemptLost, ImageRefused, SandboxRefused, SandboxUnavailable
-from heldout.market.sandbox.frozen import Frozen, FrozenTime
 from heldout.market.sandbox.meter import Ending, Meter, excesses, killed_by, unix
 from heldout.market.sandbox.places import Place, free_uid, pick_cores, pick_devices
 from heldout.market.sandbox.profile import (
     LABEL_ATTEMPT,
-    LABEL_DEADLINE,
     LABEL_JOB,
     LABEL_LATEST,
     LABEL_TIER,
@@ -41,6 +39,7 @@ from heldout.market.sandbox.profile import (
 )
 from heldout.market.sandbox.pump import LogPump
 from heldout.market.sandbox.runtimes import EngineFacts
+from heldout.market.sandbox.stopwatch import Stopwatch, since_boot
 from heldout.market.sandbox.volumes import VolumeDisks
 
 _POLL_S = (0.1, 1.0)  # first and longest pause between two looks at a running job
@@ -70,6 +69,7 @@ class DockerRunner:
         disks: Callable[[Engine], Disks] | None = None,
         profile: Profile = container_options,
         clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = since_boot,
     ) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._engine = Engine(node_label(state), address)
@@ -77,10 +77,10 @@ class DockerRunner:
         self._accelerator = accelerator or NoAccelerator()
         self._profile = profile
         self._copies = state / "collected"
-        self._clock = clock
+        self._clock, self._ticks = clock, ticks
         self._starting = threading.Lock()
         self._freezing = threading.Lock()
-        self._frozen = FrozenTime(state, clock)
+        self._watch = Stopwatch(state, ticks)
         self._meters: dict[str, Meter] = {}
         self._pumps: dict[str, LogPump] = {}
         self._reasons: dict[str, str] = {}
@@ -138,7 +138,9 @@ class DockerRunner:
             grant = self._accelerator.grant(place.devices) if place.devices else Grant()
             dialect = self._engine.dialect
             setting = Setting(self._engine.node, image, out, deadline, place, runtime, grant, dialect)
-            return self._engine.run(self._profile(spec, setting))
+            container = self._engine.run(self._profile(spec, setting))
+        self._watch.start(container.id, age_s=0.0, latest_s=spec.deadline - self._clock())
+        return container
 
     def _runtime(self, tier: str) -> str:
         facts = self._engine.facts
@@ -150,11 +152,13 @@ class DockerRunner:
     def _place(self, spec: RunSpec) -> Place:
         """A uid, cores and devices that no running job has, of this or of another node on the engine."""
         taken = [place_of(found.labels) for found in self._engine.neighbours()]
+        if (uid := self._disks.owner(spec.job)) is None:
+            uid = free_uid(spec.job, {place.uid for place in taken} | self._engine.kept_uids())
         if spec.limits.gpus and spec.tier not in self._accelerator.tiers:
             raise SandboxRefused(f"no device can be given to a {spec.tier} job here", hint="see [offer] accelerator")
         have = [device.id for device in self._accelerator.devices()] if spec.limits.gpus else []
         return Place(
-            uid=free_uid(spec.job, {place.uid for place in taken}),
+            uid=uid,
             cores=pick_cores(self._cores(), (core for place in taken for core in place.cores), spec.limits.cpus),
             devices=pick_devices(have, {device for place in taken for device in place.devices}, spec.limits.gpus),
         )
@@ -175,12 +179,14 @@ class DockerRunner:
         return [self._handle(found) for found in await asyncio.to_thread(self._reconcile, set(jobs))]
 
     def _reconcile(self, jobs: set[str]) -> list[Any]:
-        kept = []
-        for container in self._engine.containers():
+        kept, containers = [], self._engine.containers()
+        self._watch.forget_all_but({container.id for container in containers})
+        for container in containers:
             if container.labels[LABEL_JOB] not in jobs or container.status == "created":
                 self._remove(container)
                 continue
-            if container.status in _ALIVE and self._clock() >= self._deadline(container):
+            if container.status in _ALIVE and self._left(container) <= 0:
+                self._reasons[container.id] = "deadline"
                 self._engine.stop(container.id, 2.0)
             kept.append(self._engine.find(container.id))
         for job in self._disks.known() - jobs:
@@ -202,13 +208,13 @@ class DockerRunner:
         return pump
 
     async def wait(self, handle: Handle) -> RunReport:
-        pause, silent_since = _POLL_S[0], self._clock()
+        pause, silent_since = _POLL_S[0], self._ticks()
         while True:
             try:
                 container = await asyncio.to_thread(self._look, handle)
-                silent_since = self._clock()
+                silent_since = self._ticks()
             except SandboxUnavailable:
-                if self._clock() - silent_since > _OUTAGE_S:
+                if self._ticks() - silent_since > _OUTAGE_S:
                     raise
             else:
                 if container.status not in _ALIVE:
@@ -217,22 +223,25 @@ class DockerRunner:
                     self._reasons[handle.ref] = reason
                     await self.stop(handle, 2.0 if reason == "deadline" else 0.0)
                     continue
-                handle = self._handle(container)  # its deadline moves while it is frozen
-            left = max(0.0, handle.deadline - self._clock())
-            await asyncio.sleep(min(pause, left + 0.01))
+                pause = min(pause, self._left(container) + 0.01)
+            await asyncio.sleep(pause)
             pause = min(pause * 1.5, _POLL_S[1])
 
     def _look(self, handle: Handle) -> Any:
+        worked_s = self._watch.of(handle.ref).worked_s  # before the engine is asked: an answer may take its time
         container = self._engine.find(handle.ref)
         if container.status == "created":
             raise AttemptLost(f"{container.name} was never started", hint="start the next attempt")
         self._pump(handle)
+        meter = self._meters.setdefault(handle.ref, Meter())
         if container.status == "running":
-            self._meters.setdefault(handle.ref, Meter()).add(self._engine.stats(container))
+            meter.add(self._engine.stats(container))
+        if container.status in _ALIVE:
+            meter.worked_s = worked_s
         return container
 
     def _must_stop(self, handle: Handle, container: Any) -> str | None:
-        if self._clock() >= self._deadline(container):
+        if self._left(container) <= 0:
             return "deadline"
         if self._pumps[handle.ref].bytes_seen > limits_of(container.labels).stdout_bytes:
             return "stdout"
@@ -245,13 +254,13 @@ class DockerRunner:
         else:
             pump = self._pumps[handle.ref] = LogPump(handle.attempt, partial(self._engine.log, container, follow=False))
         log_sha256 = pump.hash(_LOG_END_S)
-        started, room = unix(state["StartedAt"]), self._disks.room(handle.job)
-        meter = self._meters.get(handle.ref, Meter())
-        self._frozen.end(handle.ref)  # it was ended, or removed from the freezer by the engine's own end
-        frozen_s, deadline = self._frozen.of(handle.ref).total_s, self._deadline(container)
-        limits, reason = limits_of(labels), killed_by(state, deadline, self._reasons.get(handle.ref))
-        wall_s = max(0.0, unix(state["FinishedAt"]) - started - frozen_s)
-        end = Ending(reason, wall_s, deadline - started - frozen_s, meter.cpu_s, pump.bytes_seen, room)
+        meter, room, limits = self._meters.get(handle.ref, Meter()), self._disks.room(handle.job), limits_of(labels)
+        self._watch.thaw(handle.ref)  # it was ended, or removed from the freezer by the engine's own end
+        elapsed = self._elapsed(container)
+        allowed_s = self._watch.allowed(handle.ref, limits.seconds)
+        wall_s = meter.wall_s(unix(state["FinishedAt"]) - unix(state["StartedAt"]), elapsed)
+        reason = killed_by(state, self._reasons.get(handle.ref), late=wall_s >= allowed_s)
+        end = Ending(reason, wall_s, allowed_s, meter.cpu_s, pump.bytes_seen, room)
         return RunReport(
             exit_code=state["ExitCode"],
             killed_by=reason,
@@ -265,24 +274,32 @@ class DockerRunner:
             peak_pids=meter.peak_pids,
             tier=labels[LABEL_TIER],
             devices=place_of(labels).devices,
-            frozen_s=frozen_s,
+            frozen_s=elapsed.frozen_s,
         )
 
-    def _deadline(self, container: Any) -> float:
-        """The attempt's own limit, from its true start and moved by the time it was frozen; never past the job's."""
-        labels, started = container.labels, unix(container.attrs["State"]["StartedAt"])
-        own = started + limits_of(labels).seconds if started > 0 else float(labels[LABEL_DEADLINE])
-        return min(own + self._frozen.of(container.id).total_s, float(labels[LABEL_LATEST]))
+    def _left(self, container: Any) -> float:
+        """Seconds until this attempt must be ended."""
+        self._elapsed(container)
+        return self._watch.left(container.id, limits_of(container.labels).seconds)
+
+    def _elapsed(self, container: Any) -> Elapsed:
+        """As noted at its start. Of one whose node died before it could, by the engine's stamps: once, and from then on
+        by the stopwatch."""
+        if not self._watch.knows(container.id):
+            latest, now = float(container.labels[LABEL_LATEST]), self._clock()
+            age = max(0.0, now - unix(container.attrs["State"]["StartedAt"]))
+            self._watch.start(container.id, age_s=age, latest_s=latest - now + age)
+        return self._watch.of(container.id)
 
     def _handle(self, container: Any) -> Handle:
-        labels = container.labels
+        labels, now = container.labels, self._clock()
         return Handle(
             job=labels[LABEL_JOB],
             attempt=labels[LABEL_ATTEMPT],
             ref=container.id,
             image=container.attrs["Image"],
-            started=unix(container.attrs["State"]["StartedAt"]),
-            deadline=self._deadline(container),
+            started=now - self._elapsed(container).total_s,
+            deadline=now + self._left(container),
         )
 
     async def freeze(self, handle: Handle) -> None:
@@ -292,11 +309,11 @@ class DockerRunner:
         with self._freezing:
             container = self._engine.find(handle.ref)
             if container.status == "running":
-                self._frozen.begin(handle.ref)
+                self._watch.freeze(handle.ref)
                 try:
                     self._engine.pause(container)
                 except SandboxProblem:
-                    self._frozen.end(handle.ref, stood_still=False)
+                    self._watch.thaw(handle.ref, stood_still=False)
                     raise
 
     async def thaw(self, handle: Handle) -> None:
@@ -307,10 +324,10 @@ class DockerRunner:
             container = self._engine.find(handle.ref)
             if is_frozen := container.status == "paused":
                 self._engine.unpause(container)
-            self._frozen.end(handle.ref, stood_still=is_frozen)
+            self._watch.thaw(handle.ref, stood_still=is_frozen)
 
-    async def frozen(self, handle: Handle) -> Frozen:
-        return self._frozen.of(handle.ref)
+    async def elapsed(self, handle: Handle) -> Elapsed:
+        return self._watch.of(handle.ref)
 
     async def snapshot(self, handle: Handle, target: Path, most_bytes: int) -> bool:
         return await asyncio.to_thread(self._snapshot, handle, target, most_bytes)
@@ -321,7 +338,7 @@ class DockerRunner:
         with self._freezing:
             container = self._engine.find(handle.ref)
             if freezes := container.status == "running":
-                self._frozen.begin(handle.ref)
+                self._watch.freeze(handle.ref)
                 try:
                     self._engine.pause(container)
                 except SandboxProblem:
@@ -332,7 +349,7 @@ class DockerRunner:
                 if freezes:
                     self._engine.unpause(container)
                 if container.status == "running":
-                    self._frozen.end(handle.ref, stood_still=freezes)
+                    self._watch.thaw(handle.ref, stood_still=freezes)
 
     async def stop(self, handle: Handle, grace_s: float = 2.0) -> None:
         self._reasons.setdefault(handle.ref, "stopped")
@@ -357,7 +374,7 @@ class DockerRunner:
 
     def _remove(self, container: Any) -> None:
         self._engine.remove(container)
-        self._frozen.forget(container.id)
+        self._watch.forget(container.id)
         for room in (self._meters, self._pumps, self._reasons):
             room.pop(container.id, None)
 

@@ -27,6 +27,7 @@ from heldout.market.sandbox.profile import (
     LABEL_JOB,
     LABEL_KEEPER,
     LABEL_NODE,
+    LABEL_PLACE,
     LABEL_VOLUME,
     PODMAN,
     Dialect,
@@ -153,6 +154,10 @@ class Engine:
     def neighbours(self) -> list[Any]:
         """Attempts of every node that run on this engine now."""
         return self._list([LABEL_JOB], every=False)
+
+    def kept_uids(self) -> set[int]:
+        """Owners of volumes, of every node on this engine, whether an attempt runs or not."""
+        return {int(keeper.labels[LABEL_PLACE]) for keeper in self._list([LABEL_KEEPER], every=True)}
 
     def keeper(self, job: str) -> Any | None:
         """The container that holds a job's volume."""

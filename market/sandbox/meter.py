@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from heldout.market.sandbox.limits import Excess, Limits
+from heldout.market.sandbox.stopwatch import Elapsed
 
 _BY_EXIT_CODE = {137: "signal", 143: "signal", 152: "cpu", 153: "disk"}  # 128 + SIGKILL, SIGTERM, SIGXCPU, SIGXFSZ
 _FULL = 31 / 32  # file systems keep a little back: a write is refused before the last block is taken
@@ -34,6 +35,7 @@ class Meter:
         self.peak_pids = 0
         self.most_pids = 0
         self.memory_refused = 0
+        self.worked_s = 0.0
 
     def add(self, stats: dict[str, Any]) -> None:
         """`stats` as the engine gives it; an ended container's lacks everything."""
@@ -47,6 +49,11 @@ class Meter:
         tasks = stats.get("pids_stats", {})
         self.peak_pids = max(self.peak_pids, tasks.get("current", 0))
         self.most_pids = tasks.get("limit", 0) or self.most_pids
+
+    def wall_s(self, stamped_s: float, elapsed: Elapsed) -> float:
+        """Seconds that an attempt worked which is over: as the engine's stamps say, but no less than it was seen to
+        work (`worked_s`) and no more than there were, for the clock on the wall may have been set in between."""
+        return min(max(stamped_s - elapsed.frozen_s, self.worked_s), elapsed.worked_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +98,14 @@ def cpu_seconds(limits: Limits) -> int:
     return int(-(-limits.seconds * max(limits.cpus, 1.0) // 1)) + 1
 
 
-def killed_by(state: dict[str, Any], deadline: float, reason: str | None) -> str | None:
-    """None if the job ended by itself. `reason` is why this node stopped it, if it did."""
+def killed_by(state: dict[str, Any], reason: str | None, *, late: bool) -> str | None:
+    """None if the job ended by itself. `reason` is why this node stopped it, if it did; `late`, whether its time was
+    over when it ended."""
     if state["OOMKilled"] and state["ExitCode"] != 0:
         return "memory"
     if reason and reason != "stopped":
         return reason
-    if unix(state["FinishedAt"]) >= deadline:
+    if late:
         return "deadline"
     return reason or _BY_EXIT_CODE.get(state["ExitCode"])
 

@@ -29,7 +29,7 @@ from heldout.market.sandbox import (
     STANDARD,
     WEIGHTS_NAME,
     Collected,
-    Frozen,
+    Elapsed,
     Handle,
     Limits,
     RunReport,
@@ -37,9 +37,9 @@ from heldout.market.sandbox import (
 )
 from heldout.market.sandbox.disk import FolderDisks
 from heldout.market.sandbox.errors import AttemptLost, SandboxRefused, SandboxUnhealthy
-from heldout.market.sandbox.frozen import FrozenTime
 from heldout.market.sandbox.logs import LineCutter, log_hash
 from heldout.market.sandbox.meter import Ending, Meter, excesses
+from heldout.market.sandbox.stopwatch import Stopwatch
 from heldout.market.sandbox.supervise import READY
 
 _POLL_S = 0.1
@@ -64,7 +64,7 @@ class ProcessRunner:
         self._state = state.resolve()
         self._disks = FolderDisks(self._state)
         self._clock = clock
-        self._frozen = FrozenTime(self._state, clock)
+        self._watch = Stopwatch(self._state)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._reasons: dict[str, str] = {}
 
@@ -96,10 +96,12 @@ class ProcessRunner:
         inputs = self._link_inputs(spec)
         out = Path(self._disks.open(spec, os.geteuid()))
         now = self._clock()
-        deadline = min(spec.deadline, now + spec.limits.seconds)
-        child = _spawn(spec, folder, inputs, out, deadline)
+        latest_s = spec.deadline - now
+        child = _spawn(spec, folder, inputs, out, latest_s)
+        deadline = now + min(latest_s, spec.limits.seconds)
         handle = Handle(spec.job, spec.attempt, f"{child.pid}-{_birth(child.pid)}", spec.image, now, deadline)
-        record = {**asdict(handle), "limits": asdict(spec.limits), "latest": spec.deadline}
+        self._watch.start(handle.ref, age_s=0.0, latest_s=latest_s)
+        record = {**asdict(handle), "limits": asdict(spec.limits)}
         (folder / "record.json").write_text(json.dumps(record))
         self._children[handle.ref] = child
         return handle
@@ -117,7 +119,10 @@ class ProcessRunner:
 
     async def reconcile(self, jobs: Collection[str]) -> list[Handle]:
         for handle in self._attempts():
-            if handle.job not in jobs or self._clock() >= self._deadline(handle):
+            is_late = self._watch.left(handle.ref, Limits(**self._record(handle)["limits"]).seconds) <= 0
+            if is_late and self._alive(handle):
+                self._reasons[handle.ref] = "deadline"
+            if is_late or handle.job not in jobs:
                 await self.stop(handle)
         for job in (self._disks.known() | {handle.job for handle in self._attempts()}) - set(jobs):
             await self.discard(job)
@@ -156,9 +161,10 @@ class ProcessRunner:
     def _report(self, handle: Handle, limits: Limits) -> RunReport:
         result, room = self._result(handle), self._disks.room(handle.job)
         code = result["exit_code"]
-        frozen_s = result.get("frozen", 0.0)
-        deadline = min(handle.deadline + frozen_s, self._record(handle)["latest"])
-        late = result["late"] or result["ended"] >= deadline
+        elapsed, allowed_s = self._watch.of(handle.ref), self._watch.allowed(handle.ref, limits.seconds)
+        frozen_s = result.get("frozen", elapsed.frozen_s)
+        wall_s = result.get("wall", elapsed.total_s) - frozen_s
+        late = result["late"] or wall_s >= allowed_s
         reason = self._reasons.get(handle.ref) or ("signal" if code in _KILLED else None)
         with self._file(handle, "log").open("rb") as file:
             log_sha256 = log_hash(iter(lambda: file.read(1 << 16), b""))
@@ -167,8 +173,8 @@ class ProcessRunner:
             reason = "stdout"  # the log's own limit ended it between two looks
         meter = Meter()
         meter.cpu_s, meter.peak_memory = result["cpu_s"], result["peak_memory"]
-        killer, wall_s = "deadline" if late else reason, result["ended"] - handle.started - frozen_s
-        end = Ending(killer, wall_s, deadline - handle.started - frozen_s, meter.cpu_s, log_bytes, room)
+        killer = "deadline" if late else reason
+        end = Ending(killer, wall_s, allowed_s, meter.cpu_s, log_bytes, room)
         return RunReport(
             exit_code=code,
             killed_by=killer,
@@ -182,11 +188,6 @@ class ProcessRunner:
             frozen_s=frozen_s,
         )
 
-    def _deadline(self, handle: Handle) -> float:
-        """As the supervisor reckons it."""
-        latest: float = self._record(handle)["latest"]
-        return min(handle.deadline + self._frozen.of(handle.ref).total_s, latest)
-
     def _record(self, handle: Handle) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(self._file(handle, "record.json").read_text())
         return record
@@ -195,16 +196,16 @@ class ProcessRunner:
         while self._alive(handle) and not self._file(handle, "record.json").with_name(READY).exists():
             await asyncio.sleep(_POLL_S / 2)
         if self._alive(handle):
-            self._frozen.begin(handle.ref)
+            self._watch.freeze(handle.ref)
             self._signal(handle, signal.SIGUSR2)
 
     async def thaw(self, handle: Handle) -> None:
-        if self._frozen.of(handle.ref).now:
+        if self._watch.of(handle.ref).is_frozen:
             self._signal(handle, signal.SIGCONT)
-            self._frozen.end(handle.ref)
+            self._watch.thaw(handle.ref)
 
-    async def frozen(self, handle: Handle) -> Frozen:
-        return self._frozen.of(handle.ref)
+    async def elapsed(self, handle: Handle) -> Elapsed:
+        return self._watch.of(handle.ref)
 
     async def snapshot(self, handle: Handle, target: Path, most_bytes: int) -> bool:
         """Taken as it is: this runner is for play money."""
@@ -221,8 +222,8 @@ class ProcessRunner:
         self._reasons.setdefault(handle.ref, "stopped")
         for patience, number in ((grace_s, signal.SIGTERM), (_STOP_TIMEOUT_S, signal.SIGUSR1)):
             self._signal(handle, number)
-            until = self._clock() + patience
-            while self._clock() < until:
+            until = time.monotonic() + patience
+            while time.monotonic() < until:
                 if not self._alive(handle):
                     return
                 await asyncio.sleep(_POLL_S / 2)
@@ -237,7 +238,7 @@ class ProcessRunner:
     async def discard(self, job: str) -> None:
         for handle in self._attempts(job):
             await self.stop(handle, 0.0)
-            self._frozen.forget(handle.ref)
+            self._watch.forget(handle.ref)
         self._disks.remove(job)
         for room in ("process", "in", "collected"):
             shutil.rmtree(self._state / room / job, ignore_errors=True)
@@ -245,7 +246,7 @@ class ProcessRunner:
     def _attempts(self, job: str = "*") -> Iterator[Handle]:
         for path in sorted(self._state.glob(f"process/{job}/*/record.json")):
             record = json.loads(path.read_text())
-            del record["limits"], record["latest"]
+            del record["limits"]
             yield Handle(**record)
 
     def _file(self, handle: Handle, name: str) -> Path:
@@ -259,7 +260,7 @@ class ProcessRunner:
         try:
             note: dict[str, Any] = json.loads(self._file(handle, "result.json").read_text())
         except AttemptLost:
-            return {"exit_code": 137, "late": False, "ended": self._clock(), "cpu_s": 0.0, "peak_memory": 0}
+            return {"exit_code": 137, "late": False, "cpu_s": 0.0, "peak_memory": 0}
         return note
 
     def _alive(self, handle: Handle) -> bool:
@@ -268,15 +269,16 @@ class ProcessRunner:
         return f"{_pid(handle)}-{_birth(_pid(handle))}" == handle.ref
 
 
-def _spawn(spec: RunSpec, folder: Path, inputs: Path, out: Path, deadline: float) -> subprocess.Popen[bytes]:
+def _spawn(spec: RunSpec, folder: Path, inputs: Path, out: Path, latest_s: float) -> subprocess.Popen[bytes]:
     """The job under its supervisor, in a session of its own: it outlives this process."""
     scratch = folder / "scratch"
     places = spec.variables(inputs=str(inputs), out=str(out), scratch=str(scratch), tmp=str(scratch))
     supervisor = [sys.executable, "-m", "heldout.market.sandbox.supervise"]
-    arguments = [str(folder / "result.json"), repr(deadline), repr(spec.deadline), str(spec.limits.disk_bytes), "--"]
+    limits = [repr(spec.limits.seconds), repr(latest_s), str(spec.limits.disk_bytes)]
+    command = [_here(word, inputs, out) for word in spec.command]
     with (folder / "log").open("wb") as output:
         return subprocess.Popen(
-            [*supervisor, *arguments, *(_here(word, inputs, out) for word in spec.command)],
+            [*supervisor, str(folder / "result.json"), *limits, "--", *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

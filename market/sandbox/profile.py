@@ -217,12 +217,7 @@ def volume_options(node: str, spec: RunSpec, uid: int) -> dict[str, Any]:
             "device": "tmpfs",
             "o": f"{room},noexec,nosuid,nodev,mode=0700,uid={uid},gid={uid}",
         },
-        "labels": {
-            LABEL_NODE: node,
-            LABEL_VOLUME: spec.job,
-            LABEL_PLACE: str(uid),
-            LABEL_LIMITS: str(limits.disk_bytes),
-        },
+        "labels": {LABEL_NODE: node, LABEL_VOLUME: spec.job, LABEL_LIMITS: str(limits.disk_bytes)},
     }
 
 
@@ -234,7 +229,7 @@ def keeper_options(node: str, spec: RunSpec, volume: str, uid: int, dialect: Dia
         "name": f"heldout-{node[:8]}-{spec.job}-keeper",
         "entrypoint": ["sleep", "infinity"],
         "healthcheck": dict(dialect.healthcheck),
-        "labels": {LABEL_NODE: node, LABEL_KEEPER: spec.job},
+        "labels": {LABEL_NODE: node, LABEL_KEEPER: spec.job, LABEL_PLACE: str(uid)},
         **_walls(dialect, uid, strict=False),
         "pids_limit": 4,
         "mem_limit": _KEEPER_BYTES,

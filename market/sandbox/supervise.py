@@ -1,9 +1,10 @@
 """The process runner's other half: a small parent that outlives the node, keeps the deadline and notes the end.
 
-    python -m heldout.market.sandbox.supervise RESULT DEADLINE LATEST FILE_BYTES -- COMMAND…
+    python -m heldout.market.sandbox.supervise RESULT SECONDS LATEST FILE_BYTES -- COMMAND…
 
-TERM is passed on to the job, USR1 kills it, USR2 makes it stand still and CONT lets it go on: the time between moves
-DEADLINE, but not past LATEST. RESULT appears, whole, when the job has ended.
+TERM is passed on to the job, USR1 kills it, USR2 makes it stand still and CONT lets it go on: the time between does not
+count among its SECONDS, but LATEST, in seconds from now too, does not wait. RESULT appears, whole, when the job has
+ended.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from heldout.market.sandbox.stopwatch import since_boot
 
 GRACE_S = 2.0
 
@@ -36,7 +38,7 @@ class Freezer:
 
     def freeze(self) -> None:
         if self._since is None:
-            self._since = time.time()
+            self._since = since_boot()
             _kill(self._group, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -45,11 +47,12 @@ class Freezer:
 
     @property
     def total(self) -> float:
-        return self._total + (time.time() - self._since if self._since is not None else 0.0)
+        return self._total + (since_boot() - self._since if self._since is not None else 0.0)
 
 
-def supervise(result: Path, deadline: float, latest: float, file_bytes: int, command: Sequence[str]) -> None:
-    """Run `command` in a session of its own until it ends or its time (Unix seconds) has come."""
+def supervise(result: Path, seconds: float, latest: float, file_bytes: int, command: Sequence[str]) -> None:
+    """Run `command` in a session of its own until it ends or its time, in seconds, is over."""
+    began = since_boot()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     job = subprocess.Popen(command, start_new_session=True)
@@ -59,7 +62,7 @@ def supervise(result: Path, deadline: float, latest: float, file_bytes: int, com
     signal.signal(signal.SIGUSR2, lambda *_: freezer.freeze())
     signal.signal(signal.SIGCONT, lambda *_: freezer.thaw())
     result.with_name(READY).touch()
-    while (code := _ended(job)) is None and time.time() < min(deadline + freezer.total, latest):
+    while (code := _ended(job)) is None and since_boot() - began < min(seconds + freezer.total, latest):
         pass
     if late := code is None:
         freezer.thaw()
@@ -75,7 +78,7 @@ def supervise(result: Path, deadline: float, latest: float, file_bytes: int, com
         "exit_code": code if code >= 0 else 128 - code,
         "late": late,
         "frozen": freezer.total,
-        "ended": time.time(),
+        "wall": since_boot() - began,
         "cpu_s": used.ru_utime + used.ru_stime,
         "peak_memory": used.ru_maxrss * 1024,
     }

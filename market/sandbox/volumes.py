@@ -2,7 +2,8 @@
 them as it holds a file system's; what was written survives attempts and a crash of the node, not one of the engine.
 
 The engine unmounts a volume that no container uses, and what is in memory is gone then. So a keeper, a container that
-is paused before it does anything, holds it from the first attempt to `remove`.
+is paused before it does anything, holds it from the first attempt to `remove`. A mount has one owner for good: between
+two attempts the keeper holds that uid too, so that no other job is given it meanwhile.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from __future__ import annotations
 import tarfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from heldout.market.sandbox import RunSpec
 from heldout.market.sandbox.checkpoint import CHECKPOINT, owned, pack_stream
 from heldout.market.sandbox.collector import TarStream, copy_out_of_stream
 from heldout.market.sandbox.engine import Engine
-from heldout.market.sandbox.errors import OutputRefused, SandboxRefused
+from heldout.market.sandbox.errors import OutputRefused
 from heldout.market.sandbox.meter import Room
 from heldout.market.sandbox.profile import LABEL_LIMITS, LABEL_PLACE, keeper_options, volume_options
 
@@ -39,16 +39,18 @@ class VolumeDisks:
             self._engine.pause(keeper)
             if spec.checkpoint:
                 self._engine.lay(keeper, "/out", owned(spec.checkpoint, uid))
-        if _labels(volume)[LABEL_PLACE] != str(uid):
-            raise SandboxRefused(f"the uid of {spec.job} is taken by another job", hint="wait for that one to end")
         return str(volume.name)
+
+    def owner(self, job: str) -> int | None:
+        keeper = self._engine.keeper(job)
+        return None if keeper is None else int(keeper.labels[LABEL_PLACE])
 
     def room(self, job: str) -> Room:
         """Counted in a stream of the whole folder, which ends at its quota: sparse files would make it endless."""
         keeper, volume = self._engine.keeper(job), self._engine.volume(job)
         if keeper is None or volume is None:
             return Room(0)
-        quota = int(_labels(volume)[LABEL_LIMITS])
+        quota = int(volume.attrs["Labels"][LABEL_LIMITS])
         total = files = 0
         with closing(self._engine.archive(keeper, "/out/.")) as chunks:
             try:
@@ -82,8 +84,3 @@ class VolumeDisks:
             self._engine.remove(keeper)
         if (volume := self._engine.volume(job)) is not None:
             self._engine.remove_volume(volume)
-
-
-def _labels(volume: Any) -> dict[str, str]:
-    labels: dict[str, str] = volume.attrs.get("Labels") or {}
-    return labels

@@ -4,7 +4,6 @@ The second of two jobs is measured, so that every account has been used before (
 protocol P6.2 says. Blocks come once a second.
 """
 
-import re
 import tempfile
 import time
 from collections import defaultdict
@@ -13,9 +12,9 @@ from pathlib import Path
 from heldout.devnet.devnet import Devnet
 from heldout.market.lifecycle import ChainEvent, JobState
 from tests.bench.figure import report
+from tests.bench.resident import IDLE_S, report_resident
 from tests.e2e.town import GOOD_ENOUGH, VALIDATORS, Kept, Town
 
-IDLE_S = 20
 _STEPS = {
     "Posted": "post",
     "Accepted": "accept",
@@ -26,20 +25,11 @@ _STEPS = {
 }
 
 
-def resident_mb(pid: int) -> float:
-    """VmRSS of a process, in megabytes of 10^6 bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    return int(found[1]) * 1024 / 1e6 if found else 0.0
-
-
 def report_memory(devnet: Devnet) -> None:
     time.sleep(IDLE_S)
     running = devnet.processes.running()
     for figure, name in [("provider", "provider-0"), ("validator", "validator-0"), ("market", "service")]:
-        report(
-            f"node.rss.{figure}", resident_mb(running[name]), "MB", f"VmRSS of {name} after {IDLE_S} s without a job"
-        )
+        report_resident(figure, name, running[name])
 
 
 def run_job(town: Town, name: str) -> tuple[JobState, list[ChainEvent]]:

@@ -1,8 +1,10 @@
-"""What the sandbox costs and what it holds: one training hardened and bare in turn, start, strict tier, hostile suite.
+"""What the sandbox costs and what it holds: one training hardened and bare in turn, start, strict tier, hostile suite,
+honest jobs, and the memory of a node that waits for work.
 
 Bare is the very same root file system, unpacked and entered with chroot: same interpreter, packages and files, as
-many cores and threads, but no namespaces, no seccomp, no quota. That needs root. HELDOUT_BENCH_PAIRS (10) and
-HELDOUT_BENCH_SECONDS (60) make it shorter: what it then says is printed with it.
+many cores and threads, but no namespaces, no seccomp, no quota. That needs root. It takes about 25 minutes on a quiet
+machine. HELDOUT_BENCH_PAIRS (10) and HELDOUT_BENCH_SECONDS (60) make it shorter, for a quick look: 1 and 5, three
+minutes. How it was measured is printed with each figure.
 """
 
 import asyncio
@@ -19,12 +21,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from heldout.devnet.devnet import Devnet
 from heldout.market.sandbox import STANDARD, STRICT, Limits, RunSpec
 from heldout.market.sandbox.docker import DockerRunner
 from heldout.market.sandbox.hostile import load_manifest
 from heldout.market.sandbox.hostile.suite import Suite, loopback_target
 from heldout.market.sandbox.profile import let_job_read
 from tests.bench.figure import report
+from tests.bench.resident import IDLE_S, report_resident
 from tests.honest_jobs import HONEST, program
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +37,8 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PAIRS = int(os.environ.get("HELDOUT_BENCH_PAIRS", "10"))
 SECONDS = float(os.environ.get("HELDOUT_BENCH_SECONDS", "60"))
 STRICT_PAIRS = max(1, PAIRS // 3)
+STRICT_SHARE = 3
+"""The strict tier is slower by a multiple: a third of the training tells as much."""
 STARTS = 9
 TRIAL_EPOCHS = 20
 VARIABLES = {"HELDOUT_SEED": "1", "HELDOUT_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -144,9 +150,16 @@ def measure_ratios(place: Place) -> None:
     report("sandbox.wall_ratio", statistics.median(ratios), "ratio", spread)
     report("sandbox.bare_wall_s", statistics.median(outside for _, outside in pairs), "s", method)
     if STRICT in asyncio.run(place.runner.facts()).runtimes:
+        epochs = max(1, epochs // STRICT_SHARE)
         slow = [hardened(place, epochs, STRICT) / bare(place, epochs) for _ in range(STRICT_PAIRS)]
         method = f"median of {STRICT_PAIRS} interleaved pairs, gVisor over bare, digits for {epochs} epochs"
         report("sandbox.strict_ratio", statistics.median(slow), "ratio", method)
+
+
+def measure_idle_node(folder: Path) -> None:
+    with Devnet.up(folder, block_time=1, providers=1) as devnet:
+        time.sleep(IDLE_S)
+        report_resident("provider", "provider-0", devnet.processes.running()["provider-0"])
 
 
 def main() -> None:
@@ -170,6 +183,7 @@ def main() -> None:
             name = "sandbox.hostile_contained" + ("" if tier == STANDARD else f".{tier}")
             report(name, held / cases, "share", f"{held} of {cases} cases that the {tier} tier promises to hold")
         report("sandbox.false_alarms", false_alarms(place), "jobs", f"of {len(HONEST)} honest jobs")
+        measure_idle_node(work / "devnet")
         measure_ratios(place)
 
 

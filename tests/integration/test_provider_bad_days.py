@@ -14,7 +14,7 @@ from provider_process import PROVIDER, heldout, leftovers, provider, set_up, sto
 from scripted_job import ScriptedJob
 
 from heldout.devnet.devnet import Devnet
-from heldout.market.artifacts import artifact_id
+from heldout.market.artifacts import HttpStore, artifact_id
 from heldout.market.journal import glance
 from heldout.market.lifecycle import State
 from heldout.market.messages import Kind
@@ -82,12 +82,23 @@ def test_a_node_that_lost_its_disk_goes_on_from_its_newest_checkpoint(net: Devne
         net.warp(61)
         assert job.await_state(State.SETTLED).lanes[0].payout > 0
         job.until(lambda: not leftovers(net, job), 20, "a clean house")
+    told = [letter.bytes_of("sealedHash").hex() for letter in net_mail(net, job) if letter.kind is Kind.CHECKPOINT]
+    kept = {pin["artifact"] for pin in provider_pins(net, job) if not pin["dropped"]}
+    assert kept and told[-1] not in kept and len(kept & set(told)) <= 1, "the one the lost disk knew of, at most"
     events = job.chain.events(0, job.chain.head().number, job=job.id)
     assert [event.name for event in events].count("Submitted") == 1
 
 
 def net_mail(net: Devnet, job: ScriptedJob) -> Any:
     return job.party(PROVIDER).mail.fetch(job.id)
+
+
+def provider_pins(net: Devnet, job: ScriptedJob) -> list[dict[str, Any]]:
+    store = HttpStore(net.network.stores[0], job.party(PROVIDER).keys.account)
+    try:
+        return list(store.pins())
+    finally:
+        store.close()
 
 
 def lose_everything(net: Devnet, job: ScriptedJob) -> None:

@@ -19,7 +19,7 @@ from heldout.market.sandbox import (
     RunReport,
     SandboxRefused,
 )
-from tests.engines import ENGINES, podman_service, require, runner_of, tier_of
+from tests.engines import ENGINES, podman_service, require, rootless_docker, runner_of, tier_of
 from tests.sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = pytest.mark.integration
@@ -32,6 +32,13 @@ def podman(job_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield address
 
 
+@pytest.fixture(scope="module")
+def docker_rootless(job_image: str) -> Iterator[str]:
+    with rootless_docker(job_image) as address:
+        yield address
+
+
+SERVICES = {"podman": "podman", "docker-rootless": "docker_rootless"}
 MARKS = {kind: [pytest.mark.docker] if kind == "docker" else [pytest.mark.docker, pytest.mark.deep] for kind in ENGINES}
 
 
@@ -42,7 +49,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     if kind != "process":
         image = request.getfixturevalue("job_image")
         require(kind)
-        address = request.getfixturevalue("podman") if kind == "podman" else ""
+        address = request.getfixturevalue(SERVICES[kind]) if kind in SERVICES else ""
 
     def open_bench() -> Runner:
         return runner_of(kind, tmp_path / "state", address)
@@ -175,18 +182,27 @@ def test_a_discarded_job_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "state").rglob("*") if "job-1" in str(path)] == []
 
 
+UNTIL_TOLD = """
+    import os, time
+    while not os.path.exists(os.environ["HELDOUT_IN"] + "/task/go"):
+        time.sleep(0.1)
+    print("through")
+"""
+
+
 def test_reconcile_adopts_what_is_wanted_and_removes_the_rest(bench: Bench, tmp_path: Path) -> None:
     """Threat rows 40 and 60: a new runner over the same state stands for a node that was killed."""
 
     async def start() -> Handle:
         await bench.runner.start(bench.spec("import time; time.sleep(60)", job="stray"))
-        return await bench.runner.start(bench.spec("import time; time.sleep(2); print('through')", job="wanted"))
+        return await bench.runner.start(bench.spec(UNTIL_TOLD, job="wanted"))
 
     async def restart() -> tuple[RunReport, list[str]]:
         bench.runner = reborn
         adopted = await reborn.reconcile(["wanted", "never-started"])
         assert [(found.job, found.attempt) for found in adopted] == [("wanted", "1")]
         assert [found.job for found in await reborn.running()] == ["wanted"]
+        (bench.folder / "wanted" / "task" / "go").touch()
         log = [line async for line in reborn.logs(adopted[0])]
         return await reborn.wait(adopted[0]), log
 
@@ -321,10 +337,10 @@ def test_a_frozen_job_stands_still_and_its_own_limit_waits_for_it(bench: Bench) 
         await asyncio.sleep(0.5)
         before = len(told)
         await asyncio.sleep(3.5)
-        assert len(told) <= before + 1 and (await bench.runner.frozen(handle)).now
+        assert len(told) <= before + 1 and (await bench.runner.elapsed(handle)).is_frozen
         reborn = bench.reopen()
         (adopted,) = await reborn.reconcile(["job-1"])
-        assert (await reborn.frozen(adopted)).total_s > 3.5
+        assert (await reborn.elapsed(adopted)).frozen_s > 3.5
         await reborn.thaw(adopted)
         report = await waiting
         await reading
@@ -374,7 +390,7 @@ def test_a_checkpoint_taken_from_a_running_job_starts_the_next_attempt_elsewhere
         with pytest.raises(OutputRefused, match="too large"):
             await bench.runner.snapshot(handle, archive, MIB)
         assert await bench.runner.snapshot(handle, archive, 2 * MIB)
-        assert not (await bench.runner.frozen(handle)).now
+        assert not (await bench.runner.elapsed(handle)).is_frozen
         await bench.runner.discard("job-1")
 
     asyncio.run(take())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -24,7 +25,9 @@ from heldout.market.sandbox import (
     SandboxUnavailable,
     open_runner,
 )
-from heldout.market.sandbox.places import UIDS
+from heldout.market.sandbox.docker import DockerRunner
+from heldout.market.sandbox.places import UIDS, free_uid
+from heldout.market.sandbox.volumes import VolumeDisks
 from tests.sandbox_jobs import MIB, SMALL, Bench
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
@@ -137,6 +140,27 @@ def test_no_two_running_jobs_share_a_user_whichever_node_runs_them(bench: Bench,
     assert len(asyncio.run(life())) == 3
 
 
+def test_between_two_attempts_nobody_else_gets_the_uid_that_owns_out(job_image: str, tmp_path: Path) -> None:
+    """A volume's owner is an option of its mount, for good: with another uid the next attempt could not write there."""
+    wanted = free_uid("job-1", ())
+    rival = next(name for name in (f"rival-{n}" for n in itertools.count()) if free_uid(name, ()) == wanted)
+    bench = Bench(DockerRunner(tmp_path / "state", disks=VolumeDisks), job_image, tmp_path / "work")
+    told = "import os; open('/out/x', 'a').write('x'); print(os.getuid(), open('/out/x').read())"
+
+    async def life() -> list[list[str]]:
+        logs = [(await bench.run(bench.spec(told)))[1]]
+        handle = await bench.runner.start(bench.spec("import os, time; print(os.getuid()); time.sleep(60)", job=rival))
+        logs.append([await anext(bench.runner.logs(handle))])
+        logs.append((await bench.run(bench.spec(told, attempt="2")))[1])
+        return logs
+
+    try:
+        first, (other,), second = asyncio.run(life())
+    finally:
+        asyncio.run(bench.clear())
+    assert first == [f"{wanted} x"] and second == [f"{wanted} xx"] and other != str(wanted)
+
+
 def test_a_job_counts_the_cores_it_was_granted_and_no_others(bench: Bench) -> None:
     """Issue 5 item 8: `nproc`, `os.sched_getaffinity` and the grant agree."""
     program = "import os, subprocess; print(len(os.sched_getaffinity(0)), subprocess.getoutput('nproc'))"
@@ -214,6 +238,38 @@ def test_a_container_removed_by_hand_is_a_lost_attempt(bench: Bench) -> None:
         assert lost.value.code == "attempt_lost" and lost.value.retryable
 
     asyncio.run(life())
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0], ids=["forward", "back"])
+def test_a_clock_that_is_set_in_mid_job_kills_nobody_and_saves_nobody(
+    step_s: float, job_image: str, tmp_path: Path
+) -> None:
+    """Threat 55. The engine stamps by its own clock; this node's is set by an hour while both jobs run, and the node
+    that adopts them after a restart has the new time as well."""
+    off_s = 0.0
+
+    def open_bench() -> DockerRunner:
+        return DockerRunner(tmp_path / "state", clock=lambda: time.time() + off_s)
+
+    bench = Bench(open_bench(), job_image, tmp_path / "work")
+    endless = bench.spec("while True: pass", job="endless", limits=replace(SMALL, seconds=6))
+
+    async def life() -> tuple[RunReport, RunReport]:
+        nonlocal off_s
+        honest = await bench.runner.start(bench.spec("import time; time.sleep(4)", job="honest"))
+        late = await bench.runner.start(endless)
+        off_s = step_s
+        reborn = open_bench()
+        assert {found.job for found in await reborn.reconcile(["honest", "endless"])} == {"honest", "endless"}
+        assert {found.job for found in await reborn.running()} == {"honest", "endless"}
+        return await bench.runner.wait(honest), await reborn.wait(late)
+
+    try:
+        honest, late = asyncio.run(life())
+    finally:
+        asyncio.run(bench.clear())
+    assert honest.ok and 3.5 < honest.wall_s < 30
+    assert late.killed_by == "deadline" and 5.5 < late.wall_s < 30 and late.excess[0].allowed == 6
 
 
 def test_an_image_that_is_not_here_is_named_in_the_refusal(bench: Bench) -> None:

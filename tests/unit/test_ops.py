@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -68,6 +69,14 @@ def test_units_start_commands_that_exist(name: str) -> None:
     assert shown.returncode == 0
     for flag in re.findall(r"--[a-z-]+", start[1]):
         assert flag in shown.stdout
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_finds_nothing_wrong_with_the_units() -> None:
+    units = [str(ROOT / "ops" / name) for name in FILES if name.endswith(".service")]
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    told = [line for line in done.stderr.splitlines() if "heldout" in line]
+    assert len(units) == 4 and not told, told
 
 
 def test_compose_starts_commands_that_exist() -> None:

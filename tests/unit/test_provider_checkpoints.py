@@ -14,14 +14,13 @@ import pytest
 from builders import JOB, TERMS, digest
 from eth_account import Account
 
-from heldout.market.artifacts import DiskStore, parse_id
+from heldout.market.artifacts import ArtifactId, DiskStore, parse_id
 from heldout.market.errors import StoreProblem
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.messages import Kind, Letter
 from heldout.market.sandbox.checkpoint import MOST_DEPTH, MOST_FILES, lay, pack
 from heldout.market.sandbox.errors import OutputRefused
-from heldout.market.sandbox.frozen import FrozenTime
 from heldout.provider.checkpoints import FILE, MOST_KEPT, MOST_TOTAL, Checkpoints
 from heldout.provider.chores import Chores
 from heldout.provider.deliveries import Deliveries
@@ -176,6 +175,60 @@ def test_no_forged_sequence_stops_checkpoints_or_hides_the_newest(
     assert machines(mailbox=first.mailbox).restored() == b"two"
 
 
+class Accounts(DiskStore):
+    """A store that is told what nobody needs any longer."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.dropped: list[str] = []
+        self.away = False
+
+    def drop_pin(self, artifact: ArtifactId) -> bool:
+        if self.away:
+            raise StoreProblem("gone for lunch")
+        self.dropped.append(artifact)
+        return True
+
+
+def test_each_is_given_up_once_the_next_is_there_and_the_last_with_the_job(
+    machines: Callable[..., Machine], tmp_path: Path
+) -> None:
+    with Accounts(tmp_path / "accounts") as store:
+        first = machines(store=store)
+        first.tend(b"one")
+        assert store.dropped == []
+        first.tend(b"two")
+        kept = [letter.bytes_of("sealedHash").hex() for letter in first.mailbox]
+        assert store.dropped == kept[:1]
+        first.checkpoints.forget(JOB)
+        assert store.dropped == kept
+        first.checkpoints.forget(JOB)
+        assert store.dropped == kept
+
+
+def test_a_store_that_cannot_be_told_holds_nothing_up(machines: Callable[..., Machine], tmp_path: Path) -> None:
+    with Accounts(tmp_path / "accounts") as store:
+        machine = machines(store=store)
+        store.away = True
+        machine.tend(b"one")
+        machine.tend(b"two")
+        assert len(machine.mailbox) == 2
+        machine.checkpoints.forget(JOB)
+
+
+def test_nothing_is_given_up_by_a_letter_of_the_carrier(machines: Callable[..., Machine], tmp_path: Path) -> None:
+    """It could name the weights: their pin is not to go with a checkpoint's."""
+    with Accounts(tmp_path / "accounts") as store:
+        weights = store.put(b"sealed weights")
+        body = {"sequence": 7, "salt": "0x" + "00" * 32, "sealedHash": "0x" + weights}
+        forged = Letter(JOB, Kind.CHECKPOINT, KEYS.address, KEYS.address, body)
+        machine = machines(store=store, mailbox=[forged])
+        machine.tend(b"one")
+        machine.checkpoints.receive(forged)
+        machine.checkpoints.forget(JOB)
+        assert weights not in store.dropped and len(store.dropped) == 1
+
+
 def test_what_lies_on_this_disk_goes_before_the_stores(machines: Callable[..., Machine]) -> None:
     machine = machines()
     machine.tend(b"one")
@@ -274,27 +327,3 @@ def test_an_archive_that_ends_too_soon_leaves_nothing(out: Path, tmp_path: Path)
     with pytest.raises(OutputRefused):
         lay(archive, place)
     assert os.listdir(place) == []
-
-
-# ------------------------------------------------------------------------------------------ frozen time
-
-
-def test_frozen_time_is_kept_across_a_crash_and_counted_once(tmp_path: Path) -> None:
-    now = [100.0]
-    ledger = FrozenTime(tmp_path, lambda: now[0])
-    ledger.begin("a")
-    now[0] = 107.0
-    again = FrozenTime(tmp_path, lambda: now[0])
-    again.begin("a")
-    assert (again.of("a").total_s, again.of("a").now) == (7.0, True)
-    now[0] = 110.0
-    again.end("a")
-    again.end("a")
-    now[0] = 500.0
-    assert (ledger.of("a").total_s, ledger.of("a").now) == (10.0, False)
-    ledger.begin("a")
-    now[0] = 600.0
-    ledger.end("a", stood_still=False)
-    assert ledger.of("a").total_s == 10.0, "a node that died before it froze anything"
-    (tmp_path / "frozen" / "a").write_text("torn")
-    assert ledger.of("a").total_s == 0.0

@@ -23,6 +23,7 @@ from heldout.provider.duties import (
     View,
     decide,
     is_paid,
+    may_be_accepted,
     risks,
 )
 from heldout.provider.record import Record, Sealed
@@ -31,7 +32,7 @@ ME, OTHER = PROVIDERS[0], PROVIDERS[1]
 START = 1_000_000
 WORD = digest("word")
 FRESH = Record(JOB, BlockNumber(100))
-BOUND = FRESH.but(price=Wei(ONE_TOKEN), bid_sent=True)
+BOUND = FRESH.but(price=Wei(ONE_TOKEN), bid_sent=True, valid_until=START + TERMS.bidWindow)
 SEALED = Sealed(*(digest(name).hex() for name in ("weights", "sealed", "a", "b", "envelope", "seed")))
 SUBMITTED = BOUND.but(keys="00", data_ready=True, attempts=1, weights_hash="00", sealed=SEALED, uploaded=True)
 
@@ -91,6 +92,18 @@ def test_an_open_job_is_judged_until_there_is_a_bid_and_then_the_bid_is_kept_ali
     view = Story().view()
     assert decide(view, FRESH) == [Step.JUDGE]
     assert decide(view, BOUND) == [Step.SEND_BID]
+
+
+def test_a_job_that_its_requester_leaves_open_for_ever_binds_nobody_for_ever() -> None:
+    """Else it would hold the provider's slot and collateral, and keep one that leaves from leaving."""
+    until = BOUND.valid_until - START
+    story = Story()
+    for at, binds in ((until, True), (until + 1, False)):
+        view = story.view(at)
+        assert may_be_accepted(view.job, BOUND, view.now) is binds
+        assert decide(view, BOUND) == ([Step.SEND_BID] if binds else [])
+    assert not may_be_accepted(story.view().job, FRESH, START)
+    assert not may_be_accepted(Story().accepted(OTHER).view().job, BOUND, START)
 
 
 def test_a_job_that_others_won_is_finished_once_that_is_deep() -> None:

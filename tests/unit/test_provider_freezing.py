@@ -38,7 +38,7 @@ class House:
         tools: Any = SimpleNamespace(
             config=SimpleNamespace(when=when),
             senses=self.senses,
-            training=SimpleNamespace(still=self._still, worked=lambda job, now: self.worked),
+            training=SimpleNamespace(still=self._still, worked=lambda job: self.worked),
             materials=SimpleNamespace(manifest=lambda terms: TASK),
             journal=SimpleNamespace(get=self.journal.get, put=self.journal.__setitem__),
             clock=lambda: 0.0,

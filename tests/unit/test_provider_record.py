@@ -66,6 +66,8 @@ def test_what_is_shown_of_a_record_holds_no_secret() -> None:
 def test_why_counts_the_rules() -> None:
     refused = Record(JOB, BlockNumber(1)).now_refusing(Refusal(Rule.CPUS, "needs 9 cpus"))
     lost = Record(JOB, BlockNumber(1), price=Wei(ONE_TOKEN), done=True, ending="lost at 1")
+    assert showing.reading({"accuracy": 0.998412, "step": 40}) == "accuracy 0.9984  step 40"
+    assert showing.reading(None) == ""
     assert showing.summary([refused, refused, lost]) == "3 jobs: 2 cpus, 1 not_won"
     assert showing.reason(refused) == "needs 9 cpus"
     assert showing.reason(lost) == "lost at 1"

@@ -1,10 +1,11 @@
 """Make one of the shipped job images, or find it made: `heldout image build --shipped python|torch-cpu|torch-cuda`.
 
     flavour   what is installed besides requirements.txt; torch's wheels for CPU and for CUDA have one name and come
-              from two indexes, so an image is asked what it got, and one that got the other is refused
+              from two indexes: the local part of the version tells them apart, and the image is asked what it got
     base      the image named by --base or $HELDOUT_JOB_BASE; else python:3.11-slim-bookworm if a registry answers;
               else debootstrap from this machine's own suite and mirror
-    wheels    fetched by pip before the build, for the base's Python
+    wheels    fetched by pip before the build, for the base's Python and architecture; one other than this machine's
+              needs an emulator that the kernel knows (Debian: qemu-user-static)
     image     docker build --network none
 
 Every image is labelled with a hash of what went into it, so a second call only looks it up. The id of the image, by
@@ -17,6 +18,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -33,8 +35,17 @@ PUBLISHED_BASE = "python:3.11-slim-bookworm"
 LABEL = "heldout.image.inputs"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 PULL_TIMEOUT_S = 300
-FLAVOURS: Final = {"python": (), "torch-cpu": ("torch==2.13.0",), "torch-cuda": ("torch==2.13.0",)}
-"""What ships, for x64 and ARM alike: each is built on a machine of its own kind."""
+TORCH: Final = "2.13.0"
+FLAVOURS: Final = {
+    "python": (),
+    "torch-cpu": (f"torch=={TORCH}+cpu",),
+    "torch-cuda": (f"torch=={TORCH},!={TORCH}+cpu",),
+}
+"""What ships, for x64 and ARM alike: on a machine of its kind, or from a base of the other kind under emulation."""
+MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Wheels' names of the architectures."""
+MANYLINUX: Final = ("_2_34", "_2_31", "_2_28", "_2_27", "_2_26", "_2_24", "_2_17", "2014")
+"""What wheels for another architecture may ask of its libc: Debian 12 has 2.36."""
 _HAS_CUDA = "import torch; print(torch.version.cuda or '')"
 
 
@@ -86,26 +97,48 @@ def _check_flavour(image: str, flavour: str) -> None:
 
 
 def _build(base: str, requirements: str, inputs: str, index: str) -> str:
-    version = _docker(
-        "run", "--rm", "--network", "none", base, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"
-    )
+    version = _version(base)  # which pulls a base that is not here yet
+    architecture = _docker("image", "inspect", "--format", "{{.Architecture}}", base)
     with tempfile.TemporaryDirectory(prefix="heldout-image-") as folder:
         context = Path(folder)
         shutil.copy(HERE / "Dockerfile", context)
         (context / "requirements.txt").write_text(requirements)
         _say(f"fetching wheels for Python {version}")
+        _fetch(context, version, architecture, index)
+        _say("building the job image, without network")
+        _docker(
+            *("build", "--quiet", "--network", "none", "--platform", f"linux/{architecture}"),
+            *("--build-arg", f"BASE_IMAGE={base}"),
+            *("--label", f"{LABEL}={inputs}", "--tag", f"heldout/job:{inputs[:12]}", str(context)),
+        )
+    return _find(inputs)
+
+
+def _version(base: str) -> str:
+    """Of its Python, such as 3.11."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        return _docker("run", "--rm", "--network", "none", base, "python3", "-c", program)
+    except SandboxUnavailable as problem:
+        hint = "it must have python3; one of another architecture needs an emulator: qemu-user-static"
+        raise SandboxUnavailable(f"{base} does not run here: {problem.message}", hint=hint) from None
+
+
+def _fetch(context: Path, version: str, architecture: str, index: str) -> None:
+    """Wheels for that version of Python, by pip as this machine has it set up; nothing of that set-up goes along."""
+    machine = MACHINES.get(architecture, architecture)
+    foreign = MANYLINUX if machine != platform.machine() else ()
+    try:
         _run(
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
             *("--only-binary=:all:", "--python-version", version, "--dest", str(context / "wheels")),
             *("--requirement", str(context / "requirements.txt")),
+            *(f"--platform=manylinux{libc}_{machine}" for libc in foreign),
             *(("--extra-index-url", index) if index else ()),
         )
-        _say("building the job image, without network")
-        _docker(
-            *("build", "--quiet", "--network", "none", "--build-arg", f"BASE_IMAGE={base}"),
-            *("--label", f"{LABEL}={inputs}", "--tag", f"heldout/job:{inputs[:12]}", str(context)),
-        )
-    return _find(inputs)
+    except SandboxUnavailable as problem:
+        hint = "see pip's words above; wheels that are not in pip's own index: name theirs with --index"
+        raise SandboxUnavailable(problem.message, hint=hint) from None
 
 
 def _base() -> str:
