@@ -9,13 +9,14 @@ from eth_account import Account
 
 from heldout.market.errors import BadMessage, Reverted
 from heldout.market.lifecycle import JobState, State
-from heldout.market.messages import AgreedOutcome, Bid
+from heldout.market.messages import Bid
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.settlement import NOBODY
 from heldout.market.signatures import checksummed, recover
 from heldout.market.terms import Address, JobId
 from heldout.simulation.bytecode import CHAIN_ID, Bytecode
 from heldout.simulation.rules import Market
+from heldout.simulation.rules.agreement import Message
 from heldout.simulation.rules.demands import stage_start
 from heldout.simulation.rules.world import Limits, Seat
 from tests.builders import digest
@@ -35,6 +36,8 @@ class Duel:
     """How often each error was agreed on."""
     seen: Counter[str] = field(default_factory=Counter)
     """How often each event was."""
+    taken: Counter[str] = field(default_factory=Counter)
+    """How often each call went through."""
 
     def __post_init__(self) -> None:
         self.bytecode = Bytecode(STAKE, MINIMUM_FEE, LIMITS)
@@ -63,6 +66,7 @@ class Duel:
             return ours.name
         assert ours == theirs, f"{function}{args}"
         self.seen.update(name for name, _ in ours)
+        self.taken[function] += 1
         self._compare(ours)
         return None
 
@@ -130,7 +134,7 @@ class Duel:
         result, appellant = int.from_bytes(round_.result or b"", "big"), int(round_.appellant or NOBODY, 16)
         assert marks == [_mask(round_.commits), _mask(round_.votes), result, appellant, round_.bond]
 
-    def _signed(self, message: Bid | AgreedOutcome, signer: Address, signature: bytes) -> bool:
+    def _signed(self, message: Bid | Message, signer: Address, signature: bytes) -> bool:
         try:
             return recover(message.digest(CHAIN_ID, self.rules.address), signature) == signer
         except BadMessage:
@@ -181,11 +185,11 @@ def _shown(outcome: Any) -> Any:
 
 
 class Signer:
-    """An account that signs bids and outcomes."""
+    """An account that signs bids, commits, waivers and outcomes."""
 
     def __init__(self, name: str) -> None:
         self._account = Account.from_key(digest(name))
         self.address = Address(self._account.address)
 
-    def sign(self, message: Bid | AgreedOutcome, market: Address) -> bytes:
+    def sign(self, message: Bid | Message, market: Address) -> bytes:
         return bytes(self._account.unsafe_sign_hash(message.digest(CHAIN_ID, market)).signature)

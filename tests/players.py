@@ -30,8 +30,9 @@ from heldout.simulation.rules.jobs import SEATS_PER_PLACE, window
 from heldout.simulation.rules.world import REMEMBERED_BLOCKS
 from tests.builders import TERMS, digest
 from tests.duel import STAKE, Duel, Signer
+from tests.relayers import EVIDENCE, SALT, STRANGER, commit_together, conclude, open_together
 
-WORD, SALT, EVIDENCE = digest("word"), digest("salt"), digest("rows")
+WORD = digest("word")
 SCORES = (960_000, 910_000, 100_000)
 
 
@@ -42,15 +43,20 @@ def _address(name: str) -> Address:
 REQUESTERS = [_address("requester 0"), _address("requester 1")]
 PROVIDERS = [Signer(f"provider {i}") for i in range(8)]
 OWNERS = [_address(f"owner {i}") for i in range(10)]
-STRANGER = _address("stranger")
+
+
+HOTS = {owner: Signer(f"hot of {owner}") for owner in OWNERS}
 
 
 def hot_of(owner: Address) -> Address:
-    return _address(f"hot of {owner}")
+    return HOTS[owner].address
 
 
 class Town:
     """A market with enough live seats, and the jobs of the people in it."""
+
+    signers = PROVIDERS
+    hots = tuple(HOTS.values())
 
     def __init__(self, rng: Random) -> None:
         self.duel = Duel()
@@ -218,17 +224,19 @@ class Town:
     def _commit(self, rng: Random, job: JobState) -> None:
         """A committee that mostly agrees; at times some stay away."""
         self._await_seed(job)
+        if rng.random() < 0.15:
+            return commit_together(self, rng, job)
         if rng.random() < 0.2:
             self.duel(STRANGER, "pin", job.id)
             self._await_seed(self.rules.jobs[job.id])
             if rng.random() < 0.4:
                 return  # others may demand before the first commit
-        seats = self._seats(job)
-        common, absent = self._vote(rng, job), rng.choice([0, 0, 0, 0.3, 0.7])
+        seats = self.seats_of(job)
+        common, absent = self.vote(rng, job), rng.choice([0, 0, 0, 0.3, 0.7])
         for place, seat in enumerate(seats):
             if seat == VACANT or place in self.rules.jobs[job.id].rounds[-1].commits or rng.random() < absent:
                 continue
-            vote = common if rng.random() < 0.85 else self._vote(rng, job)
+            vote = common if rng.random() < 0.85 else self.vote(rng, job)
             self._commit_one(job, place, seat, vote)
 
     def _commit_one(self, job: JobState, place: int, seat: int, vote: bytes) -> None:
@@ -240,6 +248,8 @@ class Town:
             self.ballots[job.id, job.round, place] = vote
 
     def _reveal(self, rng: Random, job: JobState) -> None:
+        if rng.random() < 0.15:
+            return open_together(self, rng, job)
         hidden = [place for place in job.rounds[-1].commits if place not in job.rounds[-1].votes]
         silent = rng.choice([0, 0, 0, 0.3, 0.8])
         rng.shuffle(hidden)
@@ -252,7 +262,9 @@ class Town:
             self.duel(STRANGER, "reveal", job.id, place, vote, EVIDENCE, SALT, *others)
 
     def _challenge(self, rng: Random, job: JobState) -> None:
-        if rng.random() < 0.45:
+        if rng.random() < 0.15:
+            conclude(self, rng, job)
+        elif rng.random() < 0.45:
             self._appeal(rng, job)
         else:
             self.wait(rng)
@@ -262,14 +274,14 @@ class Town:
         if missing > 0:
             self.duel.pass_time(1, missing)
 
-    def _seats(self, job: JobState) -> tuple[int, ...]:
+    def seats_of(self, job: JobState) -> tuple[int, ...]:
         round_ = self.rules.jobs[job.id].rounds[-1]
         if round_.seats:
             return round_.seats
         gone = self.rules.block - round_.seed_block > REMEMBERED_BLOCKS
         return (0,) * job.size_of(job.round) if gone else self.rules.committee(job.id)
 
-    def _vote(self, rng: Random, job: JobState) -> bytes:
+    def vote(self, rng: Random, job: JobState) -> bytes:
         demanded = self.rules.jobs[job.id].demanded
         codes = [BAD, *([NO_DATA] * 2 if REQUESTER in demanded else []), *([MISSING] * 2 if demanded else [])]
         odd = rng.random() < 0.3

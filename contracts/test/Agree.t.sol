@@ -146,6 +146,30 @@ contract AgreeTest is Signing {
         market.agree(terms, lanes, FOREVER, signatures);
     }
 
+    function test_agree_inItsLastSecond_isInTime() public {
+        JobTerms memory terms = _terms();
+        uint64 last = uint64(vm.getBlockTimestamp() + 60);
+        AgreedLane[] memory lanes = new AgreedLane[](1);
+        lanes[0] = _lane(0, WORD, 900_000);
+        bytes[] memory signatures = _signedByParties(_outcomeOf(_remember(terms), last, lanes), 1);
+        skip(61);
+        vm.expectRevert(abi.encodeWithSelector(TooLate.selector, last + 1, last + 1));
+        market.agree(terms, lanes, last, signatures);
+        vm.warp(last);
+        market.agree(terms, lanes, last, signatures);
+    }
+
+    /// @notice Jobs.Job, slot 2: the chain of commits is of no use any more, and clearing it pays for its change.
+    function test_agree_clearsTheChainOfCommits() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _reach(terms, 3);
+        bytes32 slot = bytes32(uint256(keccak256(abi.encode(id, 5))) + 2); // of _jobs: contracts/snapshots/storage.txt
+        assertNotEq(vm.load(address(market), slot), 0);
+        (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(id, 80e18);
+        market.agree(terms, lanes, FOREVER, signatures);
+        assertEq(vm.load(address(market), slot), 0);
+    }
+
     function test_agree_withoutAProvidersSignature_orTooLate_orTooDear_reverts() public {
         JobTerms memory terms = _terms();
         bytes32 id = _reach(terms, 2);

@@ -247,10 +247,15 @@ abstract contract Base is Test, IMarketBase {
         _voting[id] = round;
     }
 
+    /// @dev The how-manieth to commit in the present round `place` was; from 1, zero if it did not.
+    function _turnOf(bytes32 id, uint256 place) internal view returns (uint256) {
+        return _turns[id][_voting[id]][place];
+    }
+
     /// @dev The chain of commits before that of `place`, and the links after it.
     function _beside(bytes32 id, uint256 place) internal view returns (bytes32 before, bytes32[] memory later) {
         bytes32[] storage links = _links[id][_voting[id]];
-        uint256 turn = _turns[id][_voting[id]][place];
+        uint256 turn = _turnOf(id, place);
         for (uint256 i; i + 1 < turn; ++i) {
             before = Messages.chained(before, links[i]);
         }

@@ -132,6 +132,15 @@ contract DemandTest is Base {
         assertEq(market.getJob(id).pending, 0);
     }
 
+    function test_demand_committing_ofALaneThereIsNot_isRefused() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _drawn(terms);
+        address hot = _hotAt(id, 0);
+        vm.prank(hot);
+        vm.expectRevert(abi.encodeWithSelector(BadParty.selector, 1));
+        market.demand(terms, 1, 0);
+    }
+
     function test_demand_committing_onlyByItsSeat() public {
         bytes32 id = _drawn(_terms());
         vm.expectRevert(abi.encodeWithSelector(NotSeat.selector, requester, 0));
@@ -207,6 +216,22 @@ contract DemandTest is Base {
         vm.prank(providers[0]);
         market.appeal(_told(id), 0);
         assertEq(market.getJob(id).missing, 0, "the next challenge asks anew");
+    }
+
+    /// @notice P4.5: keys that were answered were not withheld, whoever else is silent afterwards.
+    function test_demand_scored_keysAnswered_anotherLanesSilenceIsItsOwn() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 vote = Votes.withLane(_vote(950_000), 1, 950_000);
+        bytes32 id = _scored(terms, vote);
+        vm.prank(providers[1]);
+        market.demand(terms, REQUESTER, 0);
+        vm.prank(requester);
+        market.answer(terms, REQUESTER, "keys");
+        vm.prank(requester);
+        market.demand(terms, 0, 0);
+        skip(terms.releaseWindow);
+        market.close(id);
+        assertEq(market.getJob(id).result, Votes.withLane(vote, 0, Votes.MISSING));
     }
 
     function test_demand_scored_answered_challengeBeginsAnew() public {

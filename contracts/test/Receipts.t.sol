@@ -47,7 +47,7 @@ contract ReceiptsTest is Base {
         bytes32 id = _scored(terms, _vote(950_000));
         vm.prank(providers[0]);
         market.appeal(_told(id), 0);
-        _secondRound(id, _vote(950_000));
+        _round(id, _vote(950_000));
         _expectFeesOf(market.getRound(id, 1).seats, FEE);
         _expectFeesOf(market.getRound(id, 2).seats, FEE);
         _expect(requester, Purpose.AppealBond, 14 * FEE - 7 * FEE);
@@ -55,6 +55,44 @@ contract ReceiptsTest is Base {
         _expect(providers[0], Purpose.Collateral, terms.collateral);
         _expect(requester, Purpose.Bond, terms.bond);
         _settlesAsExpected(terms);
+    }
+
+    /// @notice A seat that was silent and has left since has nothing to be fined: no event says that it was.
+    function test_settle_silentSeatThatLeft_saysNoFine() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _drawn(terms);
+        for (uint256 place; place < 2; ++place) {
+            _commit(id, place, _vote(950_000));
+        }
+        skip(terms.commitWindow);
+        for (uint256 place; place < 2; ++place) {
+            _reveal(id, place, _vote(950_000));
+        }
+        uint32 silent = _seat(id, 2);
+        vm.prank(market.getSeat(silent).cold);
+        market.exit(silent);
+        skip(market.exitDelay());
+        market.unstake(silent);
+        vm.recordLogs();
+        market.settle(terms);
+        assertEq(_count(vm.getRecordedLogs(), Slashed.selector), 0);
+    }
+
+    /// @notice P3.6: what a requester's lost bond leaves goes to the providers who submitted, and to no other.
+    function test_settle_appealLostByTheRequester_paysOnlyWhoSubmitted() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 id = _accept(terms);
+        _submit(id, 1, WORD);
+        skip(terms.workWindow);
+        market.close(id);
+        bytes32 vote = Votes.withLane(0, 1, 950_000);
+        _round(id, vote);
+        vm.prank(requester);
+        market.appeal(terms, 0);
+        _round(id, vote);
+        _settle(terms);
+        assertEq(market.free(providers[1]), 10_000e18 + PRICE + 18e18 - 7 * FEE);
+        assertEq(market.free(providers[0]), 10_000e18 - terms.collateral);
     }
 
     function test_settle_silentSeats_saysWhatWasBurned_toNobody() public {
@@ -88,7 +126,7 @@ contract ReceiptsTest is Base {
         uint32[] memory first = market.getRound(id, 1).seats;
         vm.prank(providers[0]);
         market.appeal(_told(id), 0);
-        _secondRound(id, _vote(950_000));
+        _round(id, _vote(950_000));
         _settle(terms);
         for (uint256 place; place < 3; ++place) {
             assertEq(market.getSeat(first[place]).stake, STAKE - 8 * FEE);
@@ -124,7 +162,7 @@ contract ReceiptsTest is Base {
         for (uint32 place; place < 3; ++place) {
             _reveal(id, place, _vote(950_000 - place));
         }
-        _secondRound(id, _vote(950_000));
+        _round(id, _vote(950_000));
         uint256 colds = _coldsFree();
         _settle(terms);
         // Two of round 1 differ from what was decided: S/2 each pays seven whole fees, and the rest is burned.
@@ -204,7 +242,7 @@ contract ReceiptsTest is Base {
         vm.prank(requester);
         market.appeal(_told(id), 0);
         assertEq(market.getRound(id, 2).appealBond, 100e18);
-        _secondRound(id, _vote(950_000));
+        _round(id, _vote(950_000));
         vm.expectEmit(address(market));
         emit Appealed(id, 3, requester, 150e18);
         vm.prank(requester);
@@ -271,7 +309,7 @@ contract ReceiptsTest is Base {
 
     /* --------------------------------------------------------------------------- helpers */
 
-    function _secondRound(bytes32 id, bytes32 vote) private {
+    function _round(bytes32 id, bytes32 vote) private {
         _pin(id);
         _commitAll(id, vote);
         _revealAll(id, vote);

@@ -2,6 +2,8 @@
 pragma solidity 0.8.37;
 
 import {Signing} from "./Signing.sol";
+import {Messages} from "../src/libraries/Messages.sol";
+import {ContractWallet} from "./mocks/Accounts.sol";
 
 /// @notice P6.1: the relayed road, and the waiver.
 contract RelayTest is Signing {
@@ -74,6 +76,38 @@ contract RelayTest is Signing {
         market.commitAll(id, hashes, signatures);
         vm.expectRevert(abi.encodeWithSelector(WrongState.selector, id, State.Revealing));
         market.commitAll(id, hashes, signatures);
+    }
+
+    /// @notice P8: a seat's hot key, the requester and a provider may be contracts (ERC-1271), on the relayed road too.
+    function test_relayed_contractWallets_maySign() public {
+        ContractWallet wallet = new ContractWallet();
+        (requester, providers[0]) = (address(wallet), address(wallet));
+        _fund(address(wallet), 1000e18);
+        JobTerms memory terms = _terms();
+        bytes32 id = _remember(terms);
+        Bid[] memory bids = new Bid[](1);
+        bids[0] = _bid(id, 0, PRICE);
+        wallet.approve(market.hashBid(bids[0]));
+        vm.prank(requester);
+        market.open(terms, bids, new bytes[](1));
+        _submit(id, 0, WORD);
+        _roll(3);
+
+        (bytes32[] memory hashes, bytes[] memory signatures) = _commits(id);
+        (, uint32[] memory seats) = market.committee(id);
+        vm.prank(market.getSeat(seats[1]).cold);
+        market.rotate(seats[1], address(wallet), 0);
+        vm.expectRevert(abi.encodeWithSelector(BadSignature.selector, address(wallet)));
+        market.commitAll(id, hashes, signatures);
+        wallet.approve(_digest(Messages.scoreCommit(id, 1, seats[1], hashes[1])));
+        market.commitAll(id, hashes, signatures);
+
+        Opening[] memory openings = _openings(id);
+        vm.expectRevert(abi.encodeWithSelector(BadSignature.selector, address(wallet)));
+        market.conclude(terms, openings, new bytes[](2));
+        wallet.approve(_digest(Messages.waiver(id, 1, VOTE)));
+        market.conclude(terms, openings, new bytes[](2));
+        assertEq(uint8(_state(id)), uint8(State.Settled));
     }
 
     function test_commitAll_afterOneCommittedAlone_reverts() public {

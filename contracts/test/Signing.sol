@@ -53,8 +53,16 @@ abstract contract Signing is Base {
     }
 
     function _waivers(bytes32 id, bytes32 result) internal view returns (bytes[] memory signatures) {
-        signatures = new bytes[](2);
-        bytes32 waiver = Messages.waiver(id, 1, result);
-        (signatures[0], signatures[1]) = (_signed(_requesterKey, waiver), _signed(providerKeys[0], waiver));
+        JobView memory job = market.getJob(id);
+        return _signedByParties(Messages.waiver(id, job.round, result), job.lanes);
+    }
+
+    /// @dev The requester first, then the provider of every lane.
+    function _signedByParties(bytes32 structHash, uint256 lanes) internal view returns (bytes[] memory signatures) {
+        signatures = new bytes[](lanes + 1);
+        signatures[0] = _signed(_requesterKey, structHash);
+        for (uint256 lane; lane < lanes; ++lane) {
+            signatures[lane + 1] = _signed(providerKeys[lane], structHash);
+        }
     }
 }

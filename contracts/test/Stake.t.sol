@@ -88,6 +88,15 @@ contract StakeTest is Base {
         assertGt(market.exitDelay(), 3 * (committing + limits.reveal.greatest + challenge));
     }
 
+    /// @notice P5.5: and not longer than it says, since that is how long stake is held up.
+    function test_exitDelay_isOfTheGreatestWindows() public {
+        Limits memory limits = _limits();
+        (limits.release, limits.commit) = (Window(10, 100), Window(10, 1000));
+        (limits.reveal, limits.challenge) = (Window(10, 20_000), Window(10, 300_000));
+        uint256 delay = _deployMarket(address(token), STAKE, 0.01e18, address(0), limits).exitDelay();
+        assertEq(delay, 3 * (11 * 1100 + 20_000 + 10 * 300_100) + 1);
+    }
+
     function test_slashBelowHalf_seatLeavesByItself() public {
         JobTerms memory terms = _terms();
         (terms.fee, terms.collateral) = (STAKE / 32, 100e18); // 4f = S/8, 8f = S/4

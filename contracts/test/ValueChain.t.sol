@@ -255,6 +255,15 @@ contract ValueChainTest is Base {
 
     /* --------------------------------------------------------------- royalties */
 
+    function test_suggestRoyalty_asMuchAsTermsMayPromise_andNotOneMore() public {
+        bytes32 artifact = _claimed();
+        vm.startPrank(requester);
+        chain.suggestRoyalty(artifact, 2000);
+        vm.expectRevert(abi.encodeWithSelector(IValueChain.SuggestionTooHigh.selector, 2001, 2000));
+        chain.suggestRoyalty(artifact, 2001);
+        vm.stopPrank();
+    }
+
     function testFuzz_suggestRoyalty_bindsNobody(uint16 bps) public {
         bps = uint16(bound(bps, 0, 2000));
         bytes32 artifact = _claimed();

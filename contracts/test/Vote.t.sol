@@ -70,6 +70,64 @@ contract VoteTest is Base {
         _assertSame(later, seats);
     }
 
+    /// @notice P5.2: whoever stakes in the block of the accept could have seen the job. Its index is an old one here.
+    function test_draw_indexTakenAnewInTheAcceptBlock_isPassedOver() public {
+        vm.prank(market.getSeat(5).cold);
+        market.exit(5);
+        skip(market.exitDelay());
+        market.unstake(5);
+        _roll(1);
+        _fund(stranger, STAKE);
+        vm.prank(stranger);
+        assertEq(market.stake(1, stranger, 0), 5);
+        bytes32 id = _accept(_terms());
+        _submit(id, 0, WORD);
+        _roll(3);
+        bytes32 seed;
+        for (uint256 i = 1; seed == 0; ++i) {
+            if (Committee.candidate(bytes32(i), id, 1, 0, 24) == 5) seed = bytes32(i);
+        }
+        vm.setBlockhash(market.getJob(id).seedBlock, seed);
+        (, uint32[] memory seats) = market.committee(id);
+        for (uint256 place; place < 3; ++place) {
+            assertNotEq(seats[place], 5);
+        }
+    }
+
+    /// @notice P5.2: sixteen candidates a place; what the forty-ninth would be does not count.
+    function test_draw_triesSixteenCandidatesAPlace_andNotOneMore() public {
+        bytes32 id = _accept(_terms());
+        for (uint32 seat; seat < 21; ++seat) {
+            vm.prank(market.getSeat(seat).cold);
+            market.exit(seat);
+        }
+        _roll(1);
+        _submit(id, 0, WORD);
+        _roll(3);
+        uint256 seedBlock = market.getJob(id).seedBlock;
+        vm.setBlockhash(seedBlock, _seedWhoseThird(id, 47));
+        (, uint32[] memory seats) = market.committee(id);
+        assertEq(uint256(seats[0]) + seats[1] + seats[2], 21 + 22 + 23);
+        vm.setBlockhash(seedBlock, _seedWhoseThird(id, 48));
+        (, seats) = market.committee(id);
+        assertLt(seats[1], 24);
+        assertEq(seats[2], Committee.VACANT);
+    }
+
+    /// @dev A seed with which the third of the seats 21, 22 and 23 comes up as candidate `k`.
+    function _seedWhoseThird(bytes32 id, uint256 k) private pure returns (bytes32 seed) {
+        for (uint256 i = 1;; ++i) {
+            seed = bytes32(i);
+            uint256 found; // a bit a seat
+            uint256 at;
+            for (; at <= k && found != 7; ++at) {
+                uint32 seat = Committee.candidate(seed, id, 1, at, 24);
+                if (seat >= 21) found |= 1 << (seat - 21);
+            }
+            if (found == 7 && at == k + 1) return seed;
+        }
+    }
+
     function test_draw_seatsStakedInTheAcceptBlockOrLater_areNotLive() public {
         JobTerms memory terms = _terms();
         bytes32 id = _accept(terms);

@@ -6,17 +6,19 @@ from heldout.market.errors import Reverted
 from heldout.market.lifecycle import JobState, Outcome, Purpose, State
 from heldout.market.messages import NO_DATA, AgreedLane, AgreedOutcome, pack_vote
 from heldout.market.money import Wei, royalty_down
+from heldout.market.relayed import ScoreCommit, Waiver
 from heldout.market.terms import Address, JobId, JobTerms, job_id, keccak256, words
 from heldout.simulation.rules.demands import Demands
 from heldout.simulation.rules.jobs import raw, terms_values
 from heldout.simulation.rules.terms import check_shape
 
-Agrees = Callable[[AgreedOutcome, Address, bytes], bool]
+Message = AgreedOutcome | ScoreCommit | Waiver
+Agrees = Callable[[Message, Address, bytes], bool]
 
 
 class Agreements(Demands):
-    agrees: Agrees = staticmethod(lambda outcome, signer, signature: True)
-    """Whether a signature of an outcome is the signer's. Who sends the call has signed it."""
+    agrees: Agrees = staticmethod(lambda message, signer, signature: True)
+    """Whether a signature of a message is the signer's. Who sends the call has signed it."""
 
     def agree(
         self,
@@ -56,8 +58,11 @@ class Agreements(Demands):
             raise Reverted("NotAll", (len(signatures), count + 1))
         signers = [terms.requester, *(lane.provider for lane in outcome.lanes)]
         for signer, signature in zip(signers, signatures, strict=True):
-            if signer != sender and not self.agrees(outcome, signer, signature):
-                raise Reverted("BadSignature", (signer,))
+            self.require_signed(sender, outcome, signer, signature)
+
+    def require_signed(self, sender: Address, message: Message, signer: Address, signature: bytes) -> None:
+        if signer != sender and not self.agrees(message, signer, signature):
+            raise Reverted("BadSignature", (signer,))
 
     def _begin(self, id_: JobId, terms: JobTerms, lanes: Sequence[AgreedLane]) -> None:
         """A job that was never posted: the requester puts in just what it pays."""

@@ -1,16 +1,19 @@
 """The market: all chapters, and the settlement that ends a job (P3.4)."""
 
+from collections.abc import Sequence
+
 from heldout.market.errors import Reverted
 from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.money import Wei
+from heldout.market.relayed import Opening
 from heldout.market.settlement import PROTOCOL, LaneResult, Payment, Slash, Stake, settle
 from heldout.market.terms import Address, JobTerms, job_id, keccak256, words
-from heldout.simulation.rules.agreement import Agreements
 from heldout.simulation.rules.jobs import raw
+from heldout.simulation.rules.relay import Relay
 
 
-class Market(Agreements):
+class Market(Relay):
     fines = PROTOCOL
 
     def announce(self, sender: Address, message: bytes) -> None:
@@ -21,6 +24,20 @@ class Market(Agreements):
         if job.pending:
             raise Reverted("DemandPending", (job.id, sum(1 << party for party in job.pending)))
         self.require_after(job.deadline)
+        self._settle(job)
+
+    def conclude(
+        self, sender: Address, terms: JobTerms, openings: Sequence[Opening], signatures: Sequence[bytes]
+    ) -> None:
+        """As `revealAll` if there are openings; then, since nobody will appeal, settled at once."""
+        id_ = job_id(terms, self.chain_id, self.address)
+        if openings:
+            self.revealAll(sender, id_, openings)
+        job = self.require(id_, State.SCORED)
+        self.require_waived(sender, job, signatures)
+        self._settle(job)
+
+    def _settle(self, job: JobState) -> None:
         settlement = settle(job, self.stake_of, self.seat_stake, self.fines)
         for entry in settlement.entries:
             if isinstance(entry, Slash):

@@ -65,13 +65,10 @@ class Rounds(Jobs):
     # ------------------------------------------------------------------------------------- commit and reveal
 
     def commit(self, sender: Address, id_: JobId, place: int, hash_: bytes) -> None:
-        job = self.require(id_, State.COMMITTING)
-        self.require_before(job.deadline)
+        job = self.to_commit(id_)
         if not any(hash_):
             raise Reverted("ZeroWord")
-        if not job.rounds[-1].seats and not self._pin(job):
-            raise Reverted("SeedGone", (job.rounds[-1].seed_block,))
-        round_ = self.jobs[id_].rounds[-1]
+        round_ = job.rounds[-1]
         if not self.is_seated(round_, place, sender):
             raise Reverted("NotSeat", (sender, place))
         if place in round_.commits:
@@ -81,17 +78,27 @@ class Rounds(Jobs):
         if len(round_.commits) + 1 == sum(seat != VACANT for seat in round_.seats):
             self.enter(id_, State.REVEALING)
 
-    def reveal(self, sender: Address, id_: JobId, place: int, *shown: Any) -> None:
-        """The commits' deadline needs no call of its own: whoever reveals first moves the job on.
+    def to_commit(self, id_: JobId) -> JobState:
+        """A job in which a commit is welcome now. The first commit pins."""
+        job = self.require(id_, State.COMMITTING)
+        self.require_before(job.deadline)
+        if not job.rounds[-1].seats and not self._pin(job):
+            raise Reverted("SeedGone", (job.rounds[-1].seed_block,))
+        return self.jobs[id_]
 
-        Shown are vote, evidence and salt, and what `messages.beside` tells of the other commits.
-        """
-        vote, evidence, salt, earlier, later = shown
+    def to_reveal(self, id_: JobId) -> JobState:
+        """A job in which a reveal is welcome now. The commits' deadline needs no call of its own."""
         job = self.jobs.get(id_)
         if job and job.state is State.COMMITTING and self.now >= job.deadline and self._has_enough_commits(job):
             self.enter(id_, State.REVEALING)
         job = self.require(id_, State.REVEALING)
         self.require_before(job.deadline)
+        return job
+
+    def reveal(self, sender: Address, id_: JobId, place: int, *shown: Any) -> None:
+        """Shown are vote, evidence and salt, and what `messages.beside` tells of the other commits."""
+        vote, evidence, salt, earlier, later = shown
+        job = self.to_reveal(id_)
         round_ = job.rounds[-1]
         if place not in round_.commits:
             raise Reverted("NotCommitted", (id_, job.round, place))
@@ -103,11 +110,14 @@ class Rounds(Jobs):
         given = commit_chain(earlier, (commit_link(place, opened), *later))
         if given != chain:
             raise Reverted("WrongReveal", (chain, given))
-        word = _checked(vote, len(job.lanes))
-        event = {"job": raw(id_), "seat": seat, "round": job.round, "place": place}
-        self.emit("Revealed", **event, vote=word, evidence=evidence)
+        self.open_vote(job, place, vote, evidence)
         if len(round_.votes) + 1 == len(round_.commits):
             self.close_revealing(id_)
+
+    def open_vote(self, job: JobState, place: int, vote: bytes, evidence: bytes) -> None:
+        word = _checked(vote, len(job.lanes))
+        event = {"job": raw(job.id), "seat": job.rounds[-1].seats[place], "round": job.round, "place": place}
+        self.emit("Revealed", **event, vote=word, evidence=evidence)
 
     # ------------------------------------------------------------------------------------------ ends of a round
 

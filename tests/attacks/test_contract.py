@@ -56,7 +56,7 @@ ROWS = {
     "23-rounding": ("Limits.t.sol::testFuzz_threat23_dustIsTheRequesters",),
     "24-steered-draw": ("Seats.t.sol::test_threat24_choosingBetweenTwoSeeds_lessThanDoublesTheChance",),
 }
-"""Row 25, a wrong line that no test sees, is `./run mutants` (docs/mutants.md)."""
+"""Row 25, a wrong line that no test sees, is test_mutants.py."""
 
 
 @pytest.fixture(scope="module")

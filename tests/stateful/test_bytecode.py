@@ -1,6 +1,6 @@
 """The rules in Python beside the deployed bytecode, on random histories: the same events, errors, money and records.
 
-Calls, deadlines, draws, tallies, demands, appeals, slashes and payouts (P2 to P5) are decided twice: by Market.sol, run
+Calls, deadlines, draws, tallies, demands, appeals, slashes and payouts (P2 to P6) are decided twice: by Market.sol, run
 in revm, and by heldout.simulation.rules over the fold of market/lifecycle.py, with market/settlement.py, votes.py and
 split.py. After every call P1.4 holds on both sides; at the end of a history every job has reached a final state (P1.1).
 """
@@ -97,6 +97,7 @@ class Agreed:
     rounds: Counter[int] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
     without_keys: int = 0
     """Lanes whose provider submitted NO_KEYS."""
 
@@ -116,6 +117,7 @@ def agree(seeds: range) -> Agreed:
         agreed.rounds.update(job.round for job in jobs)
         agreed.events.update(town.duel.seen)
         agreed.refusals.update(town.duel.refusals)
+        agreed.calls.update(town.duel.taken)
         agreed.without_keys += sum(len(job.no_keys) for job in jobs)
     return agreed
 
@@ -128,6 +130,7 @@ def test_rules_and_bytecode_agree_on_jobs_that_end_in_every_way() -> None:
     assert len(agreed.refusals) > 30, "and on most errors"
     rare = {"Reseeded", "Appealed", "Answered", "Unanswered", "Slashed", "Artifact", "Exiting", "Unstaked"}
     assert rare <= set(agreed.events)
+    assert {"commitAll", "revealAll", "conclude", "agree"} <= set(agreed.calls), "and on every road"
 
 
 def test_the_bytecode_pays_the_payouts_of_the_shared_vectors() -> None:

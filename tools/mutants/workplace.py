@@ -19,15 +19,17 @@ DEPLOYED = ("Market.sol", "Resolution.sol", "ValueChain.sol", "HeldToken.sol")
 """Sources whose contracts the tests deploy from an artifact (`vm.getCode`)."""
 UNIT_TESTS = "contracts/test/libraries"
 """Tests that have the libraries compiled into themselves."""
-QUICK = "^(testFuzz|invariant)"
+SLOW = "^(testFuzz|invariant|test_handler|test_threat17|test_threat24|test_dearest)"
+"""Tests that take most of the time, and few mutants get as far."""
 SECONDS = 300
-"""What a trial may take; building takes longer, on a busy machine much longer."""
+"""CPU time that a trial may take: a busy machine kills no mutant. Building takes longer."""
 
 
 class Compiler:
     """The warm compiler: one request, one answer."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         profile = tomllib.loads((root / "foundry.toml").read_text())["profile"]["default"]
         settings = {
             "remappings": profile["remappings"],
@@ -49,6 +51,16 @@ class Compiler:
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
+
+    def trees(self, unit: str) -> dict[str, Any]:
+        """The syntax tree of a file and of all that it imports."""
+        asts: dict[str, Any] = self.compile({unit: (self.root / unit).read_text()}, {"*": []}, ast=True)["asts"]
+        return asts
+
+    def source_trees(self) -> dict[str, Any]:
+        """The syntax tree of every source file under contracts/src."""
+        trees = (self.trees(f"contracts/src/{name}") for name in DEPLOYED)
+        return {file: tree for each in trees for file, tree in each.items() if file.startswith("contracts/src/")}
 
     def close(self) -> None:
         self.process.kill()
@@ -81,27 +93,13 @@ class Workplace:
 
     def _units(self) -> dict[str, list[str]]:
         """By source file: the units that have its code in them."""
-        units = [f"contracts/src/{name}" for name in DEPLOYED if (self.folder / "contracts/src" / name).exists()]
+        units = [f"contracts/src/{name}" for name in DEPLOYED]
         units += sorted(str(p.relative_to(self.folder)) for p in (self.folder / UNIT_TESTS).glob("*.sol"))
         users: dict[str, list[str]] = {}
         for unit in units:
-            for file in self._trees(unit):
+            for file in self.compiler.trees(unit):
                 users.setdefault(file, []).append(unit)
         return users
-
-    def _trees(self, unit: str) -> dict[str, Any]:
-        answer = self.compiler.compile({unit: self.read(unit)}, {"*": []}, ast=True)
-        asts: dict[str, Any] = answer["asts"]
-        return asts
-
-    def trees(self) -> dict[str, Any]:
-        """The syntax tree of every source file under contracts/src."""
-        found: dict[str, Any] = {}
-        for name in DEPLOYED:
-            path = f"contracts/src/{name}"
-            if (self.folder / path).exists():
-                found |= {file: tree for file, tree in self._trees(path).items() if file.startswith("contracts/src/")}
-        return found
 
     def read(self, path: str) -> str:
         return (self.folder / path).read_text()
@@ -140,31 +138,26 @@ class Workplace:
         return kept
 
     def _is_noticed(self) -> bool:
-        """Plain tests first, they take a second; then fuzz and invariants, with a fixed seed."""
-        plain = ("--no-match-test", QUICK, "--no-match-contract", "GasTest")
+        """Plain tests first, they take a second; then the slow ones, with a fixed seed."""
+        plain = ("--no-match-test", SLOW, "--no-match-contract", "GasTest")
         return not self._forge("test", "--fail-fast", *plain) or not self._forge(
-            "test", "--fail-fast", "--match-test", QUICK
+            "test", "--fail-fast", "--match-test", SLOW
         )
 
     def _forge(self, *arguments: str, seconds: int = SECONDS) -> bool:
         """Whether forge succeeded in time. An endless loop is a death like any other."""
         for kind in ("fuzz", "invariant"):  # what failed for the mutant before
             shutil.rmtree(self.folder / "contracts/cache" / PROFILE / kind, ignore_errors=True)
-        try:
-            done = subprocess.run(
-                ["forge", *arguments], cwd=self.folder, env=self.environment, capture_output=True, timeout=seconds
-            )
-        except subprocess.TimeoutExpired:
-            return False
+        limited = ("sh", "-c", 'ulimit -t "$0"; exec forge "$@"', str(seconds))
+        done = subprocess.run([*limited, *arguments], cwd=self.folder, env=self.environment, capture_output=True)
         return done.returncode == 0
 
     def check(self, files: Sequence[str]) -> None:
         """The true code passes all tests, and this compiler makes of it what forge made: or killing means nothing."""
-        for file in files:
-            for unit in self.units[file]:
-                answer = self.compiler.compile({unit: self.read(unit)}, {unit: ["*"]})
-                if self._exchange(answer["contracts"]):
-                    raise SystemExit(f"{unit}: compiled here and by forge, the code differs")
+        for unit in sorted({unit for file in files for unit in self.units[file]}):
+            answer = self.compiler.compile({unit: self.read(unit)}, {unit: ["*"]})
+            if self._exchange(answer["contracts"]):
+                raise SystemExit(f"{unit}: compiled here and by forge, the code differs")
         if self._is_noticed():
             raise SystemExit("the contract tests fail without any mutant")
 

@@ -26,9 +26,17 @@ contract DecimalsTest is TurningMarket {
         score = uint32(bound(score, 700_000, 1_000_000));
         _commitAll(id, _vote(score));
         _revealAll(id, _vote(score));
+        uint256 owners = _ownersFree();
         _settle(terms);
+        assertEq(_ownersFree(), owners + 3, "a fee of one unit is paid");
         assertEq(_locked(), 24 * 1000);
         assertEq(coin.balanceOf(address(market)), _allFree() + _locked() + market.burned());
+    }
+
+    function _ownersFree() private view returns (uint256 sum) {
+        for (uint256 i; i < OWNERS; ++i) {
+            sum += market.free(_owner(i));
+        }
     }
 
     /// @notice P1.2: a term is 96 bits, of a token with 40 decimals less than a millionth of one; sums have 256 bits, and

@@ -2,10 +2,10 @@
 pragma solidity 0.8.37;
 
 import {Vm} from "forge-std/Vm.sol";
-import {Base} from "../Base.t.sol";
+import {Signing} from "../Signing.sol";
 
 /// @notice What the market's own events say of every job's and every seat's money, kept beside what it stores (P1.4).
-abstract contract Books is Base {
+abstract contract Books is Signing {
     mapping(bytes32 id => uint256) public cameIn; // Locked and Slashed
     mapping(bytes32 id => uint256) public wentOut; // Paid, burned money included
     mapping(uint32 seat => uint256) public staked; // what Staked, Slashed and Unstaked leave

@@ -6,6 +6,8 @@ import {Test} from "forge-std/Test.sol";
 import {IMarketBase} from "../../src/interfaces/IMarketBase.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {IMarket} from "../../src/interfaces/IMarket.sol";
+import {IMarketBack} from "../../src/interfaces/IMarketBack.sol";
+import {IMarketFront} from "../../src/interfaces/IMarketFront.sol";
 import {Handler} from "./Handler.sol";
 
 /// @notice P1.4, P3.1: no unit appears or is lost, and a job settles once, whatever happens in whatever order.
@@ -114,6 +116,15 @@ contract ConservationTest is StdInvariant, Test, IMarketBase {
         for (uint8 round = 1; round <= 3; ++round) {
             assertGt(handler.decided(round), 0, "a round that decided");
         }
+        bytes4[4] memory calls = [
+            IMarketFront.commitAll.selector,
+            IMarketFront.revealAll.selector,
+            IMarketFront.conclude.selector,
+            IMarketBack.agree.selector
+        ];
+        for (uint256 i; i < calls.length; ++i) {
+            assertGt(handler.relayed(calls[i]), 5, string.concat("relayed ", vm.toString(i)));
+        }
         bytes32[12] memory events = [
             Demanded.selector,
             Answered.selector,
@@ -145,11 +156,11 @@ contract ConservationTest is StdInvariant, Test, IMarketBase {
         if (kind < 3) return abi.encodeCall(Handler.post, (uint96(a), uint16(b), c));
         if (kind < 4) return abi.encodeCall(Handler.accept, (a));
         if (kind < 5) return abi.encodeCall(Handler.submit, (a, uint8(b), c % 2 == 0));
-        if (kind < 7) return abi.encodeCall(Handler.demand, (a, b, c, c >> 8));
-        if (kind < 9) return abi.encodeCall(Handler.answer, (a, b));
-        if (kind < 10) return abi.encodeCall(Handler.appeal, (a, b));
-        if (kind < 11) return abi.encodeCall(Handler.commit, (a, b, c));
-        if (kind < 12) return abi.encodeCall(Handler.reveal, (a, b));
+        if (kind < 8) return abi.encodeCall(Handler.demand, (a, b, c, c >> 8));
+        if (kind < 10) return abi.encodeCall(Handler.answer, (a, b));
+        if (kind < 11) return abi.encodeCall(Handler.appeal, (a, b));
+        if (kind < 12) return abi.encodeCall(Handler.commit, (a, b, c));
+        if (kind < 13) return abi.encodeCall(Handler.reveal, (a, b));
         if (kind < 22) return abi.encodeCall(Handler.advance, (a, b));
         if (kind < 25) return abi.encodeCall(Handler.close, (a));
         if (kind < 26) return abi.encodeCall(Handler.pass, (a, b));
@@ -158,7 +169,15 @@ contract ConservationTest is StdInvariant, Test, IMarketBase {
         if (kind < 29) return abi.encodeCall(Handler.rotate, (uint32(a)));
         if (kind < 30) return abi.encodeCall(Handler.replay, (a, b, c));
         if (kind < 31) return abi.encodeCall(Handler.cancel, (a));
-        if (c % 4 == 0) return abi.encodeCall(Handler.agree, (a, b, 0));
+        return _rareAction(c % 8, a, b);
+    }
+
+    function _rareAction(uint256 kind, uint256 a, uint256 b) private pure returns (bytes memory) {
+        if (kind < 1) return abi.encodeCall(Handler.commitAll, (a, b));
+        if (kind < 2) return abi.encodeCall(Handler.revealAll, (a));
+        if (kind < 3) return abi.encodeCall(Handler.conclude, (a));
+        if (kind < 5) return abi.encodeCall(Handler.agree, (a, b, 0));
+        if (kind < 7) return abi.encodeCall(Handler.agreeAtOnce, (uint16(a), a >> 16, b, 0));
         return abi.encodeCall(Handler.give, (a));
     }
 }

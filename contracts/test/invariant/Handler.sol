@@ -6,12 +6,11 @@ import {IMarket} from "../../src/interfaces/IMarket.sol";
 import {IMarketFront} from "../../src/interfaces/IMarketFront.sol";
 import {Committee} from "../../src/libraries/Committee.sol";
 import {Votes} from "../../src/libraries/Votes.sol";
-import {Books} from "./Books.sol";
+import {Relayers} from "./Relayers.sol";
 
 /// @notice Parties of all kinds who do, in any order, what the rules allow; and time, which passes.
 /// @dev Every action picks a job and does something its state may permit. A revert is an answer too.
-contract Handler is Books {
-    uint8 internal constant LANES = 2;
+contract Handler is Relayers {
     /// @dev What a stranger needs at most (`drive`): three rounds of a reseed, nine unanswered demands and the two deadlines
     /// of a round; a pending demand while Scored; `settle`.
     uint256 public constant MOST_CALLS = 3 * 12 + 2;
@@ -21,7 +20,6 @@ contract Handler is Books {
     uint256 public replays; // of what was good once, and was taken again
     uint256 public given; // to the market, without a deposit
     mapping(bytes32 id => bytes) internal _encodedOffers;
-    mapping(bytes32 id => mapping(uint8 round => mapping(uint256 place => bytes32))) internal _votes;
 
     function setUp() public override {
         vm.recordLogs();
@@ -29,12 +27,12 @@ contract Handler is Books {
         _moreSeats(16);
         _book(vm.getRecordedLogs());
         accounts.push(requester);
+        accounts.push(makeAddr("requester")); // Base's, whose money is in the ledger too
         accounts.push(stranger);
         accounts.push(makeAddr("parent"));
         for (uint256 i; i < 8; ++i) {
             accounts.push(providers[i]);
             accounts.push(_owner(i));
-            accounts.push(_hot(i));
         }
         accounts.push(makeAddr("more seats"));
         accounts.push(makeAddr("more hot"));
@@ -108,22 +106,15 @@ contract Handler is Books {
         market.answer(termsOf(id), party == 2 ? REQUESTER : uint8(party), "");
     }
 
-    /// @dev Seldom: who agrees early leaves nothing to try. The requester sends, and so has signed.
+    /// @dev Seldom: who agrees early leaves nothing to try.
     function agree(uint256 job, uint256 payout, uint256 mood) external booked {
-        if (mood % 8 != 0) return;
-        bytes32 id = _pick(job);
-        AgreedLane[] memory lanes = new AgreedLane[](LANES);
-        bytes[] memory signatures = new bytes[](LANES + 1);
-        for (uint8 lane; lane < LANES; ++lane) {
-            (,, bytes32 word) = market.getLane(id, lane);
-            uint256 share = bound(payout >> (64 * lane), 0, PRICE);
-            lanes[lane] = AgreedLane(providers[lane], word == 0 ? WORD : word, 900_000, share);
-        }
-        for (uint8 lane; lane < LANES; ++lane) {
-            signatures[lane + 1] = _signed(providerKeys[lane], _outcomeOf(id, type(uint64).max, lanes));
-        }
-        vm.prank(requester);
-        market.agree(termsOf(id), lanes, type(uint64).max, signatures);
+        if (mood % 8 == 0) _relayOutcome(_pick(job), payout);
+    }
+
+    /// @dev A job that nobody posted.
+    function agreeAtOnce(uint16 bps, uint256 fee, uint256 payout, uint256 mood) external booked {
+        if (mood % 4 != 0 || _isBusy()) return;
+        _relayOutcome(_note(_anyTerms(bps, fee), 0), payout);
     }
 
     function appeal(uint256 job, uint256 who) external booked {
@@ -138,8 +129,12 @@ contract Handler is Books {
         _commitAt(id, seats, place % seats.length, _anyVote(choice));
     }
 
+    function commitEach(uint256 job, uint256 choice) external booked {
+        _commitAlone(_pick(job), choice);
+    }
+
     function commitAll(uint256 job, uint256 choice) external booked {
-        _commitEverybody(_pick(job), choice);
+        _commitTogether(_pick(job), choice);
     }
 
     function reveal(uint256 job, uint256 place) external booked {
@@ -149,8 +144,16 @@ contract Handler is Books {
         _reveal(id, place, _votes[id][round][place]);
     }
 
+    function revealEach(uint256 job) external booked {
+        _revealAlone(_pick(job));
+    }
+
     function revealAll(uint256 job) external booked {
-        _revealEverybody(_pick(job));
+        _relayReveals(_pick(job));
+    }
+
+    function conclude(uint256 job) external booked {
+        _relayWaiver(_pick(job));
     }
 
     function exit(uint32 seat) external booked {
@@ -162,7 +165,7 @@ contract Handler is Books {
 
     function rotate(uint32 seat) external booked {
         seat %= market.seatCount();
-        address hot = market.getSeat(seat).hot == stranger ? _hot(seat % 8) : stranger;
+        address hot = market.getSeat(seat).hot == stranger ? makeAddr("more hot") : stranger;
         vm.prank(_coldOf(seat));
         market.rotate(seat, hot, 0);
     }
@@ -185,9 +188,12 @@ contract Handler is Books {
                 if ((choice >> lane) % 4 != 0) _submit(id, lane, WORD);
             }
         } else if (state == State.Committing) {
-            _commitEverybody(id, choice);
+            if (choice % 4 == 0) _commitTogether(id, choice / 4);
+            else _commitAlone(id, choice / 4);
         } else if (state == State.Revealing) {
-            _revealEverybody(id);
+            if (choice % 4 == 0) _relayReveals(id);
+            else if (choice % 4 == 1) _relayWaiver(id);
+            else _revealAlone(id);
         } else if (choice % 3 != 0) {
             _settleInTime(id);
         } else {
@@ -229,6 +235,7 @@ contract Handler is Books {
     /// @dev What was good once is sent again, by those who sent it.
     function replay(uint256 job, uint256 place, uint256 kind) external {
         bytes32 id = _pick(job);
+        if (_relayAgain(id, place)) ++replays;
         (address caller, bytes memory call_) = _spent(id, place % 7, kind % 6);
         if (caller == address(0)) return;
         vm.prank(caller);
@@ -301,6 +308,11 @@ contract Handler is Books {
         _encodedOffers[id] = abi.encode(bids, signatures);
     }
 
+    /// @dev Three of four vote alike: else hardly any round would decide.
+    function _voteOf(uint256 place, uint256 choice) private pure returns (bytes32) {
+        return _anyVote(choice >> (place % 4 == 0 ? place : 0));
+    }
+
     /// @dev Mostly one truth; now and then a lie or a code.
     function _anyVote(uint256 choice) private pure returns (bytes32 vote) {
         uint32[8] memory values =
@@ -323,13 +335,21 @@ contract Handler is Books {
     }
 
     /// @dev All who have not yet: without it a committee of 15 would hardly ever be complete.
-    function _commitEverybody(bytes32 id, uint256 choice) private {
+    function _commitAlone(bytes32 id, uint256 choice) private {
         (, uint32[] memory seats) = market.committee(id);
         uint8 round = market.getJob(id).round;
         for (uint256 place; place < seats.length; ++place) {
             if (seats[place] == Committee.VACANT || _votes[id][round][place] != 0) continue;
-            _commitAt(id, seats, place, _anyVote(choice >> (place % 4 == 0 ? place : 0)));
+            _commitAt(id, seats, place, _voteOf(place, choice));
         }
+    }
+
+    function _commitTogether(bytes32 id, uint256 choice) private {
+        bytes32[] memory votes = new bytes32[](market.getRound(id, market.getJob(id).round).size);
+        for (uint256 place; place < votes.length; ++place) {
+            votes[place] = _voteOf(place, choice);
+        }
+        _relayCommits(id, votes);
     }
 
     function _commitAt(bytes32 id, uint32[] memory seats, uint256 place, bytes32 vote) private {
@@ -339,7 +359,7 @@ contract Handler is Books {
         _votes[id][round][place] = vote;
     }
 
-    function _revealEverybody(bytes32 id) private {
+    function _revealAlone(bytes32 id) private {
         uint8 round = market.getJob(id).round;
         RoundView memory stored = market.getRound(id, round);
         for (uint256 place; place < stored.size; ++place) {

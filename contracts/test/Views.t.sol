@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Base} from "./Base.t.sol";
+import {Votes} from "../src/libraries/Votes.sol";
+
+/// @notice What readers are told of a job between its events.
+contract ViewsTest is Base {
+    function test_stageStart_isWhenThePresentStageBegan() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _accept(terms);
+        _assertBegan(id, 0, "no round yet");
+        skip(7);
+        _submit(id, 0, WORD);
+        _assertBegan(id, vm.getBlockTimestamp(), "Committing");
+        _pin(id);
+        skip(11);
+        _commitAll(id, _vote(950_000));
+        _assertBegan(id, vm.getBlockTimestamp(), "Revealing");
+        skip(13);
+        _revealAll(id, _vote(950_000));
+        uint256 scoredAt = vm.getBlockTimestamp();
+        _assertBegan(id, scoredAt, "Scored");
+        skip(17);
+        vm.prank(requester);
+        market.demand(terms, 0, 0);
+        _assertBegan(id, scoredAt, "a demand displaces the end, not the beginning");
+        skip(terms.releaseWindow);
+        market.close(id);
+        skip(terms.challengeWindow);
+        market.settle(terms);
+        _assertBegan(id, 0, "over");
+    }
+
+    function test_getVote_isZeroBeyondTheCommittee_andBeforeTheReveal() public {
+        bytes32 id = _drawn(_terms());
+        _commitAll(id, _vote(950_000));
+        _reveal(id, 1, _vote(950_000));
+        assertEq(market.getVote(id, 1, 0), 0);
+        assertEq(market.getVote(id, 1, 1), _vote(950_000));
+        assertEq(market.getVote(id, 1, 3), 0);
+        assertEq(market.getVote(id, 2, 0), 0);
+    }
+
+    /// @notice Votes are packed: the greatest value of every lane comes back whole at every place.
+    function test_getVote_ofEveryPlaceOfABiggerRound_isWhole() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 vote = Votes.withLane(_vote(Votes.BAD), 1, Votes.BAD);
+        bytes32 id = _scored(terms, vote);
+        vm.prank(requester);
+        market.appeal(terms, 0);
+        _pin(id);
+        _commitAll(id, vote);
+        _revealAll(id, vote);
+        for (uint256 place; place < 7; ++place) {
+            assertEq(market.getVote(id, 2, place), vote);
+        }
+    }
+
+    /// @notice P5.2: who is late still reads who was drawn.
+    function test_committee_isToldWhenTheChainHasForgottenTheHash() public {
+        bytes32 id = _drawn(_terms());
+        uint32[] memory drawn = market.getRound(id, 1).seats;
+        _roll(300);
+        (bytes32 seed, uint32[] memory seats) = market.committee(id);
+        assertEq(seed, 0);
+        assertEq(abi.encode(seats), abi.encode(drawn));
+    }
+
+    function _assertBegan(bytes32 id, uint256 at, string memory stage) private view {
+        assertEq(market.getJob(id).stageStart, at, stage);
+    }
+}
