@@ -37,12 +37,12 @@ def watch(args: argparse.Namespace) -> int:
         job = chosen_job(args, client)
         teller = _Teller(args, job)
         if not args.look_only:
-            return _on_duty(args, job, teller)
+            return _on_duty(args, client, job, teller)
         teller.until_final(client)
         return _end(args, client, job.id)
 
 
-def _on_duty(args: argparse.Namespace, job: "JobState", teller: "_Teller") -> int:
+def _on_duty(args: argparse.Namespace, onlooker: "Client", job: "JobState", teller: "_Teller") -> int:
     """Does the duties, as soon as no other process does."""
     from heldout.market.console import home_path, load_network, open_keys
     from heldout.market.errors import AlreadyRunning
@@ -60,9 +60,9 @@ def _on_duty(args: argparse.Namespace, job: "JobState", teller: "_Teller") -> in
                     raise AlreadyRunning(
                         f"another process does your duties, and not with {chosen}", hint=hint
                     ) from other
-            say("another `job watch` or `requester run` does your duties: looking on, and on duty when it ends")
-            if teller.until_final(client, or_=lambda: _is_free(home)):
-                return _end(args, client, job.id)
+        say("another `job watch` or `requester run` does your duties: looking on, and on duty when it ends")
+        if teller.until_final(onlooker, or_=lambda: _is_free(home)):
+            return _end(args, onlooker, job.id)
 
 
 def _is_free(home: Path) -> bool:

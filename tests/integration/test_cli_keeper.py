@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from heldout.market.alarm import Alarm
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.signatures import sign_digest
-from heldout.market.errors import BadInput
+from heldout.market.errors import AlreadyRunning, BadInput, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import REQUESTER, JobState, Outcome, State
@@ -28,6 +29,7 @@ from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
 from heldout.requester_cli.keeper import Keeper
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
 NOW = Policy(accept_after=0)
@@ -237,3 +239,39 @@ def test_a_job_nobody_bids_for_is_refunded_by_the_keeper(town: Devnet, client: C
     ended = client.job(job)
     assert (ended.outcome, ended.sums) == (Outcome.EXPIRED, True)
     assert client.chain.free(client.address) >= before
+
+
+@contextmanager
+def watching(town: Devnet, job: JobId, said: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`heldout job watch` as a process, with all it says in a file."""
+    command = town.command("job", "watch", job, *options, home="requester")
+    with said.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_second_watch_looks_on_and_does_all_duties_once_the_first_is_gone(
+    town: Devnet, made: Path, tmp_path: Path
+) -> None:
+    """P11: two jobs, two terminals, one of them killed."""
+    with Client(town.network, town.keys("requester"), home=town.home("requester")) as client:
+        jobs = [post(client, Path(shutil.copytree(made, tmp_path / name))) for name in ("one", "two")]
+        first, second, third = (tmp_path / f"said-{n}" for n in range(3))
+        with watching(town, jobs[0], first) as one:
+            wait_until(lambda: "posted" in first.read_text().lower())
+            with watching(town, jobs[1], third, "--accept-by-hand") as by_hand:
+                assert by_hand.wait(60) == AlreadyRunning.exit_code and "--accept-by-hand" in third.read_text()
+            with watching(town, jobs[1], second) as two:
+                wait_until(lambda: "looking on" in second.read_text())
+                one.kill()
+                one.wait()
+                town.warp(client.job(jobs[0]).terms.bidWindow + 1)
+                wait_until(lambda: all(client.job(job).final for job in jobs), 60)
+                town.mine(5)
+                assert two.wait(60) == TimedOut.exit_code, second.read_text()
+        ended = [client.job(job) for job in jobs]
+    assert [(job.outcome, job.sums) for job in ended] == [(Outcome.EXPIRED, True)] * 2
