@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Vm} from "forge-std/Vm.sol";
 import {Signing} from "./Signing.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
 import {Votes} from "../src/libraries/Votes.sol";
@@ -78,6 +79,27 @@ contract AgreeTest is Signing {
         market.agree(terms, lanes, FOREVER, signatures);
         assertEq(market.free(makeAddr("parent")), 0.0333e18);
         assertEq(market.free(providers[0]), 10_000e18 + 1e18 + 1 - 0.0333e18);
+    }
+
+    /// @notice P7.1: a lane that is paid leaves an artifact, which nobody measured; one that is not paid leaves none.
+    function test_agree_onlyAPaidLane_leavesAnArtifact() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 id = _remember(terms);
+        AgreedLane[] memory lanes = new AgreedLane[](2);
+        (lanes[0], lanes[1]) = (_lane(0, WORD, 900_000), _lane(1, WORD, 900_000));
+        lanes[0].payout = 0;
+        bytes[] memory signatures = _signedBy(id, lanes);
+        bytes32 artifact = keccak256(abi.encode(id, uint8(1)));
+        vm.expectEmit(address(market));
+        emit Artifact(artifact, id, providers[1], requester, 1, WORD, terms.taskHash, terms.dataRoot, 900_000, false);
+        vm.recordLogs();
+        market.agree(terms, lanes, FOREVER, signatures);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        uint256 artifacts;
+        for (uint256 i; i < logs.length; ++i) {
+            if (logs[i].topics[0] == Artifact.selector) ++artifacts;
+        }
+        assertEq(artifacts, 1);
     }
 
     /// @notice A seat that committed and left meanwhile is not there to be paid; its fee is the requester's.

@@ -74,6 +74,22 @@ contract DemandTest is Base {
         assertEq(market.free(providers[0]), 10_000e18 - terms.collateral);
     }
 
+    /// @notice P4.5: what was asked in one stage belongs to it: a round begins with nothing demanded of anybody.
+    function test_demand_ofTheRunningStage_isForgottenInTheRound() public {
+        bytes32 id = _accept(_termsOf(2));
+        _demandAs(providers[0], id, REQUESTER, 0);
+        _answerAs(requester, id, REQUESTER);
+        _submit(id, 0, WORD);
+        assertEq(market.getJob(id).demanded, 1 << REQUESTER);
+        _submit(id, 1, WORD);
+        JobView memory job = market.getJob(id);
+        assertEq(uint8(job.state), uint8(State.Committing));
+        assertEq(job.demanded, 0);
+        assertEq(job.pending, 0);
+        assertEq(job.demanders, 0);
+        assertEq(job.missing, 0);
+    }
+
     /* --------------------------------------------------------------- Committing */
 
     function test_demand_committing_heldOutKeysWithheld_paysProvidersAndDrawnSeats() public {
@@ -243,6 +259,20 @@ contract DemandTest is Base {
         vm.expectEmit(address(market));
         emit Answered(id, 0, "envelopes", uint40(vm.getBlockTimestamp() + terms.challengeWindow));
         _answerAs(providers[0], id, 0);
+    }
+
+    /// @notice P4.5: the chain says who was silent, while Scored too.
+    function test_demand_scored_unanswered_namesEverySilentParty() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 id = _scored(terms, Votes.withLane(_vote(950_000), 1, 950_000));
+        _demandAs(requester, id, 1, 0);
+        _demandAs(providers[0], id, REQUESTER, 0);
+        skip(terms.releaseWindow);
+        vm.expectEmit(address(market));
+        emit Unanswered(id, 1);
+        vm.expectEmit(address(market));
+        emit Unanswered(id, REQUESTER);
+        market.close(id);
     }
 
     function test_demand_scored_onlyParties() public {

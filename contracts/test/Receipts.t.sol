@@ -151,6 +151,31 @@ contract ReceiptsTest is Base {
         }
     }
 
+    /// @notice P5.4: nor does a lane that went MISSING after the deciding round: silence in round 3 slashes nobody of round 1.
+    function test_fine_whereALaneWentMissingAfterTheDecidingRound_isNone() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 id = _scored(terms, Votes.withLane(_vote(950_000), 1, 700_000));
+        uint32[] memory first = market.getRound(id, 1).seats;
+        vm.prank(providers[1]);
+        market.appeal(_told(id), 0);
+        _round(id, Votes.withLane(_vote(950_000), 1, 950_000));
+        vm.prank(requester);
+        market.appeal(_told(id), 0);
+        _pin(id);
+        address hot = _hotAt(id, 0);
+        vm.prank(hot);
+        market.demand(_told(id), 1, 0);
+        skip(terms.releaseWindow);
+        market.close(id); // lane 1 is MISSING
+        skip(terms.commitWindow);
+        market.close(id); // nobody voted: round 2 stands
+        assertEq(market.getJob(id).missing, 2);
+        _settle(terms);
+        for (uint256 place; place < 3; ++place) {
+            assertGe(market.getSeat(first[place]).stake, STAKE - 4 * FEE, "absent from round 3 at most");
+        }
+    }
+
     /// @notice P3.2: a tied round earns nobody a fee, the requester has those back; the next is paid by who was wrong.
     function test_fees_ofTheRoundAfterATie_areOfThoseWhoWereWrong() public {
         JobTerms memory terms = _terms();
@@ -169,6 +194,33 @@ contract ReceiptsTest is Base {
         assertEq(_coldsFree(), colds + 7 * FEE);
         assertEq(market.burned(), STAKE - 7 * FEE);
         assertEq(market.free(requester), r - PRICE);
+    }
+
+    /// @notice P3.2: what round 2 had of round 1's fees is not there for round 3 once more: nobody else's money pays it.
+    function test_fees_ofRoundsThatDecidedNothing_areThoseOfRound1_onceOnly() public {
+        JobTerms memory terms = _terms();
+        terms.fee = 0.7e18; // three of these are seven of 0.3
+        (uint256 r, uint256 colds) = (market.free(requester), _coldsFree());
+        bytes32 id = _accept(terms);
+        _submit(id, 0, WORD);
+        for (uint256 tries; tries < 2; ++tries) {
+            skip(terms.commitWindow);
+            market.close(id); // nobody pinned: reseeded, then over
+        }
+        for (uint8 round = 2; round <= 3; ++round) {
+            _pin(id);
+            uint256 size = market.getRound(id, round).size;
+            for (uint256 place; place < size; ++place) {
+                _commit(id, place, _vote(uint32(place)));
+            }
+            for (uint256 place; place < size; ++place) {
+                _reveal(id, place, _vote(uint32(place)));
+            }
+        }
+        market.settle(terms);
+        assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.Void));
+        assertEq(_coldsFree(), colds + 3 * uint256(terms.fee));
+        assertEq(market.free(requester), r - 3 * uint256(terms.fee));
     }
 
     /* ------------------------------------------------------------------- demands and states */
@@ -250,9 +302,9 @@ contract ReceiptsTest is Base {
         assertEq(market.getRound(id, 3).appealBond, 150e18);
     }
 
-    /// @notice P3.2: of a void job only who never submitted forfeits its collateral.
-    function test_void_collateralOfTheAbsentLaneOnly_isTheRequesters() public {
-        JobTerms memory terms = _termsOf(2);
+    /// @notice P3.2: of a void job only who never submitted forfeits its collateral, whichever lanes those are.
+    function test_void_collateralOfTheAbsentLanesOnly_isTheRequesters() public {
+        JobTerms memory terms = _termsOf(3);
         uint256 r = market.free(requester);
         bytes32 id = _accept(terms);
         _submit(id, 1, WORD);
@@ -266,7 +318,8 @@ contract ReceiptsTest is Base {
         market.settle(terms);
         assertEq(market.free(providers[0]), 10_000e18 - terms.collateral);
         assertEq(market.free(providers[1]), 10_000e18);
-        assertEq(market.free(requester), r + terms.collateral);
+        assertEq(market.free(providers[2]), 10_000e18 - terms.collateral);
+        assertEq(market.free(requester), r + 2 * terms.collateral);
     }
 
     function test_submit_ofALaneThereIsNot_isRefused() public {

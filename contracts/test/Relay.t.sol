@@ -148,6 +148,20 @@ contract RelayTest is Signing {
         market.conclude(terms, new Opening[](0), waivers);
     }
 
+    /// @notice P6.1: a waiver ends a challenge. Before one, and after it, there is none to end, whoever signed.
+    function test_conclude_beforeTheJobIsScored_orOnceItIsSettled_reverts() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _submitted(terms);
+        bytes[] memory waivers = _waivers(id, 0);
+        vm.expectRevert(abi.encodeWithSelector(WrongState.selector, id, State.Committing));
+        market.conclude(terms, new Opening[](0), waivers);
+        _commitBatch(id);
+        waivers = _waivers(id, VOTE);
+        market.conclude(terms, _openings(id), waivers);
+        vm.expectRevert(abi.encodeWithSelector(WrongState.selector, id, State.Settled));
+        market.conclude(terms, new Opening[](0), waivers);
+    }
+
     /// @notice P3.6: round 2 may fine seats of round 1. Requester and provider cannot sign away a seat's way to round 3.
     function test_conclude_ofRound2_reverts_andASeatMayAppeal() public {
         JobTerms memory terms = _terms();

@@ -137,5 +137,6 @@ contract StakeTest is Base {
         assertEq(market.stake(1, stranger, 0), seat);
         market.settle(terms);
         assertEq(market.getSeat(seat).stake, STAKE);
+        assertEq(market.burned(), (2 + 7 + 15) * 4 * FEE, "what the absent paid, and of who had left nothing");
     }
 }
