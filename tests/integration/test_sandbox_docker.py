@@ -142,13 +142,13 @@ def test_no_two_running_jobs_share_a_user_whichever_node_runs_them(bench: Bench,
 
 def test_between_two_attempts_nobody_else_gets_the_uid_that_owns_out(job_image: str, tmp_path: Path) -> None:
     """A volume's owner is an option of its mount, for good: with another uid the next attempt could not write there."""
-    wanted = free_uid("job-1", ())
-    rival = next(name for name in (f"rival-{n}" for n in itertools.count()) if free_uid(name, ()) == wanted)
     bench = Bench(DockerRunner(tmp_path / "state", disks=VolumeDisks), job_image, tmp_path / "work")
     told = "import os; open('/out/x', 'a').write('x'); print(os.getuid(), open('/out/x').read())"
 
     async def life() -> list[list[str]]:
         logs = [(await bench.run(bench.spec(told)))[1]]
+        wanted = int(logs[0][0].split()[0])
+        rival = next(name for name in (f"rival-{n}" for n in itertools.count()) if free_uid(name, ()) == wanted)
         handle = await bench.runner.start(bench.spec("import os, time; print(os.getuid()); time.sleep(60)", job=rival))
         logs.append([await anext(bench.runner.logs(handle))])
         logs.append((await bench.run(bench.spec(told, attempt="2")))[1])
@@ -158,7 +158,8 @@ def test_between_two_attempts_nobody_else_gets_the_uid_that_owns_out(job_image: 
         first, (other,), second = asyncio.run(life())
     finally:
         asyncio.run(bench.clear())
-    assert first == [f"{wanted} x"] and second == [f"{wanted} xx"] and other != str(wanted)
+    owner = first[0].split()[0]
+    assert first == [f"{owner} x"] and second == [f"{owner} xx"] and other != owner
 
 
 def test_a_job_counts_the_cores_it_was_granted_and_no_others(bench: Bench) -> None:
