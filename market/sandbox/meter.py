@@ -82,8 +82,9 @@ def _met(limits: Limits, meter: Meter, end: Ending) -> Iterator[Excess]:
         yield Excess("time", end.allowed_s, end.wall_s, "s")
     if end.killed_by == "cpu":
         yield Excess("cpu time", cpu_seconds(limits), end.cpu_s, "s")
-    if end.log_bytes > limits.stdout_bytes:
-        yield Excess("stdout", limits.stdout_bytes, end.log_bytes, "B")
+    if end.killed_by == "stdout" or end.log_bytes > limits.stdout_bytes:
+        seen = max(end.log_bytes, limits.stdout_bytes + 1)  # an engine may have kept less than was seen before
+        yield Excess("stdout", limits.stdout_bytes, seen, "B")
     if end.killed_by == "disk" or end.room.no_bytes_left or end.room.bytes >= limits.disk_bytes * _FULL:
         yield Excess("output bytes", limits.disk_bytes, end.room.bytes, "B")
     if end.room.no_files_left:

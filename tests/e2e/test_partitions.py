@@ -7,7 +7,7 @@ import pytest
 
 from heldout.market.lifecycle import Outcome, State
 from tests.e2e.cables import behind_cables
-from tests.e2e.town import GOOD_ENOUGH, Kept, Town, check_ended
+from tests.e2e.town import GOOD_ENOUGH, Kept, Town, check_ended, eventually
 
 pytestmark = [
     pytest.mark.e2e,
@@ -57,6 +57,10 @@ def test_a_seat_that_is_cut_off_before_its_vote_rejoins_and_votes_with_the_other
             assert place not in two.rounds[0].commits
             town.kill(f"validator-{victim}")
         with behind_cables(town, f"validator-{victim}") as cables:
+            if cable == "chain":  # without it no node starts
+                eventually(
+                    lambda: "online as" in town.devnet.processes.log_tail(f"validator-{victim}", 3), "it is online"
+                )
             with cables[cable].cut():
                 time.sleep(CUT_S)
             ended = town.settle(job)

@@ -263,7 +263,9 @@ def test_who_loses_the_race_to_post_moves_on(court: Court, tmp_path: Path) -> No
         try:
             for node in nodes.nodes.values():
                 node.look()
-            assert int(anvil.call("txpool_status")["pending"], 16) == 2
+            begins = hexed(court.chain.market.encode("commitAll", [bytes.fromhex(committee.case.id[2:]), [], []])[:4])
+            waiting = [each for queue in anvil.call("txpool_content")["pending"].values() for each in queue.values()]
+            assert sum(each["input"].startswith(begins) for each in waiting) == 2
         finally:
             anvil.call("evm_setAutomine", True)
         nodes.until(lambda job: len(job.rounds[0].commits) == 3)
