@@ -19,6 +19,7 @@ from heldout.market.failpoint import VARIABLE
 from heldout.market.foreseen import Openings
 from heldout.market.lifecycle import ChainEvent, JobState, State
 from heldout.market.mail import Mail
+from heldout.market.messages import hexed
 from heldout.market.relayed import ScoreCommit, commit_letter, sign
 from heldout.market.roads import End, Road, RoundRoads, roads_of
 from heldout.market.waiving import consent_to
