@@ -1,7 +1,7 @@
-"""A whole job on a devnet of real nodes, on the plain road: gas by step, blocks from submit to settled, memory of idle nodes.
+"""A whole job on the plain road, on a devnet of real nodes: gas by step, blocks from submit to settled, idle memory.
 
 The second of two jobs is measured, so that most accounts have been used before; deposits are left out, as protocol P6.2
-says. Its seats are drawn anew each time: what a job costs to the unit is in `./run bench gas`. Blocks come once a second.
+says. Seats are drawn anew each time: what a job costs to the unit is in `./run bench gas`. Blocks come once a second.
 """
 
 import tempfile
