@@ -42,10 +42,8 @@ def replay(args: argparse.Namespace) -> int:
     votes, seats = state.rounds[round_ - 1].votes, state.rounds[round_ - 1].seats
     compared = compare(votes, lambda place: seats[place], mine)
     rows = [(c.place, c.seat, c.lane, describe_score(c.theirs), describe_score(c.mine), c.meaning) for c in compared]
-    record, shown = (
-        _record(job, round_, compared),
-        table(("PLACE", "SEAT", "LANE", "VOTED", "HERE", "WHICH MEANS"), rows),
-    )
+    record = _record(job, round_, compared)
+    shown = table(("PLACE", "SEAT", "LANE", "VOTED", "HERE", "WHICH MEANS"), rows)
     if recorder is not None and args.rows:
         recorder.save(args.rows)
     if recorder is not None and theirs is not None:

@@ -81,7 +81,7 @@ def serve(args: argparse.Namespace) -> int:
     from heldout.market.service.sessions import load_secret
 
     start_logging(args)
-    model = _model(args)
+    model, keepers = _model(args), tuple(map(OfferedKeeper.parse, args.keeper))
     _speak(args.language)
     network = load_network(args)
     engine = open_database(args.db)
@@ -93,9 +93,8 @@ def serve(args: argparse.Namespace) -> int:
     bound = listen(args.listen)
     url = public_url(args, bound)
     hosts = known_hosts(url, bound.getsockname()[1])
-    origins, keepers = tuple(args.allow_origin), tuple(map(OfferedKeeper.parse, args.keeper))
     settings = ServiceSettings(
-        url, hosts, args.rate, secret, time.time, time.monotonic, origins, keepers=keepers, model=model
+        url, hosts, args.rate, secret, time.time, time.monotonic, tuple(args.allow_origin), keepers=keepers, model=model
     )
     tls = tls_files(args, url)
     say(f"market service of {network.name} at {url}")
