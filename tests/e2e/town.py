@@ -251,6 +251,10 @@ class Town:
         listen = urlsplit(network.service or "").netloc
         return self.devnet.command("market", "serve", "--db", str(state / "service.db"), "--listen", listen)
 
+    def starts(self, name: str) -> int:
+        """How often a node came online so far: its log outlives it."""
+        return self.devnet.processes.log_tail(name, sys.maxsize).count("online as")
+
     def reorg(self, depth: int) -> None:
         """Replace the newest blocks by empty ones. A connection takes that for a lagging RPC at first: look anew."""
         self.devnet.anvil.reorg(depth)
