@@ -128,5 +128,5 @@ class Statistics:
 def _spread(amounts: list[int]) -> dict[str, str]:
     """Quartiles by nearest rank, so that each is an amount that was paid, to the last unit."""
     ranked = sorted(amounts)
-    low, middle, high = (ranked[(len(ranked) - 1) * quarter // 4] for quarter in (1, 2, 3))
+    low, middle, high = (ranked[-(-len(ranked) * quarter // 4) - 1] for quarter in (1, 2, 3))
     return {"p25": str(low), "median": str(middle), "p75": str(high)}
