@@ -35,10 +35,11 @@ from heldout.market.service.pages.mounted import Pages
 from heldout.market.service.people import People
 from heldout.market.service.planning import Planner, plan_routes
 from heldout.market.service.reading import Reading
+from heldout.market.service.remembered import Remembered
 from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
 from heldout.market.service.sources import BlockTime, Sources
-from heldout.market.service.statistics import Remembered, Statistics
+from heldout.market.service.statistics import Statistics
 from heldout.market.service.writing import account_routes, letter_routes, session_routes
 from heldout.market.settings import Network
 
@@ -47,7 +48,9 @@ STALE_S = 60.0
 THREADS = 8
 """Requests worked on at once: more would wait for the interpreter's lock, each with memory of its own."""
 FIGURES_S = 10.0
-"""Seconds for which figures of the whole market are remembered."""
+"""Seconds after which figures of the whole market are worked out again."""
+MOST_FIGURES_S = 120.0
+"""How old they may be when they are shown."""
 LETTERS_PER_S = 5.0
 NONCES_PER_S = 1.0
 PLANS_PER_S = 0.5
@@ -158,7 +161,7 @@ def _sources(
         people=People(engine),
         accounts=Accounts(engine, lambda: chain.parameters().seat_stake),
         statistics=statistics,
-        figures=Remembered(statistics.all, ticks, FIGURES_S),
+        figures=Remembered(statistics.all, ticks, FIGURES_S, most=MOST_FIGURES_S),
         ask=Asking(reading, lambda: chain.parameters().minimum_fee, questions, model, ticks).answer,
         keepers=keepers,
         model=model.name if model else "",

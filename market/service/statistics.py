@@ -1,14 +1,14 @@
 """The market as a whole: what is asked for and by whom it can be met, what was paid, and how well committees agree."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from threading import Lock
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import Engine, Executable, and_, func, select
+from sqlalchemy import Engine, Executable, and_, case, func, select
 
 from heldout.market.narration import BURNED
 from heldout.market.service import database as db
+from heldout.market.service.sums import exact_sum, whole_sum
 from heldout.market.terms import METRICS
 
 NEWEST = 2_000
@@ -16,23 +16,6 @@ NEWEST = 2_000
 OPEN_DATA = 10_000
 FIELDS = ("job", "lane", "metric", "provider", "price", "score", "payout", "outcome", "block", "tx")
 _NAMES = {number: name for name, number in METRICS.items()}
-
-T = TypeVar("T")
-
-
-class Remembered(Generic[T]):
-    """A figure that costs more than a page should, worked out again at most every so many seconds."""
-
-    def __init__(self, work_out: Callable[[], T], ticks: Callable[[], float], seconds: float) -> None:
-        self._work_out, self._ticks, self._seconds = work_out, ticks, seconds
-        self._known: tuple[float, T] | None = None
-        self._lock = Lock()
-
-    def __call__(self) -> T:
-        with self._lock:
-            if self._known is None or self._ticks() - self._known[0] > self._seconds:
-                self._known = (self._ticks(), self._work_out())
-            return self._known[1]
 
 
 class Statistics:
@@ -112,23 +95,23 @@ class Statistics:
     def _agreement(self) -> dict[str, int]:
         """Of the newest revealed votes in decided rounds: how many are as their round was decided."""
         votes, rounds = db.votes.c, db.rounds.c
-        query = (
+        newest = (
             select(votes.vote, rounds.result)
             .join(db.rounds, and_(rounds.job == votes.job, rounds.round == votes.round))
             .where(votes.vote.is_not(None), rounds.result.is_not(None))
             .order_by(votes.block.desc())
             .limit(NEWEST)
+            .subquery()
         )
-        rows = self._rows(query)
-        return {"votes": len(rows), "agreed": sum(row.vote == row.result for row in rows)}
+        agreed = func.count(case((newest.c.vote == newest.c.result, 1)))
+        row = self._rows(select(func.count(), agreed).select_from(newest))[0]
+        return {"votes": row[0], "agreed": row[1]}
 
     def _money(self) -> dict[str, str]:
         """By purpose, in wei: what jobs paid out. Burned money has no account."""
-        sums: Counter[str] = Counter()
-        query = select(db.money.c.purpose, db.money.c.account, db.money.c.amount).where(db.money.c.incoming.is_(False))
-        for row in self._rows(query):
-            sums["burned" if row.account == BURNED else row.purpose] += int(row.amount)
-        return {name: str(amount) for name, amount in sorted(sums.items())}
+        purpose = case((db.money.c.account == BURNED, "burned"), else_=db.money.c.purpose).label("purpose")
+        query = select(purpose, *exact_sum(db.money.c.amount)).where(db.money.c.incoming.is_(False)).group_by(purpose)
+        return {row[0]: str(whole_sum(row[1:])) for row in sorted(self._rows(query))}
 
     def _seats(self) -> dict[str, int]:
         seats = db.seats.c
@@ -145,5 +128,5 @@ class Statistics:
 def _spread(amounts: list[int]) -> dict[str, str]:
     """Quartiles by nearest rank, so that each is an amount that was paid, to the last unit."""
     ranked = sorted(amounts)
-    low, middle, high = (ranked[(len(ranked) - 1) * quarter // 4] for quarter in (1, 2, 3))
+    low, middle, high = (ranked[-(-len(ranked) * quarter // 4) - 1] for quarter in (1, 2, 3))
     return {"p25": str(low), "median": str(middle), "p75": str(high)}

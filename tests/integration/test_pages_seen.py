@@ -123,7 +123,7 @@ def test_hostile_answers_stay_text_in_every_field_and_in_the_draft(browser: Brow
     """Threat 73, in a browser: the wizard's fields, a draft that somebody left in storage, and the address."""
     context = browser.new_context(viewport=DESKTOP, base_url=url)  # type: ignore[arg-type]
     page = visit(context, f"/post?{urlencode({'task.command': HOSTILE})}")
-    assert page.get_by_label("Command").input_value() == HOSTILE
+    expect(page.get_by_label("Command")).to_have_value(HOSTILE)
     for field in page.locator("input[data-kind]").all():
         field.evaluate("(field, text) => { field.value = text; field.required = false; }", HOSTILE)
     page.evaluate("document.querySelectorAll('input[type=file]').forEach((field) => { field.required = false; })")
@@ -135,7 +135,7 @@ def test_hostile_answers_stay_text_in_every_field_and_in_the_draft(browser: Brow
     assert tomllib.loads(toml)["job"]["name"] == HOSTILE, "what was written is what the file says"
     page.get_by_label("The line it prints").fill(HOSTILE)
     page.reload()
-    assert page.get_by_label("Name", exact=True).input_value() == HOSTILE
+    expect(page.get_by_label("Name", exact=True)).to_have_value(HOSTILE)
     assert page.evaluate("window.ran") is None
     assert page.locator("main img").count() == 0
     context.close()

@@ -236,7 +236,7 @@ def test_a_node_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
             node.until(case, lambda job: len(job.rounds[0].commits) == 3)
         ballast = fill(small_disk)
         told = node.until(case, lambda _: ("node_stalled", None) in node.alarm.active)
-        assert not getattr(told.rounds[0], until)
+        assert len(getattr(told.rounds[0], until)) < 3, "a page that was free may hold one more, but not all"
         ballast.unlink()
         job = node.until(case, lambda job: job.state >= State.SCORED)
         assert ("node_stalled", None) not in node.alarm.active
