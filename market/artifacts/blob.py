@@ -4,11 +4,12 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NewType
 
+from heldout.market.artifacts.writing import Writer
 from heldout.market.errors import BadInput, HashMismatch, StoreProblem
 
 ArtifactId = NewType("ArtifactId", str)
@@ -78,17 +79,20 @@ class ArtifactStore(ABC):
 
     def get(self, artifact: ArtifactId, limit: int = MEMORY_LIMIT) -> bytes:
         """All bytes, checked."""
-        return b"".join(self._checked(artifact, limit))
+        data = b"".join(self._limited(artifact, limit))
+        self._check(artifact, sha256(data).hexdigest())
+        return data
 
     def fetch(self, artifact: ArtifactId, path: Path, limit: int = FILE_LIMIT) -> None:
         """All bytes into a file that appears at `path` only once they are checked and on the disk."""
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with part.open("wb") as file:
-                for piece in self._checked(artifact, limit):
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
+            with closing(Writer(part.open("wb", buffering=0))) as writer:
+                for piece in self._limited(artifact, limit):
+                    if writer.add(piece):
+                        writer.hand_over()
+                self._check(artifact, writer.digest())
+                writer.sync()
             part.replace(path)
         finally:
             with suppress(FileNotFoundError):
@@ -101,15 +105,16 @@ class ArtifactStore(ABC):
     def close(self) -> None:  # noqa: B027  (a store without connections has nothing to give up)
         """Give up connections."""
 
-    def _checked(self, artifact: ArtifactId, limit: int) -> Iterator[bytes]:
-        digest, size = sha256(), 0
+    def _limited(self, artifact: ArtifactId, limit: int) -> Iterator[bytes]:
+        size = 0
         for piece in self.open(parse_id(artifact)):
             size += len(piece)
             if size > limit:
                 raise too_large(artifact, limit)
-            digest.update(piece)
             yield piece
-        if digest.hexdigest() != artifact:
+
+    def _check(self, artifact: ArtifactId, digest: str) -> None:
+        if digest != artifact:
             raise HashMismatch(
                 f"{self.name} sent other bytes for {artifact}", hint="another store may have the right ones"
             )

@@ -47,7 +47,7 @@ class DiskStore(Vault):
             raise AlreadyRunning(f"another process holds {folder}", hint="stop it, or use another --dir") from None
         for part in self._incoming.iterdir():
             part.unlink()
-        self._counting = Lock()
+        self._moving, self._counting = Lock(), Lock()
         self._used = sum(file.stat().st_size for file in folder.glob("[0-9a-f][0-9a-f]/*"))
 
     @property
@@ -129,21 +129,22 @@ class DiskStore(Vault):
         """Replaces a file of the same id: the new bytes have just been hashed, the old ones may have rotted."""
         path = self._path(artifact)
         path.parent.mkdir(exist_ok=True)
-        with self._counting:
+        with self._moving:
             before = self.size(artifact) or 0
             part.replace(path)
-            self._used -= before
+        self._charge(-before)
         for folder in (path.parent, self._folder):
             _sync_folder(folder)
 
     def _forget(self, artifact: ArtifactId) -> None:
-        with self._counting, suppress(FileNotFoundError):
+        with self._moving, suppress(FileNotFoundError):
             path = self._path(artifact)
             size = path.stat().st_size
             path.unlink()
-            self._used -= size
+            self._charge(-size)
 
     def _charge(self, size: int) -> None:
+        """Never waits for the disk: the server charges where it serves everybody."""
         with self._counting:
             if size > 0 and self._used + size > self.quota:
                 raise refuse_full(self.quota)

@@ -161,7 +161,8 @@ async def _take_in(vault: Vault, request: Request, name: ArtifactId, size: int) 
     try:
         async with asyncio.timeout(PATIENCE + size / SLOWEST), _receiving(vault, size) as incoming:
             async for piece in request.stream():
-                await run_in_threadpool(incoming.write, piece)
+                if incoming.add(piece):
+                    await run_in_threadpool(incoming.hand_over)
             await run_in_threadpool(incoming.finish, name)
     except TimeoutError:
         raise BadInput("the upload is too slow", hint="use a faster line, or another store", code="too_slow") from None
@@ -169,8 +170,11 @@ async def _take_in(vault: Vault, request: Request, name: ArtifactId, size: int) 
 
 @asynccontextmanager
 async def _receiving(vault: Vault, size: int) -> AsyncIterator[Incoming]:
-    with await run_in_threadpool(vault.receive, size) as incoming:
+    incoming = await run_in_threadpool(vault.receive, size)
+    try:
         yield incoming
+    finally:
+        await asyncio.shield(run_in_threadpool(incoming.close))
 
 
 def _size(store: ArtifactStore, name: ArtifactId) -> int:

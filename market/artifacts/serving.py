@@ -1,6 +1,7 @@
 """Running an ASGI app on a socket, bounded in connections and in waiting."""
 
 import asyncio
+import ctypes
 import socket
 
 import h11
@@ -15,6 +16,9 @@ HEAD_SECONDS = 5
 """In which the head of a request must arrive; bodies are watched by the gate."""
 IDLE_SECONDS = 5
 STOP_SECONDS = 3
+KEPT_BYTES = 16 << 20
+"""Of freed memory, for the next buffers."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class Hurried(H11Protocol):
@@ -52,6 +56,7 @@ class Hurried(H11Protocol):
 
 def serve(app: FastAPI, bound: socket.socket, *, trust_proxy: bool = False, tls: TlsFiles | None = None) -> None:
     """Until SIGINT or SIGTERM."""
+    _keep_freed_memory()
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -67,3 +72,11 @@ def serve(app: FastAPI, bound: socket.socket, *, trust_proxy: bool = False, tls:
         ws="none",
     )
     uvicorn.Server(config).run(sockets=[bound])
+
+
+def _keep_freed_memory() -> None:
+    """glibc would map each buffer of a transfer anew and give it back at once, and all its pages fault: mallopt(3)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, KEPT_BYTES)

@@ -1,5 +1,6 @@
 """Stores of artifacts (P8): one conformance suite for every backend, then what is special about each."""
 
+import resource
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from heldout.market.artifacts import ArtifactId, ArtifactStore, DiskStore, Store
 from heldout.market.artifacts.blob import CHUNK
 from heldout.market.artifacts.cli import parse_bytes
 from heldout.market.artifacts.s3 import S3Store
+from heldout.market.artifacts.writing import BATCH, FLUSH
 from heldout.market.errors import AlreadyRunning, BadInput, HashMismatch, StoreProblem
 
 DATA = bytes(range(256)) * (CHUNK // 128)
@@ -139,6 +141,33 @@ def test_an_upload_under_another_hash_is_refused(disk: DiskStore) -> None:
         arriving.write(DATA)
         arriving.finish(ABSENT)
     assert disk.used == 0
+
+
+def test_pieces_of_any_size_become_one_file_in_their_order(tmp_path: Path) -> None:
+    """Written batch by batch behind whoever adds them, and synced on the way."""
+    pieces = [bytes([number % 251]) * (1 + number * 7_919 % (2 * BATCH)) for number in range(FLUSH // BATCH + 8)]
+    with DiskStore(tmp_path / "store") as disk:
+        with disk.receive() as arriving:
+            for piece in pieces:
+                arriving.write(piece)
+            artifact = arriving.finish(artifact_id(sha256(b"".join(pieces)).digest()))
+        disk.fetch(artifact, tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_bytes() == b"".join(pieces)
+
+
+@pytest.mark.parametrize("batches", [1, 4], ids=["at the end", "on the way"])
+def test_a_disk_that_fills_up_behind_an_upload_is_said_and_nothing_stays(tmp_path: Path, batches: int) -> None:
+    """Threat 80: a limit on file size stands for the full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with DiskStore(tmp_path / "store") as disk:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (BATCH // 2, before[1]))
+        try:
+            with pytest.raises(StoreProblem) as problem:
+                disk.put(bytes(batches * BATCH))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert problem.value.code == "store_full"
+        assert (disk.used, list((tmp_path / "store" / "incoming").iterdir())) == (0, [])
 
 
 def test_a_store_that_opens_again_has_its_artifacts_and_sweeps_what_never_arrived(disk: DiskStore) -> None:
