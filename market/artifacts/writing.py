@@ -62,7 +62,7 @@ class Writer:
             while rest:
                 rest = rest[self._file.write(rest) :]
             self._written += len(piece)
-        if self._written - self._flushed >= FLUSH:
+        if self._written - self._flushed >= FLUSH and hasattr(os, "posix_fadvise"):  # not on macOS
             # Linux begins to write back dirty pages that it is advised to drop, so that `sync` finds little left.
             os.posix_fadvise(self._file.fileno(), self._flushed, self._written - self._flushed, os.POSIX_FADV_DONTNEED)
             self._flushed = self._written
