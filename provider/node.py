@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 FLOOR = "floor"
 REREAD = 64
-"""Blocks read again after a restart: what a reorg may have moved."""
+"""Blocks read again after a restart, and for which a job that is over is kept: what a reorg may have moved."""
 CHECK_SANDBOX_S = 30.0
 SWEEP_S = 300.0
 _NEEDS_SANDBOX = frozenset({Step.TRAIN, Step.WATCH, Step.FINISH})
@@ -111,6 +111,10 @@ class ProviderNode:
                 self._book.forget(job.id)
             return
         mine = self._tools.records.of(job.id, job.posted.block)
+        if mine.done and job.final:
+            if head.number >= self._book.changed(job.id) + REREAD:
+                self._book.forget(job.id)
+            return
         view = self._view(job, head)
         if view.training:
             view = replace(view, standing=self._freezing.tend(view))
@@ -121,8 +125,6 @@ class ProviderNode:
             if step in _NEEDS_SANDBOX and not self._adopted:
                 continue
             mine = self._work.take(step, view, mine)
-        if mine.done and job.final:
-            self._book.forget(job.id)
 
     def _is_of_interest(self, job: JobState) -> bool:
         """Jobs that were over before this node came are none of its business."""

@@ -64,7 +64,7 @@ from heldout.requester_cli.verifying import Check, verify
 log = logging.getLogger(__name__)
 
 _REORG_MARGIN = 64
-"""Blocks looked through again for jobs, so that a reorganised `Posted` is not missed."""
+"""Blocks looked through again, so that a reorganised `Posted`, or the end of a job that was taken back, is not missed."""
 _RESEND_S = 30
 """Letters are handed over again while they are due: a service may have lost its database."""
 _RISKS = ("demanded", "release_at_risk", "no_bids", "half_key_missing")
@@ -114,6 +114,8 @@ class Keeper:
         self._now, self._head = head.timestamp, head.number
         self._tools.outbox.poll()
         self._find_jobs(head)
+        for job in self._posted:
+            self._isolation.run(job, partial(self._recall, job, head))
         for job in self.active:
             self._isolation.run(job, partial(self._tend, job, head))
 
@@ -138,6 +140,15 @@ class Keeper:
                 self._posted[event.job] = event.block
         self._scanned = head.number
 
+    def _recall(self, job: JobId, head: Block) -> None:
+        """A reorg deeper than the network's confirmations may take back the end of a job that is done: it goes on."""
+        done = self._tools.journal.get(f"done:{job}")
+        if done is None or head.number >= done.get("block", 0) + _REORG_MARGIN:
+            return
+        if self._tools.chain.job(job, at=head).state is not State.SETTLED:
+            log.warning("job %s: the chain took back its end", job)
+            self._tools.journal.delete(f"done:{job}")
+
     def _tend(self, job: JobId, head: Block) -> None:
         view = self.look(job, head)
         if view is None:
@@ -148,7 +159,7 @@ class Keeper:
         for duty in duties(view):
             self._try(view.job, duty)
         if is_done(view):
-            self._tools.journal.put(f"done:{job}", {"outcome": view.job.outcome.name})
+            self._tools.journal.put(f"done:{job}", {"outcome": view.job.outcome.name, "block": view.changed})
             self._waivers.forget(job)
             self._openings.forget(job)
             log.info("job %s is done: %s", job, view.job.outcome.name.lower())

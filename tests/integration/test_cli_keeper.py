@@ -170,6 +170,24 @@ def test_the_cheapest_backed_bid_is_accepted_and_gets_the_training_keys(
     assert keeper.is_done(job) and keeper.active == []
 
 
+def test_an_end_that_a_deep_reorg_took_back_is_made_again(town: Devnet, client: Client, folder: Path) -> None:
+    """Threat 27: deeper than the network's confirmations, so that the job was done for the requester already."""
+    job = post(client, folder)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    town.warp(client.job(job).deadline - client.chain.head().timestamp + 1)
+    step(client, keeper)
+    town.mine(client.network.confirmations + 1)
+    step(client, keeper)
+    assert keeper.is_done(job) and client.job(job).outcome is Outcome.EXPIRED
+    town.anvil.take_back(max(event.block for event in client.events(client.job(job))))
+    town.mine(client.network.confirmations + 1)
+    client.close()  # a connection takes a deep reorg for a lagging RPC at first
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    assert client.job(job).state is State.OPEN and keeper.is_done(job)
+    step(client, keeper)
+    assert not keeper.is_done(job) and client.job(job).outcome is Outcome.EXPIRED
+
+
 def test_a_requester_that_lost_its_disk_goes_on_with_the_key_ring_alone(
     town: Devnet, client: Client, provider: Provider, folder: Path
 ) -> None:
