@@ -64,7 +64,7 @@ from heldout.requester_cli.verifying import Check, verify
 log = logging.getLogger(__name__)
 
 _REORG_MARGIN = 64
-"""Blocks looked through again, so that a reorganised `Posted`, or the end of a job that was taken back, is not missed."""
+"""Blocks looked through again, so that a `Posted` that a reorg moved, or an end that it took back, is not missed."""
 _RESEND_S = 30
 """Letters are handed over again while they are due: a service may have lost its database."""
 _RISKS = ("demanded", "release_at_risk", "no_bids", "half_key_missing")
