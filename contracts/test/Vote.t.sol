@@ -223,6 +223,23 @@ contract VoteTest is Base {
         market.commit(id, 1, WORD);
     }
 
+    /// @notice P5.2: what is not drawn reads as zero, and zero is a seat: it sits at no place beyond n, and at none before the
+    /// draw.
+    function test_commit_whereNobodySits_isNotForSeatZero() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _accept(terms);
+        _submit(id, 0, WORD);
+        address hot = market.getSeat(0).hot;
+        vm.startPrank(hot);
+        vm.expectRevert(abi.encodeWithSelector(NotSeat.selector, hot, 0));
+        market.demand(terms, REQUESTER, 0);
+        _pin(id);
+        for (uint256 place = 3; place < 12; ++place) {
+            vm.expectRevert(abi.encodeWithSelector(NotSeat.selector, hot, place));
+            market.commit(id, place, WORD);
+        }
+    }
+
     function test_commit_rotatedHotKey_votesForItsSeat() public {
         bytes32 id = _drawn(_terms());
         uint32 seat = _seat(id, 0);
