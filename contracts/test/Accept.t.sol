@@ -14,6 +14,8 @@ contract AcceptTest is Base {
         uint256 before = market.free(requester);
         bytes32 id = _post(terms);
         (Bid[] memory bids, bytes[] memory signatures) = _offers(id, 2, PRICE);
+        vm.expectEmit(address(market));
+        emit Accepted(id, bids, 24);
         vm.prank(requester);
         market.accept(terms, bids, signatures);
         JobView memory job = market.getJob(id);

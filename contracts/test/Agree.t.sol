@@ -19,6 +19,8 @@ contract AgreeTest is Signing {
         vm.expectEmit(address(market));
         emit Posted(id, requester, terms);
         vm.expectEmit(address(market));
+        emit LaneSettled(id, 0, providers[0], 900_000, 80e18);
+        vm.expectEmit(address(market));
         emit Settled(id, Outcome.Agreed, VOTE);
         vm.prank(stranger);
         market.agree(terms, lanes, FOREVER, signatures);
@@ -252,6 +254,23 @@ contract AgreeTest is Signing {
         AgreedLane[] memory lanes = new AgreedLane[](1);
         lanes[0] = _lane(0, WORD, 900_000);
         _refused(terms, lanes, abi.encodeWithSelector(JobTooPoor.selector, id, 430e18, 434e18));
+    }
+
+    /// @notice P6.1: seven committed seats are owed 210, and all that the job has beside what goes back is 210: enough.
+    function test_agree_jobWorthJustTheFeesOfItsRounds_paysThem() public {
+        JobTerms memory terms = _terms();
+        (terms.fee, terms.collateral) = (30e18, 90e18);
+        uint256 before = market.free(requester);
+        bytes32 id = _reach(terms, 6); // three seats, and two of the appeal's
+        _commit(id, 0, VOTE);
+        _commit(id, 6, VOTE);
+        (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(id, 0);
+        lanes[0].score = Votes.NO_DATA; // the last code there is
+        signatures = _signedBy(id, lanes);
+        market.agree(terms, lanes, FOREVER, signatures);
+        assertEq(market.free(requester), before - 7 * 30e18);
+        assertEq(market.free(providers[0]), 10_000e18);
+        assertEq(market.getJob(id).result, _vote(Votes.NO_DATA));
     }
 
     /* ------------------------------------------------------------------- helpers */

@@ -65,15 +65,20 @@ contract BoundsTest is Base {
     }
 
     function test_accept_aQuarterOfAllSeatsMustBeLive() public {
-        _moreSeats(77); // 101 seats, of which 26 must be live
+        _moreSeats(76); // 100 seats, of which 25 must be live
         JobTerms memory terms = _terms();
         bytes32 id = _post(terms);
-        for (uint32 seat = 26; seat < 101; ++seat) {
+        for (uint32 seat = 25; seat < 100; ++seat) {
             vm.prank(market.getSeat(seat).cold);
             market.exit(seat);
         }
-        vm.prank(market.getSeat(25).cold);
-        market.exit(25);
+        _acceptAt(terms, id, PRICE);
+        assertEq(uint8(_state(id)), uint8(State.Running));
+        _moreSeats(1); // 101 seats, of which 26 must be live
+        vm.prank(market.getSeat(24).cold);
+        market.exit(24);
+        terms.salt = keccak256("another");
+        id = _post(terms);
         vm.expectRevert(abi.encodeWithSelector(TooFewSeats.selector, 25, 26));
         this.acceptAt(terms, id, PRICE);
         _moreSeats(1);

@@ -89,6 +89,24 @@ contract CloseTest is Base {
         assertEq(market.getJob(id).deadline, vm.getBlockTimestamp() + terms.revealWindow);
     }
 
+    /// @notice P3.2: the majority is of n, whatever n is: half of it less a half is none, one more is.
+    function test_close_committing_majorityIsOfEveryCommittee() public {
+        JobTerms memory terms = _terms();
+        _moreSeats(32);
+        for (uint8 n = 3; n <= 7; n += 2) {
+            for (uint256 commits = n / 2; commits <= n / 2 + 1; ++commits) {
+                (terms.committee, terms.salt) = (n, keccak256(abi.encode(n, commits)));
+                bytes32 id = _drawn(terms);
+                for (uint256 place; place < commits; ++place) {
+                    _commit(id, place, _vote(1));
+                }
+                skip(terms.commitWindow);
+                market.close(id);
+                assertEq(market.getJob(id).round, commits > n / 2 ? 1 : 2);
+            }
+        }
+    }
+
     function test_close_committing_minorityThere_goesToTheNextRoundUnslashed() public {
         JobTerms memory terms = _terms();
         bytes32 id = _drawn(terms);

@@ -41,6 +41,29 @@ contract DemandTest is Base {
         _demandAs(providers[0], id, REQUESTER, 0);
     }
 
+    /// @notice P4.5: a deadline that silence missed is nobody's to move: neither joins nor further demands come after it.
+    function test_demand_afterTheDeadlineOfAPendingOne_isTooLate() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 id = _accept(terms);
+        _demandAs(providers[0], id, REQUESTER, 0);
+        uint256 deadline = market.getJob(id).deadline;
+        vm.warp(deadline);
+        bytes memory late = abi.encodeWithSelector(TooLate.selector, deadline, deadline);
+        vm.expectRevert(late);
+        _demandAs(providers[1], id, REQUESTER, 0);
+        vm.warp(deadline - 1);
+        _demandAs(providers[1], id, REQUESTER, 0);
+
+        terms.salt = keccak256("scored");
+        id = _scored(terms, Votes.withLane(_vote(950_000), 1, 950_000));
+        _demandAs(requester, id, 0, 0);
+        deadline = market.getJob(id).deadline;
+        vm.warp(deadline);
+        late = abi.encodeWithSelector(TooLate.selector, deadline, deadline);
+        vm.expectRevert(late);
+        _demandAs(requester, id, 1, 0);
+    }
+
     function test_demand_running_notByOthers_notOfProviders_notInTheSecondHalf() public {
         JobTerms memory terms = _terms();
         bytes32 id = _accept(terms);
@@ -273,6 +296,42 @@ contract DemandTest is Base {
         vm.expectEmit(address(market));
         emit Unanswered(id, REQUESTER);
         market.close(id);
+    }
+
+    /// @notice P4.5: who delivered nothing is owed no keys, whoever has the lane before or after.
+    function test_demand_scored_ofTheKeys_byWhoDeliveredOnly() public {
+        JobTerms memory terms = _termsOf(3);
+        bytes32 id = _accept(terms);
+        _submit(id, 0, WORD);
+        _submit(id, 2, WORD);
+        skip(terms.workWindow);
+        market.close(id);
+        _pin(id);
+        bytes32 vote = Votes.withLane(_vote(950_000), 2, 950_000);
+        _commitAll(id, vote);
+        _revealAll(id, vote);
+        vm.expectRevert(abi.encodeWithSelector(NotParty.selector, providers[1], id));
+        _demandAs(providers[1], id, REQUESTER, 0);
+        _demandAs(providers[0], id, REQUESTER, 0);
+        _demandAs(providers[2], id, REQUESTER, 0);
+        assertEq(market.getJob(id).demanders, 5);
+    }
+
+    /// @notice P4.5: eight lanes are as many as there are, and the last one's half is asked for like any other's.
+    function test_demand_scored_ofTheLastOfEightLanes() public {
+        JobTerms memory terms = _termsOf(8);
+        bytes32 vote;
+        for (uint256 lane; lane < 8; ++lane) {
+            vote = Votes.withLane(vote, lane, 950_000);
+        }
+        bytes32 id = _scored(terms, vote);
+        _demandAs(requester, id, 7, 0);
+        skip(terms.challengeWindow);
+        market.close(id);
+        market.settle(terms);
+        assertEq(market.getJob(id).result, Votes.withLane(vote, 7, Votes.MISSING));
+        assertEq(market.free(providers[6]), 10_000e18 + PRICE);
+        assertEq(market.free(providers[7]), 10_000e18 - terms.collateral);
     }
 
     function test_demand_scored_onlyParties() public {

@@ -75,7 +75,10 @@ contract ReceiptsTest is Base {
         market.unstake(silent);
         vm.recordLogs();
         market.settle(terms);
-        assertEq(_count(vm.getRecordedLogs(), Slashed.selector), 0);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        assertEq(_count(logs, Slashed.selector), 0);
+        assertEq(_count(logs, Exiting.selector), 0, "nor that it leaves once more");
+        assertEq(market.liveSeats(), 23);
     }
 
     /// @notice P3.6: what a requester's lost bond leaves goes to the providers who submitted, and to no other.
@@ -131,6 +134,31 @@ contract ReceiptsTest is Base {
         for (uint256 place; place < 3; ++place) {
             assertEq(market.getSeat(first[place]).stake, STAKE - 8 * FEE);
         }
+    }
+
+    /// @notice P5.4: a wrong score costs S/2 however little it is wrong, and so does BAD; a wrong code in one lane costs 8f,
+    /// whatever the other lanes say.
+    function test_fine_isOfTheLaneThatDiffers() public {
+        JobTerms memory terms = _termsOf(2);
+        bytes32 truth = Votes.withLane(_vote(950_000), 1, 940_000);
+        bytes32 id = _drawn(terms);
+        bytes32[3] memory votes = [
+            Votes.withLane(truth, 1, Votes.MISSING),
+            Votes.withLane(truth, 1, 940_001),
+            Votes.withLane(truth, 0, Votes.BAD)
+        ];
+        for (uint256 place; place < 3; ++place) {
+            _commit(id, place, votes[place]);
+        }
+        for (uint256 place; place < 3; ++place) {
+            _reveal(id, place, votes[place]);
+        }
+        uint32[] memory first = market.getRound(id, 1).seats;
+        _round(id, truth);
+        _settle(terms);
+        assertEq(market.getSeat(first[0]).stake, STAKE - 8 * FEE);
+        assertEq(market.getSeat(first[1]).stake, STAKE / 2);
+        assertEq(market.getSeat(first[2]).stake, STAKE / 2);
     }
 
     /// @notice P5.4: a deciding round that calls a lane MISSING compares nobody: a provider cannot slash by not delivering.

@@ -127,6 +127,24 @@ contract RelayTest is Signing {
         market.commitAll(id, hashes, signatures);
     }
 
+    /// @notice P5.2: of a committee that is all vacant there is nobody to wait for.
+    function test_commitAll_ofACommitteeThatIsAllVacant_takesNone() public {
+        bytes32 id = _accept(_terms());
+        for (uint32 seat; seat < 24; ++seat) {
+            vm.prank(market.getSeat(seat).cold);
+            market.exit(seat);
+        }
+        _roll(1);
+        _submit(id, 0, WORD);
+        _roll(3);
+        vm.expectRevert(abi.encodeWithSelector(NotAll.selector, 1, 0));
+        market.commitAll(id, new bytes32[](1), new bytes[](1));
+        market.commitAll(id, new bytes32[](0), new bytes[](0));
+        assertEq(market.getRound(id, 1).committed, 0);
+        market.revealAll(id, new Opening[](0));
+        assertEq(market.getJob(id).round, 2);
+    }
+
     function test_revealAll_afterOneRevealedAlone_reverts() public {
         bytes32 id = _submitted(_terms());
         market.pin(id);
@@ -218,6 +236,10 @@ contract RelayTest is Signing {
         bytes[] memory other = _waivers(id, _vote(900_001));
         vm.expectRevert(abi.encodeWithSelector(BadSignature.selector, requester));
         market.conclude(terms, openings, other);
+        bytes[] memory alone = _waivers(id, VOTE);
+        alone[1] = alone[0]; // the requester's own, in the provider's place
+        vm.expectRevert(abi.encodeWithSelector(BadSignature.selector, providers[0]));
+        market.conclude(terms, openings, alone);
     }
 
     /* ------------------------------------------------------------------- helpers */

@@ -57,6 +57,46 @@ contract ViewsTest is Base {
         }
     }
 
+    /// @notice A round's result is zero until it is decided, though its storage word holds the chain of commits till then.
+    function test_getRound_isTheRoundsOwn_andItsResultZeroUntilDecided() public {
+        bytes32 vote = _vote(950_000);
+        bytes32 id = _drawn(_terms());
+        RoundView memory none = market.getRound(id, 0);
+        assertEq(none.size, 0);
+        assertEq(none.seedBlock, 0);
+        _commitAll(id, vote);
+        _reveal(id, 0, vote);
+        assertEq(market.getRound(id, 1).result, 0);
+        _reveal(id, 1, vote);
+        _reveal(id, 2, vote);
+        assertEq(market.getRound(id, 1).result, vote);
+        assertNotEq(market.getRound(id, 1).seedBlock, 0);
+        vm.prank(requester);
+        market.appeal(_told(id), 0);
+        _pin(id);
+        assertNotEq(market.getRound(id, 2).seed, 0);
+        RoundView memory past = market.getRound(id, 1);
+        assertEq(past.seedBlock, 0, "of the present round only");
+        assertEq(past.seed, 0);
+        assertEq(past.result, vote);
+        assertEq(market.getJob(id).result, 0, "nothing stands while a round is asked again");
+    }
+
+    /// @notice P7.2: whoever asks for a lane there is not is told of the job, and of nobody's work.
+    function test_settledLane_ofALaneThereIsNot_isNobodys() public {
+        bytes32 id = _scored(_termsOf(2), Votes.withLane(_vote(950_000), 1, 950_000));
+        for (uint8 lane = 2; lane < 10; ++lane) {
+            (State state, Outcome outcome, address provider, bytes32 word, uint32 score, bool paid) =
+                market.settledLane(id, lane);
+            assertEq(uint8(state), uint8(State.Scored));
+            assertEq(uint8(outcome), uint8(Outcome.None));
+            assertEq(provider, address(0));
+            assertEq(word, 0);
+            assertEq(score, 0);
+            assertFalse(paid);
+        }
+    }
+
     /// @notice P5.2: who is late still reads who was drawn.
     function test_committee_isToldWhenTheChainHasForgottenTheHash() public {
         bytes32 id = _drawn(_terms());

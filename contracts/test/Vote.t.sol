@@ -58,11 +58,15 @@ contract VoteTest is Base {
         }
         _roll(1);
         _submit(id, 0, WORD);
-        _roll(3);
+        _roll(2);
+        vm.prank(market.getSeat(24).cold);
+        market.exit(24); // in the seed's own block
+        _roll(1);
         (, uint32[] memory seats) = market.committee(id);
         for (uint256 i; i < 3; ++i) {
             assertTrue(seats[i] >= 23, "only two are live");
         }
+        assertLt(seats[1], 25, "both of them are drawn");
         assertEq(seats[2], Committee.VACANT);
         vm.prank(market.getSeat(23).cold);
         market.exit(23); // in the block after the seed's: too late to leave the committee
@@ -217,6 +221,23 @@ contract VoteTest is Base {
         vm.prank(hot);
         vm.expectRevert(abi.encodeWithSelector(TooLate.selector, deadline, deadline));
         market.commit(id, 1, WORD);
+    }
+
+    /// @notice P5.2: what is not drawn reads as zero, and zero is a seat: it sits at no place beyond n, and at none before the
+    /// draw.
+    function test_commit_whereNobodySits_isNotForSeatZero() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _accept(terms);
+        _submit(id, 0, WORD);
+        address hot = market.getSeat(0).hot;
+        vm.startPrank(hot);
+        vm.expectRevert(abi.encodeWithSelector(NotSeat.selector, hot, 0));
+        market.demand(terms, REQUESTER, 0);
+        _pin(id);
+        for (uint256 place = 3; place < 12; ++place) {
+            vm.expectRevert(abi.encodeWithSelector(NotSeat.selector, hot, place));
+            market.commit(id, place, WORD);
+        }
     }
 
     function test_commit_rotatedHotKey_votesForItsSeat() public {
