@@ -120,12 +120,18 @@ contract AcceptTest is Base {
         JobTerms memory terms = _termsOf(2);
         bytes32 id = _post(terms);
         (Bid[] memory bids, bytes[] memory signatures) = _offers(id, 2, PRICE);
+        vm.expectEmit(address(market));
+        emit BidCancelled(providers[1], 1);
         vm.prank(providers[1]);
         market.cancelBid(1);
         assertTrue(market.bidSpent(providers[1], 1));
         assertFalse(market.bidSpent(providers[1], 257));
         assertFalse(market.bidSpent(providers[0], 1));
         _refused(terms, bids, signatures, abi.encodeWithSelector(BidSpent.selector, providers[1], 1));
+        vm.prank(providers[1]);
+        market.cancelBid(256);
+        assertTrue(market.bidSpent(providers[1], 256));
+        assertFalse(market.bidSpent(providers[1], 0));
         bids[1].nonce = 257;
         signatures[1] = _sign(bids[1], providerKeys[1]);
         vm.prank(requester);

@@ -66,6 +66,7 @@ contract AgreeTest is Signing {
         market.demand(terms, REQUESTER, 0);
         (AgreedLane[] memory lanes, bytes[] memory signatures) = _agreed(id, PRICE);
         market.agree(terms, lanes, FOREVER, signatures);
+        assertEq(market.getJob(id).pending, 0);
         bytes32 before = keccak256(abi.encode(market.getJob(id)));
         vm.expectRevert(abi.encodeWithSelector(NothingDemanded.selector, id, REQUESTER));
         vm.prank(requester);

@@ -24,6 +24,7 @@ contract AppealTest is Base {
         for (uint256 i; i < 3; ++i) {
             assertEq(market.getSeat(liars[i]).stake, STAKE / 2);
         }
+        assertEq(market.liveSeats(), 24, "half of S is enough to stay (P5.5)");
         // Three halves of S: the bond once over, seven fees of round 2, the rest burned.
         assertEq(market.burned(), 3 * uint256(STAKE) / 2 - BOND_2 - 7 * FEE);
     }
@@ -76,6 +77,22 @@ contract AppealTest is Base {
         assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.None));
         _settle(terms);
         assertEq(market.free(requester), r + 100e18 - 90e18 + 30e18 - 10e18, "whole bond back: nobody served");
+    }
+
+    /// @notice P3.6: a provider's bond comes back as well, from the bond and not out of the requester's rest.
+    function test_appeal_voidRounds_aProvidersBondIsItsOwn() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _scored(terms, _vote(950_000));
+        uint256 p = market.free(providers[0]);
+        vm.prank(providers[0]);
+        market.appeal(_told(id), 0);
+        for (uint256 i; i < 2; ++i) {
+            _pin(id);
+            skip(terms.commitWindow);
+            market.close(id);
+        }
+        _settle(terms);
+        assertEq(market.free(providers[0]), p + PRICE + terms.collateral);
     }
 
     function test_appeal_twice_lastRoundDecides() public {

@@ -45,14 +45,15 @@ contract DemandTest is Base {
     function test_demand_afterTheDeadlineOfAPendingOne_isTooLate() public {
         JobTerms memory terms = _termsOf(2);
         bytes32 id = _accept(terms);
-        _demandAs(providers[0], id, REQUESTER, 0);
+        _demandAs(providers[1], id, REQUESTER, 0);
         uint256 deadline = market.getJob(id).deadline;
         vm.warp(deadline);
         bytes memory late = abi.encodeWithSelector(TooLate.selector, deadline, deadline);
         vm.expectRevert(late);
-        _demandAs(providers[1], id, REQUESTER, 0);
+        _demandAs(providers[0], id, REQUESTER, 0);
         vm.warp(deadline - 1);
-        _demandAs(providers[1], id, REQUESTER, 0);
+        _demandAs(providers[0], id, REQUESTER, 0);
+        assertEq(market.getJob(id).demanders, 3);
 
         terms.salt = keccak256("scored");
         id = _scored(terms, Votes.withLane(_vote(950_000), 1, 950_000));
@@ -120,10 +121,14 @@ contract DemandTest is Base {
         (uint256 r, uint256 owners) = (market.free(requester), _ownersFree());
         bytes32 id = _drawn(terms);
         _demandAs(_hotAt(id, 0), id, REQUESTER, 0);
+        address second = _hotAt(id, 1);
+        vm.expectRevert(abi.encodeWithSelector(AlreadyDemanded.selector, id, REQUESTER));
+        _demandAs(second, id, REQUESTER, 1); // seats have no bond to share
         skip(terms.releaseWindow);
         market.close(id);
         assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.HeldOutKeysWithheld));
         market.settle(terms);
+        assertEq(market.burned(), 0, "who could not vote was not absent");
         assertEq(market.free(providers[0]), 10_000e18 + PRICE + terms.bond);
         assertEq(market.free(requester), r - PRICE - terms.bond - 3 * FEE);
         assertEq(_ownersFree(), owners + 3 * FEE);
@@ -223,25 +228,36 @@ contract DemandTest is Base {
     }
 
     function test_demand_scored_halfOfAnUnpaidLane_needNotBeAnswered() public {
-        JobTerms memory terms = _terms();
-        bytes32 id = _scored(terms, _vote(700_000));
-        _demandAs(requester, id, 0, 0);
+        JobTerms memory terms = _termsOf(3);
+        bytes32 vote = Votes.withLane(Votes.withLane(_vote(700_000), 1, 700_000), 2, 950_000);
+        bytes32 id = _scored(terms, vote);
+        for (uint8 lane; lane < 3; ++lane) {
+            _demandAs(requester, id, lane, 0);
+        }
         skip(terms.challengeWindow);
         market.close(id);
         market.settle(terms);
-        assertEq(market.getJob(id).result, _vote(700_000));
-        assertEq(market.free(providers[0]), 10_000e18 - 3 * FEE, "P4.4: the requester gets b of a lane that pays only");
+        assertEq(market.getJob(id).result, Votes.withLane(vote, 2, Votes.MISSING));
+        for (uint256 lane; lane < 2; ++lane) {
+            assertEq(
+                market.free(providers[lane]), 10_000e18 - FEE, "P4.4: the requester gets b of a lane that pays only"
+            );
+        }
+        assertEq(market.free(providers[2]), 10_000e18 - terms.collateral);
     }
 
     function test_demand_scored_heldOutKeysWithheld_demandingLaneIsPaidInFull() public {
-        JobTerms memory terms = _termsOf(2);
-        bytes32 id = _scored(terms, Votes.withLane(_vote(700_000), 1, 700_000));
+        JobTerms memory terms = _termsOf(3);
+        bytes32 vote = Votes.withLane(Votes.withLane(_vote(700_000), 1, 700_000), 2, 700_000);
+        bytes32 id = _scored(terms, vote);
         _demandAs(providers[0], id, REQUESTER, 0);
+        _demandAs(providers[2], id, REQUESTER, 0);
         skip(terms.challengeWindow);
         market.close(id);
         market.settle(terms);
-        assertEq(market.free(providers[0]), 10_000e18 + PRICE + terms.bond / 2);
-        assertEq(market.free(providers[1]), 10_000e18 - 3 * FEE / 2, "who did not ask is paid by its score");
+        assertEq(market.free(providers[0]), 10_000e18 + PRICE + terms.bond / 3);
+        assertEq(market.free(providers[1]), 10_000e18 - FEE, "who did not ask is paid by its score");
+        assertEq(market.free(providers[2]), 10_000e18 + PRICE + terms.bond / 3);
     }
 
     function test_demand_scored_silenceShortensNobodysChallenge() public {

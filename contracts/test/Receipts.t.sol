@@ -28,6 +28,26 @@ contract ReceiptsTest is Base {
         _settlesAsExpected(terms);
     }
 
+    /// @notice P7.1: a lane that was not paid for leaves no artifact.
+    function test_settle_belowTheFloor_saysNoArtifact() public {
+        JobTerms memory terms = _terms();
+        _scored(terms, _vote(799_999));
+        vm.recordLogs();
+        _settle(terms);
+        assertEq(_count(vm.getRecordedLogs(), Artifact.selector), 0);
+    }
+
+    /// @notice A bid at the price cap leaves nothing of the escrow: no event says that nothing came back.
+    function test_accept_atThePriceCap_saysNoRefund() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _post(terms);
+        (Bid[] memory bids, bytes[] memory signatures) = _offers(id, 1, terms.priceCap);
+        vm.recordLogs();
+        vm.prank(requester);
+        market.accept(terms, bids, signatures);
+        assertEq(_count(vm.getRecordedLogs(), Paid.selector), 0);
+    }
+
     function test_settle_atTheTarget_saysPayoutRoyaltiesAndNoRefund() public {
         JobTerms memory terms = _terms();
         terms.parents = new Parent[](2);
@@ -159,6 +179,20 @@ contract ReceiptsTest is Base {
         assertEq(market.getSeat(first[0]).stake, STAKE - 8 * FEE);
         assertEq(market.getSeat(first[1]).stake, STAKE / 2);
         assertEq(market.getSeat(first[2]).stake, STAKE / 2);
+    }
+
+    /// @notice P5.4: BAD is a verdict like a score: whoever gave weights a score that do not even open pays S/2.
+    function test_fine_ofAScore_whereTheDecidingRoundFoundBad_isHalfTheStake() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _scored(terms, _vote(950_000));
+        uint32[] memory first = market.getRound(id, 1).seats;
+        vm.prank(requester);
+        market.appeal(terms, 0);
+        _round(id, _vote(Votes.BAD));
+        _settle(terms);
+        for (uint256 place; place < 3; ++place) {
+            assertEq(market.getSeat(first[place]).stake, STAKE / 2);
+        }
     }
 
     /// @notice P5.4: a deciding round that calls a lane MISSING compares nobody: a provider cannot slash by not delivering.

@@ -73,6 +73,11 @@ contract RelayTest is Signing {
         vm.expectPartialRevert(BadSignature.selector);
         market.commitAll(id, hashes, signatures);
         (signatures[0], signatures[2]) = (first, last);
+        (, uint32[] memory seats) = market.committee(id);
+        for (uint8 place; place < 3; ++place) {
+            vm.expectEmit(address(market));
+            emit Committed(id, seats[place], 1, place, hashes[place]);
+        }
         market.commitAll(id, hashes, signatures);
         vm.expectRevert(abi.encodeWithSelector(WrongState.selector, id, State.Revealing));
         market.commitAll(id, hashes, signatures);

@@ -59,10 +59,13 @@ contract SettleTest is Base {
         assertEq(market.free(providers[0]), p + PRICE - a - b);
     }
 
-    function test_settle_paidLane_emitsArtifact() public {
+    /// @notice P7.1: up to the greatest score there is, a committee measured it.
+    function test_settle_paidLane_emitsItsEndAndAnArtifact() public {
         JobTerms memory terms = _terms();
-        bytes32 id = _scored(terms, _vote(950_000));
+        bytes32 id = _scored(terms, _vote(Votes.MAX_SCORE));
         skip(terms.challengeWindow);
+        vm.expectEmit(address(market));
+        emit LaneSettled(id, 0, providers[0], Votes.MAX_SCORE, PRICE);
         vm.expectEmit(address(market));
         emit Artifact(
             keccak256(abi.encode(id, uint8(0))),
@@ -73,7 +76,7 @@ contract SettleTest is Base {
             WORD,
             terms.taskHash,
             terms.dataRoot,
-            950_000,
+            Votes.MAX_SCORE,
             true
         );
         market.settle(terms);

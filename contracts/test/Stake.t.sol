@@ -119,6 +119,38 @@ contract StakeTest is Base {
         assertEq(market.liveSeats(), left);
     }
 
+    /// @notice P5.5: three who lied, S/2 each, and were absent when the lie was appealed, 4f each: out. The other four are not.
+    function test_slashBelowHalf_ofWhoLied_andWasAbsentThen() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _scored(terms, _vote(700_000));
+        uint32[] memory liars = market.getRound(id, 1).seats;
+        uint256 isLiar = 1 << liars[0] | 1 << liars[1] | 1 << liars[2];
+        uint256 honest;
+        for (uint32 seat; seat < 24; ++seat) {
+            if ((isLiar >> seat) & 1 != 0 || ++honest <= 4) continue;
+            vm.prank(market.getSeat(seat).cold);
+            market.exit(seat);
+        }
+        _roll(1);
+        vm.prank(providers[0]);
+        market.appeal(terms, 0);
+        _pin(id);
+        for (uint256 place; place < 7; ++place) {
+            if ((isLiar >> _seat(id, place)) & 1 == 0) _commit(id, place, _vote(950_000));
+        }
+        skip(terms.commitWindow);
+        for (uint256 place; place < 7; ++place) {
+            if ((isLiar >> _seat(id, place)) & 1 == 0) _reveal(id, place, _vote(950_000));
+        }
+        skip(terms.revealWindow);
+        _settle(terms);
+        for (uint256 i; i < 3; ++i) {
+            assertEq(market.getSeat(liars[i]).stake, STAKE / 2 - 4 * FEE);
+            assertNotEq(market.getSeat(liars[i]).exitingAt, 0);
+        }
+        assertEq(market.liveSeats(), 4);
+    }
+
     function test_slash_passesOverTheNextOwnerOfAnIndex() public {
         JobTerms memory terms = _terms();
         bytes32 id = _drawn(terms);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {stdError} from "forge-std/StdError.sol";
 import {Base} from "./Base.t.sol";
 import {Votes} from "../src/libraries/Votes.sol";
 
@@ -30,6 +31,12 @@ contract ViewsTest is Base {
         skip(terms.challengeWindow);
         market.settle(terms);
         _assertBegan(id, 0, "over");
+        terms.salt = keccak256("another");
+        id = _accept(terms);
+        skip(terms.workWindow);
+        market.close(id);
+        assertEq(uint8(market.getJob(id).outcome), uint8(Outcome.Unsubmitted));
+        _assertBegan(id, 0, "nothing is left to wait for");
     }
 
     function test_getVote_isZeroBeyondTheCommittee_andBeforeTheReveal() public {
@@ -82,13 +89,28 @@ contract ViewsTest is Base {
         assertEq(market.getJob(id).result, 0, "nothing stands while a round is asked again");
     }
 
+    /// @notice P2.2: there are eight lanes, and no ninth. Where the price was lies the score once a job is settled.
+    function test_getLane_hasNoPriceOnceItIsSettled_andNoNinthLane() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _scored(terms, _vote(950_000));
+        (, uint96 price,) = market.getLane(id, 0);
+        assertEq(price, PRICE);
+        _settle(terms);
+        (, price,) = market.getLane(id, 0);
+        assertEq(price, 0);
+        (address provider,,) = market.getLane(id, 7);
+        assertEq(provider, address(0));
+        vm.expectRevert(stdError.indexOOBError);
+        market.getLane(id, 8);
+    }
+
     /// @notice P7.2: whoever asks for a lane there is not is told of the job, and of nobody's work.
     function test_settledLane_ofALaneThereIsNot_isNobodys() public {
-        bytes32 id = _scored(_termsOf(2), Votes.withLane(_vote(950_000), 1, 950_000));
-        for (uint8 lane = 2; lane < 10; ++lane) {
+        bytes32 id = _accept(_termsOf(8));
+        for (uint8 lane = 8; lane < 10; ++lane) {
             (State state, Outcome outcome, address provider, bytes32 word, uint32 score, bool paid) =
                 market.settledLane(id, lane);
-            assertEq(uint8(state), uint8(State.Scored));
+            assertEq(uint8(state), uint8(State.Running));
             assertEq(uint8(outcome), uint8(Outcome.None));
             assertEq(provider, address(0));
             assertEq(word, 0);

@@ -223,6 +223,29 @@ contract VoteTest is Base {
         market.commit(id, 1, WORD);
     }
 
+    /// @notice P5.3: who was drawn stays drawn, though the chain has forgotten the seed's hash.
+    function test_commit_longAfterTheDraw_counts() public {
+        bytes32 id = _drawn(_terms());
+        uint32 seat = _seat(id, 0);
+        _roll(300);
+        vm.expectEmit(address(market));
+        emit Committed(id, seat, 1, 0, _commitment(id, 1, seat, VOTE));
+        _commitHash(id, 1, 0, _hotAt(id, 0), _commitment(id, 1, seat, VOTE));
+        assertEq(market.getRound(id, 1).committed, 1);
+    }
+
+    /// @notice P5.3: seats are drawn for those who commit; before and after that there is nobody to draw.
+    function test_pin_whileNobodyCommits_reverts() public {
+        JobTerms memory terms = _terms();
+        bytes32 id = _accept(terms);
+        vm.expectRevert(abi.encodeWithSelector(WrongState.selector, id, State.Running));
+        market.pin(id);
+        terms.salt = keccak256("scored");
+        id = _scored(terms, VOTE);
+        vm.expectRevert(abi.encodeWithSelector(WrongState.selector, id, State.Scored));
+        market.pin(id);
+    }
+
     /// @notice P5.2: what is not drawn reads as zero, and zero is a seat: it sits at no place beyond n, and at none before the
     /// draw.
     function test_commit_whereNobodySits_isNotForSeatZero() public {
@@ -264,6 +287,8 @@ contract VoteTest is Base {
         vm.prank(stranger); // anyone who knows the salt
         _reveal(id, 0, VOTE);
         assertEq(market.getVote(id, 1, 0), VOTE);
+        _reveal(id, 1, VOTE);
+        vm.expectRevert(abi.encodeWithSelector(AlreadyRevealed.selector, id, 1, 1));
         _reveal(id, 1, VOTE);
         vm.expectEmit(address(market));
         emit RoundScored(id, 1, VOTE);
