@@ -160,7 +160,7 @@ class ProviderNode:
                 self._checkpoints.receive(letter)
                 continue
             job = self._book.jobs.get(letter.job)
-            if job is None or job.lane_of(self.me) is None:
+            if job is None or job.lane_of(self.me) is None or self._tools.records.of(job.id, job.posted.block).done:
                 continue
             if letter.kind in (Kind.WAIVER, Kind.SCORE_REVEAL):
                 self._waiving.receive(letter)

@@ -114,10 +114,8 @@ class Keeper:
         self._now, self._head = head.timestamp, head.number
         self._tools.outbox.poll()
         self._find_jobs(head)
-        for job in self._posted:
-            self._isolation.run(job, partial(self._recall, job, head))
-        for job in self.active:
-            self._isolation.run(job, partial(self._tend, job, head))
+        for job in list(self._posted):
+            self._isolation.run(job, partial(self._turn, job, head))
 
     @property
     def active(self) -> list[JobId]:
@@ -140,14 +138,22 @@ class Keeper:
                 self._posted[event.job] = event.block
         self._scanned = head.number
 
-    def _recall(self, job: JobId, head: Block) -> None:
+    def _turn(self, job: JobId, head: Block) -> None:
+        if not self._is_over(job, head):
+            self._tend(job, head)
+
+    def _is_over(self, job: JobId, head: Block) -> bool:
         """A reorg deeper than the network's confirmations may take back the end of a job that is done: it goes on."""
         done = self._tools.journal.get(f"done:{job}")
-        if done is None or head.number >= done.get("block", 0) + _REORG_MARGIN:
-            return
-        if self._tools.chain.job(job, at=head).state is not State.SETTLED:
-            log.warning("job %s: the chain took back its end", job)
-            self._tools.journal.delete(f"done:{job}")
+        if done is None:
+            return False
+        if head.number >= done.get("block", 0) + _REORG_MARGIN:
+            return True
+        if self._tools.chain.job(job, at=head).state is State.SETTLED:
+            return True
+        log.warning("job %s: the chain took back its end", job)
+        self._tools.journal.delete(f"done:{job}")
+        return False
 
     def _tend(self, job: JobId, head: Block) -> None:
         view = self.look(job, head)

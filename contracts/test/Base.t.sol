@@ -346,6 +346,14 @@ abstract contract Base is Test, IMarketBase {
         _roll(1);
     }
 
+    /// @dev The seats from `first` on and before `beyond` leave.
+    function _leave(uint32 first, uint32 beyond) internal {
+        for (uint32 seat = first; seat < beyond; ++seat) {
+            vm.prank(market.getSeat(seat).cold);
+            market.exit(seat);
+        }
+    }
+
     function _owner(uint256 i) internal pure returns (address) {
         return address(uint160(0xC01D0000 + i));
     }

@@ -68,10 +68,7 @@ contract BoundsTest is Base {
         _moreSeats(76); // 100 seats, of which 25 must be live
         JobTerms memory terms = _terms();
         bytes32 id = _post(terms);
-        for (uint32 seat = 25; seat < 100; ++seat) {
-            vm.prank(market.getSeat(seat).cold);
-            market.exit(seat);
-        }
+        _leave(25, 100);
         _acceptAt(terms, id, PRICE);
         assertEq(uint8(_state(id)), uint8(State.Running));
         _moreSeats(1); // 101 seats, of which 26 must be live
@@ -88,19 +85,13 @@ contract BoundsTest is Base {
 
     /// @notice P5.2: an index that is empty, or taken anew after the accept, is never drawn.
     function test_draw_emptyAndRetakenIndices_arePassedOver() public {
-        for (uint32 seat; seat < 4; ++seat) {
-            vm.prank(market.getSeat(seat).cold);
-            market.exit(seat);
-        }
+        _leave(0, 4);
         skip(market.exitDelay());
         for (uint32 seat; seat < 4; ++seat) {
             market.unstake(seat);
         }
         _moreSeats(10); // takes the four, and six more
-        for (uint32 seat = 24; seat < 28; ++seat) {
-            vm.prank(market.getSeat(seat).cold);
-            market.exit(seat);
-        }
+        _leave(24, 28);
         skip(market.exitDelay());
         for (uint32 seat = 24; seat < 28; ++seat) {
             market.unstake(seat);

@@ -135,10 +135,7 @@ contract RelayTest is Signing {
     /// @notice P5.2: of a committee that is all vacant there is nobody to wait for.
     function test_commitAll_ofACommitteeThatIsAllVacant_takesNone() public {
         bytes32 id = _accept(_terms());
-        for (uint32 seat; seat < 24; ++seat) {
-            vm.prank(market.getSeat(seat).cold);
-            market.exit(seat);
-        }
+        _leave(0, 24);
         _roll(1);
         _submit(id, 0, WORD);
         _roll(3);

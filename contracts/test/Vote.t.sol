@@ -52,10 +52,7 @@ contract VoteTest is Base {
         JobTerms memory terms = _terms();
         _moreSeats(1);
         bytes32 id = _accept(terms);
-        for (uint32 seat; seat < 23; ++seat) {
-            vm.prank(market.getSeat(seat).cold);
-            market.exit(seat);
-        }
+        _leave(0, 23);
         _roll(1);
         _submit(id, 0, WORD);
         _roll(2);
@@ -101,10 +98,7 @@ contract VoteTest is Base {
     /// @notice P5.2: sixteen candidates a place; what the forty-ninth would be does not count.
     function test_draw_triesSixteenCandidatesAPlace_andNotOneMore() public {
         bytes32 id = _accept(_terms());
-        for (uint32 seat; seat < 21; ++seat) {
-            vm.prank(market.getSeat(seat).cold);
-            market.exit(seat);
-        }
+        _leave(0, 21);
         _roll(1);
         _submit(id, 0, WORD);
         _roll(3);

@@ -23,25 +23,23 @@ class Remembered(Generic[T]):
         self._working = Lock()
 
     def __call__(self) -> T:
-        known, now = self._known, self._ticks()
-        if known is not None and now - known[0] <= self._seconds:
-            return known[1]
-        if known is not None and now - known[0] <= self._most:
-            if self._working.acquire(blocking=False):
-                Thread(target=self._renew, daemon=True).start()
-            return known[1]
+        known = self._known
+        if known is None or (age := self._ticks() - known[0]) > self._most:
+            return self._renewed(known)
+        if age > self._seconds and not self._working.locked():
+            Thread(target=self._renew, args=(known,), daemon=True).start()
+        return known[1]
+
+    def _renewed(self, known: tuple[float, T] | None) -> T:
+        """Worked out anew, unless somebody else has replaced what was `known` meanwhile."""
         with self._working:
             fresh = self._known
-            if fresh is None or fresh is known:  # nobody else worked it out meanwhile
-                fresh = self._known = (now, self._work_out())
+            if fresh is None or fresh is known:
+                fresh = self._known = (self._ticks(), self._work_out())
             return fresh[1]
 
-    def _renew(self) -> None:
-        """Works it out for those who ask next; a failure is told to whoever waits for it, once this is too old."""
+    def _renew(self, known: tuple[float, T] | None) -> None:
         try:
-            now = self._ticks()
-            self._known = (now, self._work_out())
-        except Exception:
+            self._renewed(known)
+        except Exception:  # nobody waits here; whoever does, once the figure is too old, is told
             log.exception("a figure could not be renewed")
-        finally:
-            self._working.release()

@@ -17,6 +17,7 @@ from heldout.market.alarm import Alarm
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.signatures import sign_digest
+from heldout.market.daemon import Isolation
 from heldout.market.errors import AlreadyRunning, BadInput, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
@@ -186,6 +187,22 @@ def test_an_end_that_a_deep_reorg_took_back_is_made_again(town: Devnet, client: 
     assert client.job(job).state is State.OPEN and keeper.is_done(job)
     step(client, keeper)
     assert not keeper.is_done(job) and client.job(job).outcome is Outcome.EXPIRED
+
+
+def test_a_job_in_trouble_is_tried_less_and_less_often(client: Client, folder: Path) -> None:
+    """Threat 29's back-off, for one job alone: two seconds, then four."""
+    job, tried, now = post(client, folder), [], [0.0]
+
+    def look(*_: object) -> None:
+        tried.append(now[0])
+        raise BadInput("no luck")
+
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    keeper.look = look  # type: ignore[method-assign, assignment]
+    keeper._isolation = Isolation(Alarm(), clock=lambda: now[0])
+    for now[0] in (0.0, 2.1, 4.2, 6.2):
+        keeper.step(client.chain.head())
+    assert tried == [0.0, 2.1, 6.2]
 
 
 def test_a_requester_that_lost_its_disk_goes_on_with_the_key_ring_alone(

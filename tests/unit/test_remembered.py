@@ -1,7 +1,6 @@
 """Figures of the whole market: soon there for everybody, and exact (issue 6, "API p99")."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, create_engine, insert, select
@@ -83,11 +82,6 @@ def test_a_figure_that_cannot_be_renewed_stays_until_it_is_too_old(clock: Clock)
     assert figure() == work.times
 
 
-@pytest.fixture
-def amounts() -> Iterator[Table]:
-    yield Table("amounts", MetaData(), Column("amount", String(80)))
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -98,9 +92,9 @@ def amounts() -> Iterator[Table]:
     ],
     ids=lambda values: f"{len(values)} values",
 )
-def test_sums_are_exact_to_the_unit(amounts: Table, values: list[int]) -> None:
+def test_sums_are_exact_to_the_unit(values: list[int]) -> None:
     """A uint96 has 29 digits: as a float, which SQLite would add, it has 16."""
-    engine = create_engine("sqlite://")
+    engine, amounts = create_engine("sqlite://"), Table("amounts", MetaData(), Column("amount", String(80)))
     amounts.metadata.create_all(engine)
     with engine.begin() as connection:
         if values:
