@@ -141,6 +141,13 @@ class Chain:
     def round(self, job: JobId, round_: int, at: At = None) -> RoundView:
         return RoundView.from_abi(self.call("getRound", job, round_, at=at))
 
+    def try_post(self, terms: JobTerms, at: At = None) -> None:
+        """Whether the market would take a job from its requester now: new, within bounds, its escrow in free balance.
+
+        Raises Reverted with the contract's own reason.
+        """
+        self.call("post", terms.as_tuple(), at=at, sender=terms.requester)
+
     def held_for(self, terms: JobTerms, at: At = None) -> Wei:
         """All money the job of these terms holds now (P1.4)."""
         return Wei(self.call("heldFor", terms.as_tuple(), at=at))
