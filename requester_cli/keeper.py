@@ -109,8 +109,8 @@ class Keeper:
         self._isolation = Isolation(alarm)
         self._posted: dict[JobId, BlockNumber] = {}
         self._called: set[JobId] = set()
-        self._over: set[JobId] = set()
-        """Called for in vain, or till the call was taken back."""
+        self._met: set[JobId] = set()
+        """Seen on chain or called for; not those that were called for in vain, or till the call was taken back."""
         self._scanned = tools.chain.network.deploy_block
         self._seen: dict[JobId, View] = {}
         self._sent: defaultdict[JobId, dict[str, int]] = defaultdict(dict)
@@ -140,8 +140,9 @@ class Keeper:
         return [job for job in self._posted if not self.is_done(job)]
 
     def is_done(self, job: JobId) -> bool:
-        """Whether nothing will ever be due again for a job."""
-        return job in self._over or self._tools.journal.get(f"done:{job}") is not None
+        """Whether nothing will ever be due again for a job: it has ended, or is neither on chain nor called for."""
+        nowhere = self._head > 0 and job not in self._met
+        return nowhere or self._tools.journal.get(f"done:{job}") is not None
 
     def last_view(self, job: JobId) -> View | None:
         """What the last cycle saw of a job."""
@@ -175,7 +176,10 @@ class Keeper:
     def _find_calls(self) -> list[tuple[CallForBids, Letter]]:
         found = [pair for pair in self._calls or () if not self._only or pair[0].job in self._only]
         standing = {call.job for call, _ in found}
-        self._over = (self._over | self._called) - standing - self._posted.keys()
+        gone = self._called - standing - self._posted.keys()
+        for job in gone:
+            self._clear(job)
+        self._met = (self._met - gone) | standing | self._posted.keys()
         self._called = standing
         return found
 
@@ -234,6 +238,10 @@ class Keeper:
                 self._alarm.ring(code, now[code], job=view.job.id, deadline=view.job.deadline)
             else:
                 self._alarm.clear(code, job=view.job.id)
+
+    def _clear(self, job: JobId) -> None:
+        for code in (*_RISKS, _DIFFERS):
+            self._alarm.clear(code, job=job)
 
     # ------------------------------------------------------------------------------------------------- reading
 
