@@ -31,3 +31,24 @@ def test_a_job_is_posted_by_the_transaction_that_accepts_its_bids(town: Town) ->
         ended = town.settle(job)
     check_ended(town, ended, Outcome.MEASURED)
     assert ended.lanes[0].payout > 0
+    events = chain.events(town.devnet.network.deploy_block, chain.head().number, job=job)
+    (accepted,) = [event.tx for event in events if event.name == "Accepted"]
+    assert accepted == ended.posted.tx, "posted and accepted in one"
+
+
+@pytest.mark.deep
+def test_a_call_needs_no_service_and_outlives_its_requester(town: Town) -> None:
+    """P8, P11, threats 40 and 52: the chain carries the call and its bids; kill -9 before the job is opened."""
+    town.devnet.processes.stop("service")
+    try:
+        job = call(town, "bids-first-alone")
+        with Kept(town):
+            town.kill("requester")
+        eventually(lambda: bool(town.requester().mail.bids(job)), "a bid")
+        assert town.chain.job(job).state is State.NONE
+        with Kept(town):
+            eventually(lambda: town.chain.job(job).state is not State.NONE, "the job on chain")
+            ended = town.settle(job)
+    finally:
+        town.start("service")
+    check_ended(town, ended, Outcome.MEASURED)
