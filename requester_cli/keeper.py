@@ -373,6 +373,8 @@ class Keeper:
 
     def _hand_over(self, job: JobState, letter: Letter, name: str, *, fallback: bool = True) -> None:
         """Without `fallback` it is a courtesy: if the service does not take it, whoever needs it can demand it."""
+        if not is_called(job):
+            self._tools.chain.confirm_events(job.id, job.posted.block, self._head)
         try:
             self._tools.mail.send(letter, fallback=fallback)
         except HeldoutError as problem:

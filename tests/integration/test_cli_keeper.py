@@ -6,10 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.signatures import sign_digest
 from heldout.market.daemon import Isolation
-from heldout.market.errors import AlreadyRunning, BadInput, Reverted, TimedOut
+from heldout.market.errors import AlreadyRunning, BadInput, ChainProblem, Reverted, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import REQUESTER, JobState, Outcome, State
@@ -32,6 +33,7 @@ from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
 from heldout.requester_cli.keeper import Keeper
+from tests.rpc_proxy import RpcProxy
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
@@ -224,6 +226,31 @@ def test_a_requester_that_lost_its_disk_goes_on_with_the_key_ring_alone(
         assert job in keeper.active
         (letter,) = announced(restored, job, Kind.TRAINING_KEYS)
         assert provider.opened(letter) == training_keys(restored, state)
+
+
+def test_no_key_leaves_while_two_rpcs_tell_different_events(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """Threat 32: same blocks, same hashes, and events that only one of them tells."""
+    job = post(client, folder)
+    accepted(town, client, client.keeper(Alarm(), policy=NOW, only=[job]), provider, job)
+    client.close()
+
+    def nothing_happened(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        return [] if method == "eth_getLogs" else ask()
+
+    with RpcProxy(town.network.rpc[0]) as proxy:
+        network = replace(town.network, rpc=(*town.network.rpc, proxy.url))
+        with Client(network, town.keys("requester"), home=town.home("requester"), journal="doubting") as doubting:
+            keeper = doubting.keeper(Alarm(), policy=NOW, only=[job])
+            proxy.handler = nothing_happened
+            with pytest.raises(ChainProblem) as found:
+                step(doubting, keeper)
+            assert (found.value.code, announced(client, job, Kind.TRAINING_KEYS)) == ("rpcs_disagree", [])
+            proxy.handler = lambda method, params, ask: ask()
+            step(doubting, keeper)
+            assert len(announced(client, job, Kind.TRAINING_KEYS)) == 1
+    assert proxy.calls["eth_getLogs"] >= 2
 
 
 def test_a_demand_is_answered_on_chain_by_the_next_cycle(
