@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from heldout.market.calling import CallForBids, call_of
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadMessage
 from heldout.market.messages import Letter
 from heldout.market.settings import Network
 from heldout.market.terms import JobId
-from heldout.requester_cli.files import write_whole
 
 
 class Calls:

@@ -31,6 +31,7 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.sending import Receipt
 from heldout.market.daemon import Loop, Pace
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadEnvelope, BadInput, BadMessage, KeyProblem, StoreProblem, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, open_ring
@@ -49,7 +50,6 @@ from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.calls import Calls
 from heldout.requester_cli.dataset import seal
 from heldout.requester_cli.duties import Offer, Policy, pays
-from heldout.requester_cli.files import write_whole
 from heldout.requester_cli.keeper import Keeper, Tools, getter
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from heldout.requester_cli.posting import Posting, draft
