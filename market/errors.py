@@ -98,6 +98,13 @@ class ChainProblem(HeldoutError):
     retryable = True
 
 
+class RpcsDisagree(HeldoutError):
+    """About one job alone: the others go on, so this is no ChainProblem."""
+
+    code = "rpcs_disagree"
+    retryable = True
+
+
 class WrongNetwork(ChainProblem):
     code = "wrong_network"
     retryable = False

@@ -24,6 +24,7 @@ TRIES: Final = 4
 PAUSE_S: Final = 0.7
 """Between tries of a letter that the service does not take yet: its index may be a block behind."""
 RESEND_S: Final = 30.0
+MOST_CALLS: Final = 1_000
 REREAD: Final = 64
 """Blocks read again each time, for letters that a reorg moved."""
 
@@ -141,14 +142,18 @@ class Mail:
         self._read_board(job)
         return [letter for letter in self._board.values() if letter.job == job]
 
-    def calls(self, now: int) -> list[Letter]:
-        """All calls for bids that are known by either road and not over at `now`, block time; signatures unchecked.
-
-        Raises ChainProblem."""
+    def calls(self, now: int) -> Mapping[bytes, Letter]:
+        """All calls for bids that are known by either road and not over at `now`, block time, by their hashes;
+        signatures unchecked. Raises ChainProblem."""
         self._read_chain()
         self._read_calls()
         self._calls = {key: letter for key, letter in self._calls.items() if _ends(letter) >= now}
-        return list(self._calls.values())
+        return self._calls
+
+    def drop_call(self, key: bytes) -> None:
+        """A call that turned out to be none makes room for others, and is not taken again."""
+        self._calls.pop(key, None)
+        self._seen.add(key)
 
     def report(self, job: JobId, lane: int, lines: Sequence[Mapping[str, float]]) -> None:
         """What a training says of itself, to the service only: it is for watching, and worth no gas.
@@ -220,10 +225,11 @@ class Mail:
         public = letter.kind in PROVEN and letter.receiver == BULLETIN
         if key in self._seen or not (mine or public):
             return
-        self._seen.add(key)
         if public and letter.kind is Kind.CALL:
-            self._calls[key] = letter
+            if len(self._calls) < MOST_CALLS:  # whoever floods crowds out later calls, not this node's memory
+                self._calls[key] = letter
             return
+        self._seen.add(key)
         self._inbox[key] = letter
         if public:
             self._board[key] = letter

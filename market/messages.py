@@ -1,5 +1,6 @@
 """What parties sign, commit to and send each other (P3.1, P3.5, P4.4, P8). Pure: building and reading, no sending."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from heldout.market.terms import Address, JobId, keccak256, typed_digest, words
 
 # ------------------------------------------------------------------------------------------- bids (EIP-712)
 
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 _BID_TYPE = keccak256(b"Bid(bytes32 job,address provider,uint96 price,bytes32 wrapKey,uint64 validUntil,uint256 nonce)")
 
 
@@ -235,7 +237,7 @@ class Letter:
         try:
             raw = read_json(data)
             letter = Letter(JobId(raw["job"]), Kind(raw["kind"]), Address(raw["sender"]), raw["receiver"], raw["body"])
-            genuine = isinstance(letter.body, dict) and letter.encode() == bytes(data)
+            genuine = isinstance(letter.body, dict) and _is_addressed(letter) and letter.encode() == bytes(data)
         except (ValueError, KeyError, TypeError):
             genuine = False
         if not genuine:
@@ -256,6 +258,12 @@ class Letter:
             return int(value) if not isinstance(value, bool | float) else int("not an integer")
         except (KeyError, ValueError, TypeError):
             raise BadMessage(f"a {self.kind} letter needs the integer field {field!r}") from None
+
+
+def _is_addressed(letter: Letter) -> bool:
+    """Raises TypeError for what is no text."""
+    fits = re.fullmatch(r"0x[0-9a-f]{64}", letter.job, re.ASCII) and _ADDRESS.fullmatch(letter.sender)
+    return bool(fits and (letter.receiver == BULLETIN or _ADDRESS.fullmatch(letter.receiver)))
 
 
 def hexed(data: bytes) -> str:

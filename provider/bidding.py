@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
+from heldout.market.calling import is_called
 from heldout.market.lifecycle import JobState, State
 from heldout.market.manifest import STANDARD, Manifest
 from heldout.market.money import Wei, format_tokens
@@ -14,6 +15,10 @@ from heldout.market.terms import Address, Timestamp
 HOUR = 3600
 SPARE_WORK = 0.9
 """The part of the work window that training may fill: the rest is for fetching, sealing and two transactions."""
+
+RENEWALS = 6
+LEAST_VALID_S = 300
+"""A bid for a call is good for a sixth of the bid window, and at least for so many seconds."""
 
 
 class Rule(StrEnum):
@@ -115,7 +120,14 @@ def judge(job: JobState, task: Manifest | Refusal, offer: Offer, means: Means, n
     for refusal in chain(_against_any_bid(job, means, now), about_task):
         return refusal
     assert isinstance(task, Manifest), "a task that is a refusal was returned above"
-    return Quote(_price(job, task, offer), job.deadline)
+    return Quote(_price(job, task, offer), _valid_until(job, now))
+
+
+def _valid_until(job: JobState, now: Timestamp) -> Timestamp:
+    """Of a bid for a call only for a while, and then anew: its requester may have withdrawn the money (P2.5)."""
+    if not is_called(job):
+        return job.deadline
+    return Timestamp(min(job.deadline, now + max(LEAST_VALID_S, job.terms.bidWindow // RENEWALS)))
 
 
 def _price(job: JobState, task: Manifest, offer: Offer) -> Wei:

@@ -47,10 +47,18 @@ class Book:
             if followed.rolled_back is None and self.cursor.block < before.block + PAGE:
                 return
 
-    def call(self, job: JobState) -> bool:
-        """Take a job that is called for; False if there is a call for it that is as long."""
+    def called(self) -> list[JobState]:
+        """Jobs that are called for now, posted meanwhile or not."""
+        return [job for job, _ in self._called.values() if job.state is State.OPEN]
+
+    def is_news(self, job: JobState) -> bool:
+        """Whether a job that is called for is not on chain, as far as this book goes, nor called for that long."""
         known = self._called.get(job.id)
-        if known is not None and known[0].deadline >= job.deadline:
+        return job.id not in self._events and (known is None or known[0].deadline < job.deadline)
+
+    def call(self, job: JobState) -> bool:
+        """Take a job that is called for; False if that is no news."""
+        if not self.is_news(job):
             return False
         self._put_called(job, job.posted.block)
         return True

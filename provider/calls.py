@@ -5,19 +5,27 @@ A call that this node has judged stands in its record, so that after a restart n
 """
 
 import logging
-from hashlib import sha256
+from typing import Final
 
 from heldout.market.calling import CallForBids, call_of, is_called
 from heldout.market.chain import Block, Chain
 from heldout.market.errors import BadMessage, Reverted
-from heldout.market.lifecycle import JobState, State
+from heldout.market.lifecycle import JobState
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter
-from heldout.market.terms import JobId
+from heldout.market.terms import BlockNumber, JobId
 from heldout.provider.book import Book
 from heldout.provider.record import Record, Records
 
 log = logging.getLogger(__name__)
+
+MOST_CALLS: Final = 64
+MOST_OF_ONE: Final = 8
+"""That stand at a time, of all and of one requester; the others wait."""
+MOST_READ: Final = 32
+"""Letters whose signatures are checked in one cycle."""
+ASK_AGAIN: Final = 8
+"""Blocks."""
 
 
 class Calls:
@@ -25,9 +33,11 @@ class Calls:
 
     def __init__(self, chain: Chain, mail: Mail, book: Book) -> None:
         self._chain, self._mail, self._book = chain, mail, book
-        self._read: dict[bytes, CallForBids | None] = {}
-        """By the letter's hash; None: of no concern."""
+        self._read: dict[bytes, CallForBids] = {}
+        """By the letter's hash, signed by their requesters."""
         self._letters: dict[JobId, Letter] = {}
+        self._asked: dict[JobId, BlockNumber] = {}
+        """When the market was asked whether it would take a job; not again for a while."""
 
     def restore(self, records: Records) -> None:
         """After a restart, before the book is read: the calls that this node judged and that have not ended for it."""
@@ -42,21 +52,32 @@ class Calls:
 
     def tend(self, head: Block) -> None:
         """Enter the calls that stand at `head`, to which the book was read, and end those that are over."""
-        letters = {sha256(letter.encode()).digest(): letter for letter in self._mail.calls(head.timestamp)}
+        letters = self._mail.calls(head.timestamp)
         self._read = {key: call for key, call in self._read.items() if key in letters}
-        for key, letter in letters.items():
-            if key not in self._read:
-                self._read[key] = self._verified(letter)
-            call = self._read[key]
-            if call is None or not call.holds(head.timestamp):
-                continue
-            if call.job not in self._book.jobs and self._chain.job(call.job, at=head).state is not State.NONE:
-                self._read[key] = None  # it went its way before this book begins, or was forgotten since
-                continue
-            if self._book.call(call.as_job(head.number)):
-                self._letters[call.job] = letter
+        self._asked = {job: block for job, block in self._asked.items() if head.number < block + ASK_AGAIN}
+        for key in [key for key in letters if key not in self._read][:MOST_READ]:
+            if call := self._verified(letters[key]):
+                self._read[key] = call
+            else:
+                self._mail.drop_call(key)
+        for key, call in self._read.items():
+            if call.holds(head.timestamp) and self._is_admitted(call, head):
+                self._book.call(call.as_job(head.number))
+                self._letters[call.job] = letters[key]
         for job in self._book.end_calls(head):
             self._letters.pop(job, None)
+
+    def _is_admitted(self, call: CallForBids, head: Block) -> bool:
+        """Whether a call is news, and the market would take its job now. A stranger's announcement costs a node little,
+        and leaves nothing in its journal, before that is so."""
+        if call.job in self._asked or not self._book.is_news(call.as_job(head.number)):
+            return False
+        standing = self._book.called()
+        mine = [job for job in standing if job.terms.requester == call.terms.requester]
+        if len(standing) >= MOST_CALLS or len(mine) >= MOST_OF_ONE:
+            return False
+        self._asked[call.job] = head.number
+        return self.refusal(call.as_job(head.number), head) is None
 
     def noted(self, mine: Record) -> Record:
         """The record with the call that it follows."""

@@ -92,6 +92,7 @@ class Delivering:
         job, letters = view.job, self._owed(view, mine)
         if letters is None:
             return mine
+        self._confirm(view)
         log.warning("job %s: answering a demand on chain with %d letters", job.id, len(letters))
         intent = f"answer:{job.id}:{job.state.name}:{job.round}"
         answer = (job.terms.as_tuple(), view.lane, encode_answer(letters))

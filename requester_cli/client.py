@@ -17,6 +17,7 @@ raises errors of heldout.market.errors. With the market service gone, everything
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,9 @@ from heldout.requester_cli.verifying import Check, verify
 
 if TYPE_CHECKING:
     from heldout.requester_cli.checking import CheckReport
+
+
+_LAG_S = 5.0
 
 
 class Client:
@@ -276,7 +280,8 @@ class Client:
         return self.outbox.send(f"{function}:{job.id}:by-hand", function, *arguments, wait=True)
 
     def forget(self, job: JobState) -> None:
-        """Take a call for bids back: whoever does the duties opens it no more. Bids for it are good for nobody else."""
+        """Take a call for bids back: whoever does the duties opens it no more, unless a transaction that does is under
+        way. Bids for it are good for nobody else."""
         self._calls.forget(job.id)
 
     def cancel(self, job: JobState) -> Receipt:
@@ -448,10 +453,19 @@ class _UntilDone:
         self, keeper: Keeper, job: JobId, stop: threading.Event, on_cycle: Callable[[Keeper], object] | None
     ) -> None:
         self._keeper, self._job, self._stop, self._on_cycle = keeper, job, stop, on_cycle
+        self._nowhere_since: float | None = None
 
     def step(self, head: Block) -> None:
         self._keeper.step(head)
         if self._on_cycle is not None:
             self._on_cycle(self._keeper)
-        if self._keeper.is_done(self._job):
+        if self._keeper.is_done(self._job) or self._is_nowhere(head):
             self._stop.set()
+
+    def _is_nowhere(self, head: Block) -> bool:
+        """For a while: an RPC may lag behind the one that took the post."""
+        if not self._keeper.is_nowhere(self._job, head):
+            self._nowhere_since = None
+            return False
+        self._nowhere_since = self._nowhere_since or time.monotonic()
+        return time.monotonic() >= self._nowhere_since + _LAG_S

@@ -148,7 +148,8 @@ def cancel_arguments(parser: argparse.ArgumentParser) -> None:
 
 def cancel(args: argparse.Namespace) -> int:
     """Take an open job back before anybody is accepted: the whole escrow becomes free balance again. A call for bids is
-    forgotten: nothing was locked, and bids for it are good for nobody else."""
+    forgotten: nothing is locked, unless a transaction that takes bids is under way; bids for it are good for nobody
+    else."""
     from heldout.market.calling import is_called
 
     with signing(args) as client:
@@ -157,7 +158,7 @@ def cancel(args: argparse.Namespace) -> int:
         if is_called(job):
             confirm(f"Forget the call for bids on {job.id}?", yes=args.yes)
             client.forget(job)
-            said = "forgotten; nothing was locked, and bids that were given for it are good for nobody else"
+            said = "forgotten; unless bids are being taken at this moment, nothing is locked"
             emit(args, {"forgotten": job.id}, said)
             return 0
         confirm(f"Cancel {job.id} and take {format_tokens(job.terms.escrow)} HELD back?", yes=args.yes)

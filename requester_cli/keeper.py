@@ -21,7 +21,7 @@ from heldout.market.calling import CallForBids, is_called
 from heldout.market.chain import Block, Chain, JobView, connect
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
-from heldout.market.errors import ChainProblem, HeldoutError, Reverted
+from heldout.market.errors import ChainProblem, HeldoutError, Reverted, RpcsDisagree
 from heldout.market.foreseen import Foreseen, Openings
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
@@ -73,6 +73,7 @@ _RESEND_S = 30
 """Letters are handed over again while they are due: a service may have lost its database."""
 _RISKS = ("demanded", "release_at_risk", "no_bids", "half_key_missing")
 _DIFFERS = "score_differs"
+_UNFUNDED = "unfunded_call"
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Keeper:
         self._isolation = Isolation(alarm)
         self._posted: dict[JobId, BlockNumber] = {}
         self._called: set[JobId] = set()
-        self._met: set[JobId] = set()
-        """Seen on chain or called for; not those that were called for in vain, or till the call was taken back."""
+        self._over: set[JobId] = set()
+        """Called for in vain, or till the call was taken back."""
         self._scanned = tools.chain.network.deploy_block
         self._seen: dict[JobId, View] = {}
         self._sent: defaultdict[JobId, dict[str, int]] = defaultdict(dict)
@@ -140,9 +141,15 @@ class Keeper:
         return [job for job in self._posted if not self.is_done(job)]
 
     def is_done(self, job: JobId) -> bool:
-        """Whether nothing will ever be due again for a job: it has ended, or is neither on chain nor called for."""
-        nowhere = self._head > 0 and job not in self._met
-        return nowhere or self._tools.journal.get(f"done:{job}") is not None
+        """Whether nothing will ever be due again for a job: it has ended, or the call for it has."""
+        return job in self._over or self._tools.journal.get(f"done:{job}") is not None
+
+    def is_nowhere(self, job: JobId, head: Block) -> bool:
+        """Whether a job is neither on chain, nor was since this process began, nor called for: another process may have
+        ended its call."""
+        if job in self._posted or job in self._called:
+            return False
+        return self._tools.chain.job(job, at=head).state is State.NONE
 
     def last_view(self, job: JobId) -> View | None:
         """What the last cycle saw of a job."""
@@ -175,13 +182,18 @@ class Keeper:
 
     def _find_calls(self) -> list[tuple[CallForBids, Letter]]:
         found = [pair for pair in self._calls or () if not self._only or pair[0].job in self._only]
-        standing = {call.job for call, _ in found}
+        standing = {call.job for call, _ in found} | {job for job in self._called if self._is_taking(job)}
         gone = self._called - standing - self._posted.keys()
         for job in gone:
             self._clear(job)
-        self._met = (self._met - gone) | standing | self._posted.keys()
+        self._over = (self._over | gone) - standing - self._posted.keys()
         self._called = standing
         return found
+
+    def _is_taking(self, job: JobId) -> bool:
+        """Whether a transaction that takes bids for a job is under way: it may be mined whatever is decided now."""
+        taking = (f"accept:{job}:", f"open:{job}:")
+        return any(pending.intent.startswith(taking) for pending in self._tools.outbox.pending)
 
     def _tend(self, job: JobId, head: Block) -> None:
         view = self.look(job, head)
@@ -229,6 +241,19 @@ class Keeper:
         assert self._calls is not None
         self._calls.forget(job)
 
+    def _stands(self, job: JobState) -> bool:
+        """Whether the call is still there, and so is its money."""
+        if self._calls is None or self._calls.get(job.id) is None:  # taken back while this cycle read
+            return False
+        try:
+            self._tools.chain.try_post(job.terms)
+        except Reverted as refused:
+            text = f"there are bids, but the market would not take the job: {refused.message}"
+            self._alarm.ring(_UNFUNDED, text, job=job.id, deadline=job.deadline)
+            return False
+        self._alarm.clear(_UNFUNDED, job=job.id)
+        return True
+
     def _ring(self, view: View) -> None:
         now = {} if view.foreseen else {risk.code: risk.message for risk in risks(view)}
         if view.job.state is State.SCORED and (differs := self._rechecker.difference(view.job)):
@@ -240,7 +265,7 @@ class Keeper:
                 self._alarm.clear(code, job=view.job.id)
 
     def _clear(self, job: JobId) -> None:
-        for code in (*_RISKS, _DIFFERS):
+        for code in (*_RISKS, _UNFUNDED):
             self._alarm.clear(code, job=job)
 
     # ------------------------------------------------------------------------------------------------- reading
@@ -281,9 +306,7 @@ class Keeper:
         )
 
     def _offers(self, job: JobState, letters: list[Letter], head: Block) -> tuple[Offer, ...]:
-        taking = (f"accept:{job.id}:", f"open:{job.id}:")
-        under_way = any(pending.intent.startswith(taking) for pending in self._tools.outbox.pending)
-        if job.state is not State.OPEN or under_way:
+        if job.state is not State.OPEN or self._is_taking(job.id):
             return ()
         return valid_offers(self._tools.chain, letters, job, head)
 
@@ -331,6 +354,8 @@ class Keeper:
                 name = sha256(repr(bids).encode()).hexdigest()[:16]
                 signatures = [offer.signature for offer in offers]
                 function = "open" if is_called(job) else "accept"
+                if is_called(job) and not self._stands(job):
+                    return
                 log.info("job %s: accepting %d bid(s)", job.id, len(bids))
                 self._send(f"{function}:{job.id}:{name}", function, job.terms.as_tuple(), bids, signatures)
             case ReleaseTraining(lane):
@@ -345,6 +370,7 @@ class Keeper:
                 letter = self._writer(job).held_out_keys_for_lane(lane)
                 self._hand_over(job, letter, letter_name("held_out_keys", provider), fallback=False)
             case Answer():
+                self._confirm(job)
                 intent = f"answer:{job.id}:{job.state.name}:{job.round}"
                 letters = encode_answer(owed(self._tools.chain, self._tools.keys, job))
                 self._send(intent, "answer", job.terms.as_tuple(), REQUESTER, letters)
@@ -374,7 +400,7 @@ class Keeper:
     def _hand_over(self, job: JobState, letter: Letter, name: str, *, fallback: bool = True) -> None:
         """Without `fallback` it is a courtesy: if the service does not take it, whoever needs it can demand it."""
         if not is_called(job):
-            self._tools.chain.confirm_events(job.id, job.posted.block, self._head)
+            self._confirm(job)
         try:
             self._tools.mail.send(letter, fallback=fallback)
         except HeldoutError as problem:
@@ -384,6 +410,15 @@ class Keeper:
         if name not in self._sent[job.id]:
             log.info("job %s: %s to %s", job.id, letter.kind.value.replace("_", " "), letter.receiver)
         self._sent[job.id][name] = self._now
+
+    def _confirm(self, job: JobState) -> None:
+        """Threat 32: no secret leaves on the word of one RPC that others contradict. Raises RpcsDisagree."""
+        try:
+            self._tools.chain.confirm_events(job.id, job.posted.block, self._head)
+        except RpcsDisagree as lie:
+            self._alarm.ring(lie.code, lie.message, job=job.id, deadline=job.deadline)
+            raise
+        self._alarm.clear(RpcsDisagree.code, job=job.id)
 
     def _waive(self, job: JobState) -> None:
         """Of what was decided on: if the chain goes on or turns back, the signature is worth nothing (P6.1)."""

@@ -68,6 +68,7 @@ class KeyKeeper:
             raise Refused("this keeper has no keys for that job", hint="check its id", code="not_found")
         if REQUESTER not in state.pending:
             raise Refused("nothing is demanded of the requester", hint="look at the job again", code="not_demanded")
+        self._chain.confirm_events(job, state.posted.block, head.number)
         return encode_answer(owed(self._chain, handed, state))
 
     # ----------------------------------------------------------------------------------------------- one cycle
@@ -133,6 +134,7 @@ class KeyKeeper:
             if found is None:
                 return
             letter, name = found
+            self._chain.confirm_events(view.job.id, view.job.posted.block, view.head)
             self._mail.send(letter)
         except ChainProblem:
             raise

@@ -35,10 +35,25 @@ def watch(args: argparse.Namespace) -> int:
     with reading(args) as client:
         job = chosen_job(args, client)
         teller = _Teller(args, job)
-        if not args.look_only:
+        if not args.look_only and _is_mine(args, job):
             return _on_duty(args, client, job, teller)
         teller.until_final(client)
         return _end(args, client, job)
+
+
+def _is_mine(args: argparse.Namespace, job: "JobState") -> bool:
+    """Whether there may be duties; with no key ring, asking for its password says what is missing."""
+    from heldout.market.console import home_path
+    from heldout.market.errors import KeyProblem
+    from heldout.market.keys import KeyRing
+
+    try:
+        mine = KeyRing.address_of(home_path(args)).lower() == job.terms.requester.lower()
+    except KeyProblem:
+        return True
+    if not mine:
+        say("this is another requester's job: looking on")
+    return mine
 
 
 def _on_duty(args: argparse.Namespace, onlooker: "Client", job: "JobState", teller: "_Teller") -> int:

@@ -66,7 +66,8 @@ class Watch:
 
     def is_over(self, job: JobId, head: Block) -> bool:
         """Whether the job was settled so deep that no reorg brings it back, be it deeper than the confirmations."""
-        deep = max(0, head.number - max(REREAD, self._chain.network.confirmations))
+        network = self._chain.network
+        deep = max(network.deploy_block, head.number - max(REREAD, network.confirmations))
         return self._chain.job(job, at=deep).state is State.SETTLED
 
     def sight(self, job: JobId, head: Block) -> Sight | None:

@@ -8,10 +8,10 @@ A cursor holds checkpoints, one (block, hash) for every head it has followed to:
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from heldout.market.chain.contracts import Contract
 from heldout.market.chain.rpc import AnswerTooLarge, Rpc, RpcError
@@ -21,7 +21,6 @@ from heldout.market.lifecycle import ChainEvent
 from heldout.market.terms import BlockNumber, JobId, Timestamp
 
 PAGE = 5_000
-_WITNESSED = ("blockHash", "transactionHash", "logIndex", "topics", "data")
 """Blocks asked for at once; halved wherever the RPC refuses."""
 CHECKPOINTS = 128
 
@@ -66,7 +65,13 @@ def read_block(rpc: Rpc, tag: str | int) -> Block | None:
     return Block.from_rpc(raw) if raw else None
 
 
-def read_logs(rpc: Rpc, address: str, topics: Topics, first: int, last: int) -> list[dict[str, Any]]:
+class Batching(Protocol):
+    """All endpoints in their order (Rpc), or one of them (Endpoint)."""
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]], /) -> list[Any]: ...
+
+
+def read_logs(rpc: Batching, address: str, topics: Topics, first: int, last: int) -> list[dict[str, Any]]:
     """Raw logs of blocks first to last, both included, in order.
 
     Each page comes in one request with its last block, so that a node that lags cannot pass for one without events.
@@ -91,23 +96,9 @@ def read_logs(rpc: Rpc, address: str, topics: Topics, first: int, last: int) -> 
     return logs
 
 
-def witnessed_logs(
-    rpc: Rpc, urls: Sequence[str], address: str, topics: Topics, first: int, last: int
-) -> Iterator[dict[str, list[tuple[object, ...]]]]:
-    """Page by page and by URL: what these endpoints tell of the same blocks, less what nodes word in ways of their own.
-    No page, if fewer than two are asked. Raises RpcError."""
-    for start in range(first, last + 1, PAGE) if len(urls) > 1 else ():
-        query = {
-            "address": address,
-            "topics": topics,
-            "fromBlock": hex(start),
-            "toBlock": hex(min(start + PAGE - 1, last)),
-        }
-        yield {
-            url: [tuple(log.get(name) for name in _WITNESSED) for log in logs if not log.get("removed")]
-            for url, logs in rpc.witnesses("eth_getLogs", query)
-            if url in urls
-        }
+def essence(log: dict[str, Any]) -> tuple[Any, ...]:
+    """What every honest node tells of a log, whatever else it tells."""
+    return tuple(log.get(name) for name in ("blockHash", "transactionHash", "logIndex", "topics", "data"))
 
 
 def decode_logs(rpc: Rpc, contract: Contract, logs: Sequence[dict[str, Any]]) -> list[ChainEvent]:

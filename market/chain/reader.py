@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 from heldout.market.chain.contracts import Contract
-from heldout.market.chain.logs import Cursor, Followed, follow, read_block, read_events, read_logs, witnessed_logs
-from heldout.market.chain.rpc import Endpoint, Rpc, RpcError
+from heldout.market.chain.logs import Cursor, Followed, essence, follow, read_block, read_events, read_logs
+from heldout.market.chain.rpc import AnswerTooLarge, Endpoint, Rpc, RpcError
 from heldout.market.chain.signatures import MAGIC, recovers, wallet_question
 from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, RoundView, SeatView
-from heldout.market.errors import ChainProblem, WrongNetwork
+from heldout.market.errors import ChainProblem, Reverted, RpcsDisagree, WrongNetwork
 from heldout.market.lifecycle import ChainEvent
 from heldout.market.messages import hexed
 from heldout.market.money import Wei
@@ -32,6 +32,8 @@ TOKEN = "HeldToken"
 REGISTRY = "ValueChain"
 STALE_ANSWERS = 3
 """Times in a row that a head further back than the confirmations is refused before it is believed."""
+_WALLET_GAS = 5_000_000
+"""For a contract wallet to say whether it signed; a stranger's code may run for ever."""
 _LIES = "one of them lies or follows another branch; find out which and take it out of the network file"
 _RESTARTED = "the chain was restarted, or the network file is of another one; ask for the file that belongs to this RPC"
 
@@ -55,6 +57,8 @@ class Chain:
         self._highest = 0
         self._stale = 0
         self._terms: dict[JobId, JobTerms] = {}
+        self._confirmed: dict[JobId, BlockNumber] = {}
+        """The first block whose events of a job no second RPC was asked about."""
 
     def close(self) -> None:
         self.rpc.close()
@@ -84,15 +88,28 @@ class Chain:
         self._witnesses(head.number)
 
     def confirm_events(self, job: JobId, first: BlockNumber, head: BlockNumber) -> None:
-        """Before a secret leaves for whom a job's events name: they agree about those too, from block `first` on. That
-        a block has the right hash says nothing about the logs that are told of it. Raises as `confirm`.
+        """Before a secret leaves for whom a job's events name: all RPCs tell the same ones, from block `first` to where
+        the chain is deep. That a block has the right hash says nothing about the logs that are told of it.
+
+        Raises RpcsDisagree, ChainProblem. With one RPC there is nobody else to ask.
         """
-        urls = self._witnesses(head)
-        for told in witnessed_logs(self.rpc, urls, self.market.address, [None, job], first, self._deep(head)):
-            for (one, logs), (other, others) in pairwise(told.items()):
-                if logs != others:
-                    text = f"{one} and {other} tell different events of job {job}"
-                    raise ChainProblem(text, hint=_LIES, code="rpcs_disagree")
+        first, last = max(first, self._confirmed.get(job, first)), self._deep(head)
+        if first > last or len(self._witnesses(head)) < 2:
+            return
+        told: dict[str, list[Any]] = {}
+        for endpoint in self.rpc.endpoints:
+            try:
+                logs = read_logs(self.rpc.ready(endpoint), self.market.address, [None, job], first, last)
+            except ChainProblem as silent:
+                if not silent.retryable:
+                    raise
+                log.warning("%s has no say about the events of job %s: %s", endpoint.url, job, silent.message)
+                continue
+            told[endpoint.url] = [essence(each) for each in logs]
+        for (one, logs), (other, others) in pairwise(told.items()):
+            if logs != others:
+                raise RpcsDisagree(f"{one} and {other} tell different events of job {job}", hint=_LIES)
+        self._confirmed[job] = BlockNumber(last + 1)
 
     def _deep(self, head: BlockNumber) -> BlockNumber:
         return BlockNumber(max(0, head - self.network.confirmations))
@@ -229,13 +246,12 @@ class Chain:
             return True
         if self.rpc.call("eth_getCode", address, "latest") == "0x":
             return False
-        request = {"to": address, "data": hexed(wallet_question(digest, signature))}
+        question = hexed(wallet_question(digest, signature))
         try:
             # The whole word, as the contract reads it: code that returns what it is sent begins with these bytes too.
+            request = {"to": address, "data": question, "gas": hex(_WALLET_GAS)}
             return self._static(self.market, request, None)[:32] == MAGIC.ljust(32, b"\0")
-        except ChainProblem as refused:
-            if refused.retryable:
-                raise
+        except (Reverted, RpcError, AnswerTooLarge):  # code may fail in any way it likes: it did not say yes
             return False
 
     # ------------------------------------------------------------------------------------------------ events

@@ -247,19 +247,23 @@ def call(until: Any = 1_000, job: JobId = JOB) -> Letter:
     return Letter(job, Kind.CALL, BOB, BULLETIN, {"terms": {}, "until": until, "signature": "0x"})
 
 
+def called(reader: Mail, now: int = 900) -> list[Letter]:
+    return list(reader.calls(now).values())
+
+
 def test_calls_for_bids_come_by_either_road_and_are_one(chain: Announced) -> None:
     """P2.5, threat 52."""
     office = Office()
     office.kept = [call(), letter()]
     reader = mail(office, chain, account=None)
-    assert reader.calls(900) == [call()]
+    assert called(reader, 900) == [call()]
     chain.announce(ALICE.address, call().encode())  # relayed by anybody: it proves itself
     chain.announce(ALICE.address, call(job=OTHER_JOB).encode())
-    assert reader.calls(900) == reader.calls(900) == [call(), call(job=OTHER_JOB)]
+    assert called(reader) == called(reader) == [call(), call(job=OTHER_JOB)]
     office.problems = [ServiceProblem("down")]
     office.kept.append(call(2_000))
-    assert reader.calls(900) == [call(), call(job=OTHER_JOB)]
-    assert reader.calls(900) == [call(), call(job=OTHER_JOB), call(2_000)]
+    assert called(reader, 900) == [call(), call(job=OTHER_JOB)]
+    assert called(reader, 900) == [call(), call(job=OTHER_JOB), call(2_000)]
 
 
 @pytest.mark.parametrize("until", [899, -1, "soon", None, {}])
@@ -267,8 +271,8 @@ def test_calls_that_are_over_or_never_end_are_forgotten(chain: Announced, until:
     chain.announce(BOB, call(until).encode())
     chain.announce(BOB, call(900, OTHER_JOB).encode())
     reader = mail(None, chain)
-    assert reader.calls(900) == [call(900, OTHER_JOB)]
-    assert reader.calls(901) == reader.calls(0) == []
+    assert called(reader, 900) == [call(900, OTHER_JOB)]
+    assert called(reader, 901) == []
 
 
 def test_a_call_is_in_nobodys_mailbox(chain: Announced) -> None:
@@ -276,7 +280,19 @@ def test_a_call_is_in_nobodys_mailbox(chain: Announced) -> None:
     reader = mail(None, chain)
     assert [*reader.fetch()] == []
     assert reader.bids(JOB) == []
-    assert reader.calls(900) == [call()]
+    assert called(reader, 900) == [call()]
+
+
+def test_a_flood_of_calls_takes_bounded_room_and_dropped_ones_make_room(
+    chain: Announced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heldout.market.mail.MOST_CALLS", 3)
+    for number in range(5):
+        chain.announce(BOB, call(1_000 + number).encode())
+    reader = mail(None, chain)
+    assert called(reader) == [call(1_000), call(1_001), call(1_002)]
+    reader.drop_call(next(iter(reader.calls(900))))
+    assert called(reader) == [call(1_001), call(1_002), call(1_003)]
 
 
 def test_blocks_are_read_once_and_the_newest_again_for_reorgs(chain: Announced) -> None:
