@@ -6,7 +6,7 @@ from pathlib import Path
 
 def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """In place of what stood there. Makes the folder. With `mode`, that mode, whatever the umask."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -19,6 +19,14 @@ def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> None:
     finally:
         part.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """With all above it."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

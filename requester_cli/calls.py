@@ -5,10 +5,11 @@ the disk they are lost, and nothing else is: no money was locked.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from heldout.market.calling import CallForBids, call_of
-from heldout.market.durable import write_whole
+from heldout.market.durable import sync_folder, write_whole
 from heldout.market.errors import BadMessage
 from heldout.market.messages import Letter
 from heldout.market.settings import Network
@@ -26,7 +27,9 @@ class Calls:
         write_whole(self._path(letter.job), letter.encode())
 
     def forget(self, job: JobId) -> None:
-        self._path(job).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            self._path(job).unlink()
+            sync_folder(self._folder)  # taken back for good: nobody opens it after a loss of power
 
     def __iter__(self) -> Iterator[tuple[CallForBids, Letter]]:
         for path in sorted(self._folder.glob("0x*.json")):

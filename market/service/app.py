@@ -91,6 +91,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
         block_time.ask(chain)
         generation.next()
         feed.tell()
+        sources.letters.calls.sweep()
 
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
     stores = Stores.of(network.stores)

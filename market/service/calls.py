@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, exists, func, insert, or_, select
 
 from heldout.market.calling import CallForBids, call_of
 from heldout.market.errors import BadMessage, Refused, Reverted
@@ -62,9 +62,16 @@ class Calls:
             raise Unbacked(text, hint=refused.hint or "check the terms, and deposit the escrow first") from None
         return call
 
+    def sweep(self) -> None:
+        """Calls that are long over go, and the bids on those that came to nothing."""
+        with self._engine.connect() as connection:
+            if not connection.execute(select(exists().where(self._over))).scalar():
+                return
+        with db.writing(self._engine).begin() as connection:
+            self._sweep(connection)
+
     def note(self, connection: Connection, number: int, call: CallForBids) -> None:
         """In the transaction that keeps its letter. Raises Refused."""
-        self._sweep(connection)
         mine = (_CALLS.requester == call.terms.requester.lower(), *self._standing())
         if (connection.execute(select(func.count()).select_from(db.calls).where(*mine)).scalar() or 0) >= MOST_OF_ONE:
             hint = "post one of them, or wait until one is over"
@@ -89,16 +96,18 @@ class Calls:
     def _standing(self) -> tuple[Any, ...]:
         return _CALLS.until > int(self._clock()), ~exists().where(_JOBS.id == _CALLS.job)
 
+    @property
+    def _over(self) -> ColumnElement[bool]:
+        return _CALLS.until <= int(self._clock()) - KEPT_S
+
     def _sweep(self, connection: Connection) -> None:
-        """Calls that are long over go, and the bids on those that came to nothing."""
-        over = _CALLS.until <= int(self._clock()) - KEPT_S
-        of_call = exists().where(_CALLS.number == _LETTERS.number, over)
+        of_call = exists().where(_CALLS.number == _LETTERS.number, self._over)
         other = db.calls.alias()
-        dead = exists().where(_CALLS.job == _LETTERS.job, over)
+        dead = exists().where(_CALLS.job == _LETTERS.job, self._over)
         alive = or_(
             exists().where(_JOBS.id == _LETTERS.job),
             exists().where(other.c.job == _LETTERS.job, other.c.until > int(self._clock()) - KEPT_S),
         )
         bids = _LETTERS.kind == Kind.BID.value
         connection.execute(delete(db.letters).where(or_(of_call, bids & dead & ~alive)))
-        connection.execute(delete(db.calls).where(over))
+        connection.execute(delete(db.calls).where(self._over))

@@ -38,6 +38,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    func,
     inspect,
     make_url,
     select,
@@ -46,6 +47,9 @@ from sqlalchemy.exc import ArgumentError
 
 from heldout.market.errors import BadInput
 from heldout.market.jsontext import canonical_json
+
+_LETTERBOX = 0x6C6574746572
+"""Names the lock of PostgreSQL."""
 
 metadata = MetaData()
 
@@ -299,6 +303,12 @@ def _indexes(table: Table) -> set[str]:
 def writing(engine: Engine) -> Engine:
     """The same engine for transactions that write."""
     return engine.execution_options(writes=True)
+
+
+def one_after_the_other(connection: Connection) -> None:
+    """Until this transaction ends no other passes here; in SQLite none writes anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LETTERBOX)))
 
 
 def _prepare_sqlite(engine: Engine, path: Path) -> None:

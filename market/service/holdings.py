@@ -12,7 +12,20 @@ held here but read from it, and never goes away.
 import json
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import tuple_ as row_of
 
 from heldout.market.errors import BadInput
@@ -22,6 +35,7 @@ from heldout.market.terms import Address
 PAGE: Final = 100
 _KINDS: Final = ("letter", "reading", "manifest")
 _LETTERS, _READINGS, _MANIFESTS, _JOBS = db.letters.c, db.readings.c, db.manifests.c, db.jobs.c
+_CALLS = db.calls.c
 
 Row = dict[str, Any]
 
@@ -62,7 +76,8 @@ class Holdings:
             unknown = ~exists().where(db.erased.c.hash == _LETTERS.hash)
             connection.execute(insert(db.erased).from_select(["hash"], select(_LETTERS.hash).where(letters, unknown)))
             gone["letters"] = connection.execute(delete(db.letters).where(letters)).rowcount
-            connection.execute(delete(db.calls).where(~exists().where(_LETTERS.number == db.calls.c.number)))
+            nobodys = ~exists().where(_LETTERS.number == _CALLS.number)  # the rest is for removing what came in on it
+            connection.execute(update(db.calls).where(nobodys).values(requester=""))
             gone["readings"] = connection.execute(delete(db.readings).where(readings)).rowcount
             manifests = _manifests_of(address, live=live)
             gone["manifests"] = connection.execute(delete(db.manifests).where(manifests)).rowcount
@@ -118,7 +133,9 @@ def _manifests_of(address: Address, *, live: bool = True) -> ColumnElement[bool]
 
 
 def _live(job: ColumnElement[Any]) -> ColumnElement[bool]:
-    return exists().where(_JOBS.id == job, _JOBS.state != "settled")
+    """A job that goes on, or is called for: its call is removed soon after its end."""
+    posted = exists().where(_JOBS.id == job)
+    return exists().where(_JOBS.id == job, _JOBS.state != "settled") | (exists().where(_CALLS.job == job) & ~posted)
 
 
 def _count(connection: Connection, table: Any, which: ColumnElement[bool]) -> int:

@@ -125,6 +125,7 @@ class Letters:
         mine = (db.letters.c.job == row["job"], db.letters.c.sender == row["sender"], db.letters.c.kind == row["kind"])
         try:
             with db.writing(self._engine).begin() as connection:
+                db.one_after_the_other(connection)  # a reader goes by numbers: they must appear in their order
                 _refuse_erased(connection, encoded)  # a party may have erased it while the chain was asked
                 if (
                     connection.execute(select(func.count()).select_from(db.letters).where(*mine)).scalar() or 0

@@ -81,11 +81,11 @@ def find_keys(folder: Path) -> None:
 
 def keep_file(folder: Path) -> None:
     for blob in BLOBS:
-        write_whole(folder / "weights", blob)
+        write_whole(folder / "shelf" / "job" / "weights", blob)
 
 
 def find_file(folder: Path) -> None:
-    assert (folder / "weights").read_bytes() == BLOBS[-1]
+    assert (folder / "shelf" / "job" / "weights").read_bytes() == BLOBS[-1]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from heldout.market.service.letters import NotYetKnown
 from heldout.market.terms import Address, JobTerms, Timestamp, job_id
 from tests.builders import CHAIN_ID, JOB, MARKET, REQUESTER, TERMS, digest, terms_values
 from tests.databases import database_of
-from tests.letter_board import NETWORK, NOW, RIVAL, Board, bid
+from tests.letter_board import NETWORK, NOW, PROVIDER, RIVAL, Board, bid
 
 ASKER = Account.from_key("0x" + "0c" * 32)
 CALLED = replace(TERMS, requester=Address(ASKER.address))
@@ -154,19 +154,29 @@ def test_a_call_that_came_to_nothing_goes_with_its_bids_and_no_other_bid_goes(bo
     board.letters.post(bid(), None)  # on a job of the chain
     board.market.now += TERMS.bidWindow + KEPT_S // 2
     board.letters.post(call(salted(1), now=board.market.now), None)  # called for again
+    board.letters.calls.sweep()
+    assert len(board.letters.bids(lapsed.job)) == 1, "not yet: the chain may turn back"
     board.market.now += KEPT_S // 2
-    board.letters.post(call(salted(2), now=board.market.now), None)  # sweeps
+    board.letters.calls.sweep()
     assert board.letters.bids(lapsed.job) == []
     assert len(board.letters.bids(again.job)) == 1
     assert len(board.letters.bids(JOB)) == 1
-    assert (rows_of(engine, db.calls), rows_of(engine, db.letters)) == (2, 4)
+    assert (rows_of(engine, db.calls), rows_of(engine, db.letters)) == (1, 3)
 
 
-def test_a_call_is_held_about_its_requester_and_erased_with_all_its_traces(board: Board, engine: Engine) -> None:
+def test_a_call_is_held_about_its_requester_and_erased_with_its_name(board: Board, engine: Engine) -> None:
     letter = call()
     board.letters.post(letter, None)
-    holdings, asker = Holdings(engine), Address(ASKER.address)
+    board.letters.post(bid_on(letter), None)
+    holdings, asker, bidder = Holdings(engine), Address(ASKER.address), Address(PROVIDER.address)
     assert [row["value"]["kind"] for row in holdings.rows(asker, "")["rows"]] == ["call"]
-    assert holdings.erase(asker, live=False)["letters"] == 1
-    assert (shown(board), rows_of(engine, db.calls)) == ([], 0)
+    assert holdings.erase(asker, live=False) == {"letters": 0, "readings": 0, "manifests": 0, "kept": 1}, "it stands"
+    assert holdings.erase(bidder, live=False)["kept"] == 1, "and so do the bids on it"
+    assert holdings.erase(asker, live=True)["letters"] == 1
+    assert shown(board) == []
+    with engine.connect() as connection:
+        assert [row.requester for row in connection.execute(select(db.calls))] == [""]
     assert refusal(board, letter).code == "erased"
+    board.market.now += TERMS.bidWindow + KEPT_S
+    board.letters.calls.sweep()
+    assert (rows_of(engine, db.calls), rows_of(engine, db.letters)) == (0, 0), "what came in on it goes with it"
