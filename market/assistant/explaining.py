@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from heldout.market import errors
-from heldout.market.assistant.texts import text
 from heldout.market.chain.contracts import interface
 from heldout.market.chain.hints import HINTS
+from heldout.market.texts import text
 
 _DATA = re.compile(r"0x(?:[0-9a-fA-F]{2}){4,}")
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from heldout.market.assistant import texts
+from heldout.market import texts
 from heldout.market.messages import hexed
 from heldout.market.service.asking import wizard_address
 from tests.browser import DESKTOP, PHONE, SHOTS, TestWallet, account_of, axe, chromium, visit

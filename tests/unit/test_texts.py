@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from heldout.market.assistant.texts import catalogue, languages
-from tools.texts import literals, said, sources
+from heldout.market.texts import catalogue, languages
+from tools.script_texts import literals, said, sources
 
 TEMPLATES = Path(__file__).parents[2] / "market" / "service" / "templates"
 WHOLLY_TRANSLATED = ("post.html", "ask.html", "dock.html")
@@ -23,7 +23,7 @@ NOT_SAID = re.compile(
 
 
 def test_the_catalogue_has_what_scripts_say_and_nothing_else() -> None:
-    """Else: python tools/texts.py --write"""
+    """Else: python -m tools.texts --write"""
     english = catalogue("en")["scripts"]
     assert list(english) == said()
     assert all(key == text for key, text in english.items())
