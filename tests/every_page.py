@@ -1,9 +1,8 @@
 """Every page of the service, as markets of many kinds fill it: for whoever reads all that pages say."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
 
 from starlette.testclient import TestClient
 
@@ -34,16 +33,22 @@ _KEEPER = OfferedKeeper(account("keeper"), bytes(range(32)), "http://keeper.exam
 _PAGES = ("/", "/jobs", "/jobs.atom", "/providers", "/validators", "/network", "/post", "/ask", "/privacy", "/errors")
 _QUESTIONS = ("train digits under 5 tokens, two validators' worth of certainty", "What is a lane?", "TooEarly")
 
-Page = tuple[str, str]
-"""Where it is, and what it says."""
+
+@dataclass(frozen=True)
+class Page:
+    """`data` are the whole texts on it that somebody else wrote: a question, what an answer cites, an error's words."""
+
+    path: str
+    html: str
+    data: frozenset[str] = frozenset()
 
 
 def every_page(folder: Path) -> Iterator[Page]:
     """Of a busy market, of one where things went wrong, and of one where nothing has happened."""
     for name, made in (("busy", _busy), ("troubled", _troubled), ("empty", _empty)):
         (folder / name).mkdir()
-        for path, text in made(folder / name):
-            yield f"{name} {path}", text
+        for page in made(folder / name):
+            yield replace(page, path=f"{name} {page.path}")
 
 
 def _busy(folder: Path) -> Iterator[Page]:
@@ -52,6 +57,8 @@ def _busy(folder: Path) -> Iterator[Page]:
     scene = job.scenery
     finer = scene.job("described", **asked).accept(("ada", 60)).submit().commit(0, 5, 9)
     plays["described"] = finer.reveal(*[[970_000]] * 3).settle(970_000)
+    built = scene.job("built", parents=(job.as_parent(0, 500),)).accept(("bea", 60)).submit().commit(1, 4, 7)
+    plays["built"] = built.reveal(*[[980_000]] * 3).settle(980_000)
     plays |= {name: scene.job(name, metric=number, **asked) for name, number in METRICS.items()}
     for number in range(30):
         scene.job(f"one of {number}").accept((f"crowd {number}", 20))
@@ -67,7 +74,8 @@ def _busy(folder: Path) -> Iterator[Page]:
         paths += [f"/accounts/{finer.terms.requester}", f"/jobs?requester={account('ada')}&metric=auc"]
         paths += [f"/jobs?state=running&provider={account('ada')}", "/jobs.atom?state=open"]
         yield from _read(client, paths)
-        yield from _read(client, [f"/ask?question={quote(question)}" for question in (*_QUESTIONS, job.id)])
+        questions = (*_QUESTIONS, job.id, plays["open"].id, scene.events[-1].tx)
+        yield from _answers(client, questions)
         yield from _problems(client)
 
 
@@ -83,7 +91,8 @@ def _troubled(folder: Path) -> Iterator[Page]:
     scene.mine(1_000)
     late = scene.job("late").accept(("ada", 60))
     with service(folder, scene) as (client, _):
-        yield from _read(client, [*_PAGES, *_of_jobs([*troubles, unnamed, late]), *_of_people(client)])
+        paths = [*_PAGES, *_of_jobs([*troubles, unnamed, late]), *_of_people(client), *_artifacts(client)]
+        yield from _read(client, paths)
 
 
 def _empty(folder: Path) -> Iterator[Page]:
@@ -162,6 +171,9 @@ def _troubles(scene: Scenery) -> list[Play]:
     codes = {"bad": BAD, "missing": MISSING, "no data": NO_DATA, "below": 100_000}
     lone = scene.job("alone").accept(("ada", 80)).submit().commit(0, 1, 2).reveal(*[[960_000]] * 3).settle(960_000)
     agreed = _accepted(scene, "agreed").submit().agree((940_000, 30 * ONE_TOKEN), (0, 0))
+    made = {"artifact": digest("agreed"), "maker": agreed.providers[0], "owner": agreed.terms.requester, "lane": 0}
+    about = {"taskHash": agreed.terms.taskHash, "dataRoot": agreed.terms.dataRoot, "word": digest("word")}
+    _tell(agreed, "Artifact", **made, **about, score=940_000, measured=False)
     ends = [_over(_accepted(scene, f"ended {outcome}").submit(0), outcome) for outcome in Outcome if outcome > 2]
     at_work = [_unlike(scene), _appealed(scene), _demanded(scene), _unanswered(scene), _reseeded(scene)]
     return [lone, agreed, *(_scored(scene, name, code) for name, code in codes.items()), *ends, *at_work]
@@ -172,7 +184,7 @@ def _troubles(scene: Scenery) -> list[Play]:
 
 def _of_people(client: TestClient) -> list[str]:
     """Every provider and validator of the lists' first pages, with their accounts and the lists' second pages."""
-    providers = client.get("/v1/providers?limit=30").json()["providers"]
+    providers = client.get("/v1/providers?limit=8").json()["providers"]
     validators = client.get("/v1/validators?limit=8").json()["validators"]
     paths = [f"/providers/{row['provider']}" for row in providers]
     paths += [f"/validators/{row['cold']}" for row in validators]
@@ -191,11 +203,21 @@ def _read(client: TestClient, paths: Iterable[str]) -> Iterator[Page]:
     for path in paths:
         answer = client.get(path, headers={"Accept": "text/html"})
         assert answer.status_code == 200, f"{path}: {answer.text}"
-        yield path, answer.text
+        yield Page(path, answer.text)
+
+
+def _answers(client: TestClient, questions: Iterable[str]) -> Iterator[Page]:
+    for question in questions:
+        answer = client.get("/v1/ask", params={"question": question})
+        assert answer.status_code == 200, answer.text
+        cited = answer.json()["sources"]
+        page = client.get("/ask", params={"question": question})
+        yield Page(f"/ask {question}", page.text, frozenset((question, *cited)))
 
 
 def _problems(client: TestClient) -> Iterator[Page]:
     for path in ("/nowhere", f"/jobs/0x{'00' * 32}", "/jobs/0x12", "/jobs?least=x", "/providers/0x12"):
         answer = client.get(path, headers={"Accept": "text/html"})
         assert answer.status_code in (400, 404, 422), f"{path}: {answer.text}"
-        yield path, answer.text
+        told = client.get(path).json()
+        yield Page(path, answer.text, frozenset((told["detail"], told["hint"])))

@@ -11,7 +11,7 @@ from heldout.market.errors import BadInput
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """Texts by section and key."""
-_TAG = re.compile(r"<[^>]*>?")
+_TAG = re.compile(r"<[a-zA-Z/!?][^>]*>?")
 _PERCENT = re.compile(r"%\(\w+\)s|%%|%")
 
 
