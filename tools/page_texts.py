@@ -5,7 +5,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from heldout.market.service.pages.site import environment
+from heldout.market.service.pages.site import templates
 from heldout.market.service.pages.vocabulary import vocabulary
 
 MARKET = Path(__file__).resolve().parents[1] / "market"
@@ -14,7 +14,7 @@ TEMPLATES = MARKET / "service" / "templates"
 
 def of_template(source: str) -> Iterator[str]:
     """Of one template."""
-    for _, _, words in environment().extract_translations(source, ("gettext", "tr")):  # type: ignore[attr-defined]
+    for _, _, words in templates().extract_translations(source, ("gettext", "tr")):  # type: ignore[attr-defined]
         first = words[0] if isinstance(words, tuple) else words
         if first is not None:
             yield first

@@ -23,7 +23,7 @@ def read(folder: Path, language: str, english: str) -> Catalogue:
     Raises BadInput for a file that is no catalogue, and for a text with other places or other tags than the English.
     """
     base = _parsed(folder, english)
-    own = _parsed(folder, language)
+    own = _parsed(folder, language) if language != english else {}
     if unknown := sorted(own.keys() - base.keys()):
         raise _wrong(language, f"there is no section {unknown[0]!r}", f"the sections are {', '.join(base)}")
     return {section: {**texts, **_checked(language, section, texts, own)} for section, texts in base.items()}

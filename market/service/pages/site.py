@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 from fastapi import Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader, StrictUndefined
 
 from heldout.market.keeping.offered import OfferedKeeper
+from heldout.market.service.pages.translating import SpeakingEnvironment
 from heldout.market.service.pages.words import CODE_MEANINGS, FILTERS
 from heldout.market.settings import Network
-from heldout.market.texts import ENGLISH, catalogue, spoken, text, tr
+from heldout.market.texts import ENGLISH, catalogue, spoken, text
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -47,22 +48,16 @@ def _for_wallets(network: Network, keepers: Sequence[OfferedKeeper]) -> str:
     return json.dumps({**about, "stores": network.stores, "images": network.images, "keepers": told})
 
 
-def environment() -> Environment:
-    """The templates, with `{% trans %}` and `tr` out of the catalogue of texts.
-
-    A text in `trans` may hold tags; its values, and all that `tr` gives, are escaped.
-    """
-    made = Environment(
+def templates() -> SpeakingEnvironment:
+    """All of them, for reading and for extraction."""
+    made = SpeakingEnvironment(
         loader=PackageLoader(_PACKAGE),
-        extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.policies["ext.i18n.trimmed"] = True
-    made.globals.update(tr=tr, gettext=tr)
     made.filters.update(FILTERS)
     return made
 
@@ -77,7 +72,7 @@ class Site:
         if spoken() != ENGLISH:  # which scripts have in themselves
             self._assets[_TEXTS] = json.dumps(catalogue(spoken())["scripts"]).encode()
         self._tags = {name: sha256(data).hexdigest()[:12] for name, data in self._assets.items()}
-        self._templates = environment()
+        self._templates = templates()
         self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
         about = text("dock.about_model", model=model) if model else text("dock.about")
         self._templates.globals["assistant_about"] = about
