@@ -11,7 +11,8 @@ from heldout.market.errors import BadInput
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """Texts by section and key."""
-_TAG = re.compile(r"<[a-zA-Z/!?][^>]*>?")
+_TAG = re.compile(r"<[a-zA-Z/!?%][^>]*>?")
+"""What a browser may take for the beginning of one, be it with a value."""
 _PERCENT = re.compile(r"%\(\w+\)s|%%|%")
 
 
@@ -60,10 +61,9 @@ def _shape(section: str, text: str) -> tuple[frozenset[str], tuple[str, ...]]:
         return frozenset(re.findall(r"{\d+}", text)), ()
     if section != "pages":
         return frozenset(_named(text)), ()
-    found = frozenset(_PERCENT.findall(text)) - {"%%"}
-    places = (
-        found if any(len(each) > 1 for each in found) else frozenset()
-    )  # with no place a per cent sign is just that
+    places = frozenset(_PERCENT.findall(text)) - {"%%"}
+    if places == {"%"}:  # where there are no places, a per cent sign is just that
+        places = frozenset()
     return places, tuple(sorted(_TAG.findall(text)))
 
 

@@ -157,6 +157,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("pages", "Jobs", "Jobs of %(maker)s", "%(maker)s"),
     ("pages", BLOCK, "up to block %(block)s", "</span>"),
     ("pages", BLOCK, BLOCK.replace('"num"', '"num" onclick="x()"'), "onclick"),
+    ("pages", MADE, MADE.replace("%(maker)s", "<%(maker)s onload=x()>"), "<%(maker)s"),
     ("pages", "Jobs", "<script>alert(1)</script>", "<script>"),
     ("pages", "Jobs", "Jobs <img src=x onerror=alert(1) ", "<img"),
     ("scripts", "copy {0}", "copy {1}", "{1}"),
