@@ -142,12 +142,10 @@ class _Rows:
         job = self._reading.job_beginning(identity.lower())
         if job is None:
             events = self._reading.transaction(identity.lower())
-            told = tuple(_in_a_job(event) for event in events)
-            return (
-                Told(told, tr("tx %(tx)s, block %(block)s", tx=identity.lower(), block=events[0].block))
-                if events
-                else None
-            )
+            if not events:
+                return None
+            place = tr("tx %(tx)s, block %(block)s", tx=identity.lower(), block=events[0].block)
+            return Told(tuple(map(_in_a_job, events)), place)
         history = self._reading.history(JobId(job))
         state = fold(history)[JobId(job)]
         lines = [tr("Job %(job)s is %(state)s.", job=job, state=tr(state.state.name.lower()))]

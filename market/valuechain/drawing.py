@@ -120,12 +120,13 @@ def _height(lines: list[Line]) -> int:
 
 def _card(chain: ValueChain, id_: str, lines: list[Line], x: int, y: int, is_root: bool) -> str:
     kind = "vc-card" + (" vc-root" if is_root else "") + ("" if id_ in chain.artifacts else " vc-unknown")
+    indent = max(INDENT, *(int(LETTER * (len(name) + 1)) for name, _, _ in lines))  # other languages have longer words
     rows = [f'<rect class="{kind}" width="{WIDTH}" height="{_height(lines)}" rx="8"/>']
     for number, (name, text, whole) in enumerate(lines):
         line = PADDING + LINE * number + 13
         style = "vc-text" if name else "vc-head"
         label = f'<text class="vc-name" x="{PADDING}" y="{line}">{escape(name)}</text>' if name else ""
-        start = PADDING + INDENT if name else PADDING
+        start = PADDING + indent if name else PADDING
         shown, title = escape(_fitting(text, start)), f"<title>{escape(whole)}</title>"
         rows.append(f'{label}<text class="{style}" x="{start}" y="{line}">{shown}{title}</text>')
     return f'<g transform="translate({x} {y})">{"".join(rows)}</g>'

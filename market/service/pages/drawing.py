@@ -149,9 +149,8 @@ def scatter(points: Sequence[tuple[float, float, str]]) -> Scatter | None:
     dots = tuple(Dot(right(x), up(y), _reached(x, y, name), True) for x, y, name in points)
     ends = sorted({min(x for x, _, _ in points), max(x for x, _, _ in points)})
     marks = (Mark(up(0), "floor", "0"), Mark(up(1), "target", "1"))
-    return Scatter(
-        dots, marks, tuple(Mark(right(x), "", f"{x:g}") for x in ends), tr("%(count)s measured lanes", count=len(dots))
-    )
+    ticks = tuple(Mark(right(x), "", f"{x:g}") for x in ends)
+    return Scatter(dots, marks, ticks, tr("%(count)s measured lanes", count=len(dots)))
 
 
 def _reached(bid: float, share: float, name: str) -> str:

@@ -113,9 +113,8 @@ def _prices(lanes: list[dict[str, Any]]) -> Scatter | None:
     for lane in _measured(lanes):
         if lane["target"] != lane["floor"]:  # the contract refuses such terms; an RPC that lies does not
             reached = (lane["score"] - lane["floor"]) / (lane["target"] - lane["floor"])
-            points.append(
-                (int(lane["price"]) / ONE_TOKEN, max(-1.0, min(reached, 2.0)), tr("job %(job)s", job=lane["job"][:10]))
-            )
+            name = tr("job %(job)s", job=lane["job"][:10])
+            points.append((int(lane["price"]) / ONE_TOKEN, max(-1.0, min(reached, 2.0)), name))
     return scatter(points)
 
 
