@@ -10,7 +10,7 @@ import httpx2
 
 from heldout.market.errors import BadInput, BadMessage, HeldoutError, Refused
 from heldout.market.jsontext import canonical_json, read_json
-from heldout.market.messages import Letter
+from heldout.market.messages import Kind, Letter
 from heldout.market.settings import Network
 from heldout.market.signatures import Signer, checksummed, sign_text
 from heldout.market.siwe import SignIn
@@ -24,6 +24,8 @@ MOST_BYTES: Final = 16 << 20
 MOST_PAGES: Final = 50
 REST_S: Final = 10.0
 """Seconds for which a service that did not answer is not asked again."""
+_PUBLIC: Final = (Kind.CALL, Kind.BID)
+"""Kinds that nobody needs to be signed in for: they prove themselves."""
 _EARLY_S: Final = 60
 """Seconds before its end that a session is renewed."""
 
@@ -65,7 +67,7 @@ class Carrier:
 
     def post(self, letter: Letter) -> None:
         """Leave a letter; the same one twice is one."""
-        self._ask("POST", "/v1/letters", read_json(letter.encode()), signed=letter.kind != "bid")
+        self._ask("POST", "/v1/letters", read_json(letter.encode()), signed=letter.kind not in _PUBLIC)
 
     def bids(self, job: JobId) -> list[Letter]:
         """The bid board of a job, unchecked."""
@@ -89,8 +91,15 @@ class Carrier:
 
     def mail(self, after: int) -> Iterator[tuple[int, Letter]]:
         """Numbered letters to the account after number `after`, oldest first."""
+        return self._pages("mailbox", after, signed=True)
+
+    def calls(self, after: int) -> Iterator[tuple[int, Letter]]:
+        """Numbered calls for bids, as `mail`, unchecked."""
+        return self._pages("calls", after, signed=False)
+
+    def _pages(self, route: str, after: int, *, signed: bool) -> Iterator[tuple[int, Letter]]:
         for _ in range(MOST_PAGES):
-            page = _letters(self._ask("GET", f"/v1/mailbox?after={after}", signed=True))
+            page = _letters(self._ask("GET", f"/v1/{route}?after={after}", signed=signed))
             yield from page
             if not page or page[-1][0] <= after:
                 return

@@ -90,6 +90,11 @@ class Routes(Generic[Answer]):
         """What the providers say of their own training."""
         return self._get(f"jobs/{job}/readings")
 
+    def calls(self, *, after: int = 0) -> Answer:
+        """Jobs that are called for and not posted, as letters after a number: check their signatures
+        (heldout.market.calling.call_of)."""
+        return self._get("calls", after=after)
+
     def bids(self, job: str) -> Answer:
         """Letters: check their signatures (heldout.market.messages.bid_of)."""
         return self._get(f"jobs/{job}/bids")
@@ -155,7 +160,7 @@ class Routes(Generic[Answer]):
         return self._ask(Call("DELETE", "/v1/account", {"live": str(live).lower()}, signed=True))
 
     def post_letter(self, letter: Json, *, key: str = "") -> Answer:
-        """Leave a bid (with nobody signed in) or a private letter. `key` is an Idempotency-Key."""
+        """Leave a bid or a call for bids (with nobody signed in) or a private letter. `key` is an Idempotency-Key."""
         signed = letter.get("receiver") != "bulletin"
         return self._ask(Call("POST", "/v1/letters", body=letter, signed=signed, headers=_keyed(key)))
 

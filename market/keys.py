@@ -21,6 +21,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
+from heldout.market.durable import sync_folder
 from heldout.market.errors import BadMessage, Declined, KeyProblem
 from heldout.market.sealing import derive, order_key, shard_key, wrap_public_key
 from heldout.market.signatures import checksummed
@@ -257,6 +258,4 @@ def _write(path: Path, store: dict[str, Any]) -> None:
         raise KeyProblem(f"{path} exists", hint="a key is never overwritten", code="keys_exist") from None
     finally:
         scratch.unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
+    sync_folder(path.parent)

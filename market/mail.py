@@ -24,6 +24,7 @@ TRIES: Final = 4
 PAUSE_S: Final = 0.7
 """Between tries of a letter that the service does not take yet: its index may be a block behind."""
 RESEND_S: Final = 30.0
+_PUBLIC: Final = (Kind.CALL, Kind.BID)
 REREAD: Final = 64
 """Blocks read again each time, for letters that a reorg moved."""
 
@@ -71,7 +72,8 @@ class Mail:
         self._seen: set[bytes] = set()
         self._inbox: dict[bytes, Letter] = {}
         self._board: dict[bytes, Letter] = {}
-        self._mail_after = 0
+        self._calls: dict[bytes, Letter] = {}
+        self._mail_after = self._calls_after = 0
         self._read_until = network.deploy_block
 
     # ---------------------------------------------------------------------------------------------- sending
@@ -140,6 +142,15 @@ class Mail:
         self._read_board(job)
         return [letter for letter in self._board.values() if letter.job == job]
 
+    def calls(self, now: int) -> list[Letter]:
+        """All calls for bids that are known by either road and not over at `now`, block time; signatures unchecked.
+
+        Raises ChainProblem."""
+        self._read_chain()
+        self._read_calls()
+        self._calls = {key: letter for key, letter in self._calls.items() if _ends(letter) >= now}
+        return list(self._calls.values())
+
     def report(self, job: JobId, lane: int, lines: Sequence[Mapping[str, float]]) -> None:
         """What a training says of itself, to the service only: it is for watching, and worth no gas.
 
@@ -194,14 +205,26 @@ class Mail:
             except HeldoutError as problem:
                 log.debug("no bids from the service: %s", problem.message)
 
+    def _read_calls(self) -> None:
+        if self._carrier:
+            try:
+                for number, letter in self._carrier.calls(self._calls_after):
+                    self._calls_after = max(self._calls_after, number)
+                    self._take(letter)
+            except HeldoutError as problem:
+                log.debug("no calls for bids from the service: %s", problem.message)
+
     def _take(self, letter: Letter) -> None:
-        """File a letter that is a bid or for this address, the first time it comes."""
+        """File a letter that is public or for this address, the first time it comes."""
         key = _key(letter)
         mine = self._account is not None and letter.receiver.lower() == self._account.address.lower()
-        public = letter.kind is Kind.BID and letter.receiver == BULLETIN
+        public = letter.kind in _PUBLIC and letter.receiver == BULLETIN
         if key in self._seen or not (mine or public):
             return
         self._seen.add(key)
+        if public and letter.kind is Kind.CALL:
+            self._calls[key] = letter
+            return
         self._inbox[key] = letter
         if public:
             self._board[key] = letter
@@ -211,11 +234,19 @@ def _key(letter: Letter) -> bytes:
     return sha256(letter.encode()).digest()
 
 
+def _ends(letter: Letter) -> int:
+    """When a call is over, by its own word; before all time if it says nothing sensible."""
+    try:
+        return letter.int_of("until")
+    except BadMessage:
+        return -1
+
+
 def _announced(event: ChainEvent) -> Iterator[Letter]:
-    """The letter in an `Announced` event, if it is one and from who announced it; bids may be relayed."""
+    """The letter in an `Announced` event, if it is one and from who announced it; public ones may be relayed."""
     try:
         letter = Letter.decode(event.args["message"])
     except BadMessage:
         return
-    if letter.kind is Kind.BID or letter.sender.lower() == event.args["from"].lower():
+    if letter.kind in _PUBLIC or letter.sender.lower() == event.args["from"].lower():
         yield letter

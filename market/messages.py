@@ -176,6 +176,7 @@ class Submission:
 class Kind(StrEnum):
     """What a letter is for."""
 
+    CALL = "call"
     BID = "bid"
     TRAINING_KEYS = "training_keys"
     SUBMISSION = "submission"
@@ -190,7 +191,7 @@ class Kind(StrEnum):
 
 
 BULLETIN: Final = "bulletin"
-"""Receiver of letters that everybody may read: bids and run records."""
+"""Receiver of letters that everybody may read: calls for bids, bids and run records."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ class Letter:
     carrier, be it the market service or the chain's `announce`, is never trusted with more than delivery.
 
     Bodies (hex is 0x-prefixed, amounts are decimal strings):
+      call           {terms, until, signature}   a job that is not posted yet (heldout.market.calling)
       bid            {price, wrapKey, validUntil, nonce, signature}
       training_keys  {envelope}                  of the training shards' keys, 32 bytes each, in the split's order
       submission     {lane, weightsHash, sealedHash, halfBHash, envelopeA, envelope}

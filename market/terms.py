@@ -7,7 +7,7 @@ from typing import Any, NewType
 
 from Crypto.Hash import keccak
 
-from heldout.market.errors import BadInput
+from heldout.market.errors import BadInput, BadMessage
 from heldout.market.money import BasisPoints, Ppm, Wei, escrow
 
 JobId = NewType("JobId", str)
@@ -114,6 +114,29 @@ class JobTerms:
             plain[name] = bytes(value) if isinstance(value, bytes) else value
         return JobTerms(**plain, parents=parents)
 
+    def as_json(self) -> dict[str, Any]:
+        """For letters: bytes in hex, and what a JSON number may not hold exactly (uint64, uint96) as decimal text."""
+        shown = {name: _shown(kind, getattr(self, name)) for name, kind in _SOLIDITY.items()}
+        parents = [{"artifact": "0x" + p.artifact.hex(), "payee": p.payee, "bps": p.bps} for p in self.parents]
+        return shown | {"parents": parents}
+
+    @staticmethod
+    def from_json(raw: Any) -> "JobTerms":
+        """The inverse of `as_json`. Raises BadMessage for anything that it would not have made, or the contract's
+        struct could not hold. Whether a market would take such terms is for that market to say."""
+        try:
+            plain = {name: _read(kind, raw[name]) for name, kind in _SOLIDITY.items()}
+            parents = tuple(
+                Parent(**{name: _read(kind, p[name]) for name, kind in _PARENT.items()}) for p in raw["parents"]
+            )
+            terms = JobTerms(**plain, parents=parents)
+            whole = terms.as_json() == raw
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            raise BadMessage("these are no terms of a job", hint="ignore them; who wrote them may run other software")
+        return terms
+
 
 # ----------------------------------------------------------------------------------------------- EIP-712
 
@@ -146,11 +169,37 @@ _SOLIDITY = {
     "challengeWindow": "uint32",
     "salt": "bytes32",
 }
-_PARENT_TYPE = b"Parent(bytes32 artifact,address payee,uint16 bps)"
+_PARENT = {"artifact": "bytes32", "payee": "address", "bps": "uint16"}
+_PARENT_TYPE = b"Parent(" + ",".join(f"{t} {n}" for n, t in _PARENT.items()).encode() + b")"
 _TERMS_TYPE = (
     b"JobTerms(" + ",".join(f"{t} {n}" for n, t in _SOLIDITY.items()).encode() + b",Parent[] parents)" + _PARENT_TYPE
 )
+_AS_TEXT = frozenset({"uint64", "uint96"})
 _DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+
+
+def _shown(kind: str, value: Any) -> Any:
+    if kind == "bytes32":
+        return "0x" + value.hex()
+    return str(value) if kind in _AS_TEXT else value
+
+
+def _read(kind: str, value: Any) -> Any:
+    """Raises ValueError or TypeError for what is no JSON of that Solidity type."""
+    if kind == "bytes32":
+        return bytes.fromhex(_matching(r"0x[0-9a-f]{64}", value)[2:])
+    if kind == "address":
+        return Address(_matching(r"0x[0-9a-fA-F]{40}", value))
+    number = int(_matching(r"0|[1-9][0-9]{0,28}", value)) if kind in _AS_TEXT else value
+    if type(number) is not int or not 0 <= number < 1 << int(kind.removeprefix("uint")):
+        raise ValueError(f"no {kind}: {value!r:.80}")
+    return number
+
+
+def _matching(pattern: str, text: Any) -> str:
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise ValueError(f"not {pattern}: {text!r:.80}")
+    return str(text)
 
 
 def word(value: int | str | bytes) -> bytes:

@@ -17,6 +17,8 @@ FILES: Final = {
     "Dockerfile": "one image for every node and service",
     "systemd/heldout-provider.service": "systemd unit of a provider node",
     "systemd/heldout-validator.service": "systemd unit of a validator node",
+    "systemd/heldout-requester.service": "systemd unit of a requester's daemon",
+    "systemd/heldout-keeper.service": "systemd unit of a keeper of shard keys",
     "systemd/heldout-market.service": "systemd unit of the market service",
     "systemd/heldout-store.service": "systemd unit of a store",
 }

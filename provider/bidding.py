@@ -35,6 +35,7 @@ class Rule(StrEnum):
     OWNER = "owner"
     IMAGE_MISSING = "image_missing"
     DATA_UNAVAILABLE = "data_unavailable"
+    UNFUNDED = "unfunded"
     COLLATERAL = "collateral"
     GAS = "gas"
     BUSY = "busy"
@@ -78,6 +79,8 @@ class Means:
     """Whether the runner works."""
     tiers: frozenset[str] = frozenset()
     """Whose every layer this node has seen hold (`heldout provider doctor`)."""
+    unfunded: str | None = None
+    """Why the market would not take the job now, if it is only called for (P2.5): mostly for want of its escrow."""
     image_here: bool = True
     data_here: bool = True
     """Whether the stores hold the list of leaves and every sealed shard."""
@@ -164,6 +167,8 @@ def _against_this_tier(tier: str, offer: Offer, means: Means) -> Iterator[Refusa
 def _for_the_moment(job: JobState, offer: Offer, means: Means) -> Iterator[Refusal]:
     if means.objection:
         yield Refusal(Rule.OWNER, means.objection)
+    if means.unfunded:
+        yield Refusal(Rule.UNFUNDED, f"the market would not take the job that is called for: {means.unfunded}")
     if not means.image_here:
         yield Refusal(Rule.IMAGE_MISSING, "the job's image is not on this machine")
     if not means.data_here:

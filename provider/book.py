@@ -1,11 +1,14 @@
 """The market's jobs as the chain tells them now, kept by following its events and taken back when it turns back.
 
-A job that is over is forgotten, except that whoever asks in the same cycle still finds it. After a restart the book
-begins at a block before which nothing of interest was posted.
+A job that is only called for (P2.5) stands here as if it were open, until the chain has it or the call is over. A job
+that is over is forgotten, except that whoever asks in the same cycle still finds it. After a restart the book begins at
+a block before which nothing of interest was posted.
 """
 
-from heldout.market.chain import Chain, Cursor
-from heldout.market.lifecycle import ChainEvent, JobState, transition
+from dataclasses import replace
+
+from heldout.market.chain import Block, Chain, Cursor
+from heldout.market.lifecycle import ChainEvent, JobState, Outcome, State, transition
 from heldout.market.terms import BlockNumber, JobId
 
 PAGE = 2_000
@@ -20,6 +23,8 @@ class Book:
         self.jobs: dict[JobId, JobState] = {}
         self._chain = chain
         self._events: dict[JobId, list[ChainEvent]] = {}
+        self._called: dict[JobId, tuple[JobState, BlockNumber]] = {}
+        """With the block in which the call was first seen, or seen to be over."""
 
     @staticmethod
     def from_block(chain: Chain, block: BlockNumber) -> "Book":
@@ -42,14 +47,36 @@ class Book:
             if followed.rolled_back is None and self.cursor.block < before.block + PAGE:
                 return
 
+    def call(self, job: JobState) -> bool:
+        """Take a job that is called for; False if there is a call for it that is as long."""
+        known = self._called.get(job.id)
+        if known is not None and known[0].deadline >= job.deadline:
+            return False
+        self._put_called(job, job.posted.block)
+        return True
+
+    def end_calls(self, head: Block) -> list[JobId]:
+        """End calls that are over as jobs in which nobody was accepted: bids for them are good for no later block."""
+        standing = [job for job, _ in self._called.values() if job.state is State.OPEN]
+        over = [job for job in standing if job.deadline < head.timestamp]
+        for job in over:
+            self._put_called(replace(job, state=State.SETTLED, outcome=Outcome.EXPIRED), head.number)
+        return [job.id for job in over]
+
+    def _put_called(self, job: JobState, changed: BlockNumber) -> None:
+        self._called[job.id] = (job, changed)
+        if job.id not in self._events:
+            self.jobs[job.id] = job
+
     def changed(self, job: JobId) -> BlockNumber:
         """Block of the job's latest event."""
-        return self._events[job][-1].block
+        return self._events[job][-1].block if self._events.get(job) else self._called[job][1]
 
     def forget(self, job: JobId) -> None:
         """A job that is over and deep: its events are not needed again."""
         self.jobs.pop(job, None)
         self._events.pop(job, None)
+        self._called.pop(job, None)
 
     def _apply(self, event: ChainEvent) -> None:
         if event.job is None:
@@ -62,7 +89,7 @@ class Book:
     def _take_back(self, last: BlockNumber) -> None:
         """Fold every job again from its events up to block `last`, which are all that remain true."""
         kept = {job: [event for event in events if event.block <= last] for job, events in self._events.items()}
-        self.jobs, self._events = {}, {}
+        self.jobs, self._events = {id_: job for id_, (job, _) in self._called.items()}, {}
         for events in kept.values():
             for event in events:
                 self._apply(event)

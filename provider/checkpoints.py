@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from heldout.market.artifacts import artifact_id
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadMessage, HeldoutError
 from heldout.market.messages import Letter
 from heldout.market.terms import JobId
 from heldout.provider.duties import View
-from heldout.provider.materials import write
 from heldout.provider.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class Checkpoints:
         for _, letter in numbered:
             try:
                 blob = self._tools.stores.get(artifact_id(letter.bytes_of("sealedHash")), _TAR_BYTES)
-                write(path, self._tools.deliveries.open_checkpoint(letter, blob))
+                write_whole(path, self._tools.deliveries.open_checkpoint(letter, blob))
             except HeldoutError as problem:
                 log.warning("job %s: a checkpoint cannot be had: %s", job, problem.message)
                 continue

@@ -62,6 +62,7 @@ class Delivering:
         letters, round_ = self._to_seats(view, mine), view.job.round
         if letters is None:
             return mine
+        self._confirm(view)
         for letter in letters:
             self._send(willing(letter, self._tools.config.waive_at < NEVER_WAIVE))
         if round_ in mine.delivered:
@@ -73,6 +74,7 @@ class Delivering:
     def give_half(self, view: View, mine: Record) -> Record:
         """P4.4: half b of a paid lane, to the requester."""
         assert mine.sealed is not None and view.lane is not None
+        self._confirm(view)
         self._send(self._tools.deliveries.half(view.job.id, view.lane, view.job.terms, mine.sealed))
         if mine.half_given:
             return mine
@@ -80,6 +82,10 @@ class Delivering:
         log.info("job %s  paid lane: half b is sent to the requester", view.job.id)
         self._tools.reach("half.sent")
         return self._tools.records.keep(mine.but(half_given=True))
+
+    def _confirm(self, view: View) -> None:
+        """Threat 32: no secret leaves on the word of one RPC that others contradict."""
+        self._tools.chain.confirm_events(view.job.id, view.job.posted.block, view.head)
 
     def answer(self, view: View, mine: Record) -> Record:
         """P4.5: what was demanded, in calldata. A lane that owes nothing answers too: silence would cost it."""

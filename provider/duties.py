@@ -139,7 +139,7 @@ def may_be_accepted(job: JobState, mine: Record, now: int) -> bool:
 
 
 def _bidding(view: View, mine: Record) -> list[Step]:
-    if mine.price is None:
+    if mine.price is None or mine.valid_until < view.now < view.job.deadline:  # bid for a call that is over by now
         return [Step.JUDGE]
     return [Step.SEND_BID] if may_be_accepted(view.job, mine, view.now) else []
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadEnvelope, BadMessage, BadWeights, HeldoutError, SandboxProblem
 from heldout.market.lifecycle import REQUESTER, State
 from heldout.market.manifest import Manifest
@@ -21,7 +22,6 @@ from heldout.market.weights import all_finite, parse
 from heldout.provider.bidding import Refusal
 from heldout.provider.checkpoints import Checkpoints
 from heldout.provider.duties import TRAINING_SHARE, View
-from heldout.provider.materials import write
 from heldout.provider.readings import Reading, add_readings
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools, job_bytes
@@ -173,7 +173,7 @@ class Making:
             raise
         except (SandboxProblem, BadWeights) as problem:
             return self._failed(mine, problem.message)
-        write(self._weights_path(job), weights)
+        write_whole(self._weights_path(job), weights)
         log.info("job %s  trained  %.1f s, weights of %d bytes", job, report.wall_s, len(weights))
         self._tools.reach("weights.kept")
         digest = sha256(weights).hexdigest()
@@ -215,7 +215,7 @@ class Making:
         if sha256(weights).hexdigest() != mine.weights_hash:
             return self._failed(mine.but(weights_hash=""), "the weights on disk are not those that were trained")
         sealed, blob = self._tools.deliveries.seal(view.job.id, view.job.terms, weights)
-        write(self._sealed_path(view.job.id), blob)
+        write_whole(self._sealed_path(view.job.id), blob)
         mine = self._tools.records.keep(mine.but(sealed=sealed))
         self._tools.reach("sealed")
         return mine

@@ -6,12 +6,12 @@ work/<job>/checkpoint.tar        what it last kept of its state (`checkpoints.py
 work/<job>/weights.safetensors   what the job left
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from heldout.market.artifacts import ArtifactStore, artifact_id, parse_id
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadEnvelope, BadManifest, StoreProblem
 from heldout.market.manifest import Manifest
 from heldout.market.sealing import LEAF_BYTES, SEAL_OVERHEAD, Leaf, decode_leaves, make_envelope, open_shard
@@ -90,21 +90,10 @@ class Materials:
         for place, shard in enumerate(shards):
             sealed = self._stores.get(artifact_id(leaves[shard].sealed_hash), terms.shardBytes + SEAL_OVERHEAD)
             key = keys[place * KEY_BYTES : (place + 1) * KEY_BYTES]
-            write(folder / f"{shard:03d}.safetensors", open_shard(key, sealed, leaves[shard]))
+            write_whole(folder / f"{shard:03d}.safetensors", open_shard(key, sealed, leaves[shard]), mode=0o644)
 
     def _leaves(self, terms: JobTerms) -> tuple[Leaf, ...]:
         return decode_leaves(self._stores.get(artifact_id(terms.dataRoot), terms.shards * LEAF_BYTES), terms.shards)
-
-
-def write(path: Path, data: bytes) -> None:
-    """All of it or nothing, on disk when this returns."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.chmod(0o644)
-    part.replace(path)
 
 
 def _check(manifest: Manifest, terms: JobTerms) -> None:

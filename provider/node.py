@@ -21,6 +21,7 @@ from heldout.market.terms import Address, BlockNumber, Timestamp
 from heldout.provider.agreeing import Agreeing
 from heldout.provider.bidding import Means, Refusal
 from heldout.provider.book import Book
+from heldout.provider.calls import Calls
 from heldout.provider.checkpoints import Checkpoints
 from heldout.provider.delivering import Delivering
 from heldout.provider.duties import RISKS, Step, View, decide, is_absent, may_be_accepted, risks
@@ -74,6 +75,8 @@ class ProviderNode:
         self._waiving = Waiving(tools, network.chain_id, network.market)
         self._agreeing = Agreeing(tools, network.chain_id, network.market)
         self._work = Work(tools, self._making, Delivering(tools), self._waiving, self._agreeing, self._means)
+        self._calls = Calls(tools.chain, tools.mail, book)
+        self._calls.restore(tools.records)
         self._jobs = Isolation(alarm, clock=ticks)
         self._head: Block | None = None
         self._sandbox = False
@@ -95,6 +98,7 @@ class ProviderNode:
         self._head = head
         self._tools.outbox.poll()
         self._book.advance()
+        self._calls.tend(head)
         self._look_after_sandbox()
         self._receive()
         for job in list(self._book.jobs.values()):
@@ -110,7 +114,7 @@ class ProviderNode:
             if job.final:
                 self._book.forget(job.id)
             return
-        mine = self._tools.records.of(job.id, job.posted.block)
+        mine = self._calls.noted(self._tools.records.of(job.id, job.posted.block))
         if mine.done and job.final:
             if head.number >= self._book.changed(job.id) + REREAD:
                 self._book.forget(job.id)
@@ -187,6 +191,7 @@ class ProviderNode:
             gas_reserve=tools.config.gas_reserve,
             busy=len(others),
             objection=objection(tools.config.when, tools.senses.wish, tools.senses.conditions),
+            unfunded=self._calls.refusal(view.job, self._head),
             sandbox=self._sandbox,
             tiers=self._tiers,
             image_here=bool(image) and self._sandbox and tools.training.has_image(image),

@@ -46,6 +46,9 @@ class Record:
 
     job: JobId
     posted: BlockNumber
+    """Of a job that was called for: a block before it was."""
+    call: str = ""
+    """The call for bids that it follows (P2.5), as the letter's bytes in hex; empty for a job that came posted."""
     refusal: tuple[Rule, str] | None = None
     """The rule that spoke against bidding when it was last asked."""
     price: Wei | None = None

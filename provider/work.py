@@ -73,6 +73,7 @@ class Work:
         return self._methods[step](view, mine)
 
     def _judge(self, view: View, mine: Record) -> Record:
+        mine = mine.but(price=None, bid_sent=False, done=False, ending="")  # an earlier call for it may be over
         task = self._tools.materials.manifest(view.job.terms)
         verdict = judge(view.job, task, self._tools.config.offer, self._means(view, task), view.now)
         if isinstance(verdict, Quote):

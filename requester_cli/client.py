@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING
 from heldout.market.agreeing import outcome_letter, outcome_of
 from heldout.market.alarm import Alarm
 from heldout.market.artifacts import Stores
+from heldout.market.calling import CallForBids, call_letter, is_called
 from heldout.market.chain import Block, Chain, connect
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.sending import Receipt
 from heldout.market.daemon import Loop, Pace
-from heldout.market.errors import BadEnvelope, BadInput, BadMessage, KeyProblem, StoreProblem
+from heldout.market.durable import write_whole
+from heldout.market.errors import BadEnvelope, BadInput, BadMessage, KeyProblem, StoreProblem, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, open_ring
 from heldout.market.lifecycle import ChainEvent, JobState, State, fold
@@ -42,12 +44,12 @@ from heldout.market.posting.plan import Plan, make_plan
 from heldout.market.relayed import sign
 from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
-from heldout.market.terms import Address, JobId
+from heldout.market.terms import Address, JobId, Timestamp
 from heldout.market.valuechain import ValueChain
 from heldout.requester_cli.bids import valid_offers
+from heldout.requester_cli.calls import Calls
 from heldout.requester_cli.dataset import seal
 from heldout.requester_cli.duties import Offer, Policy, pays
-from heldout.requester_cli.files import write_whole
 from heldout.requester_cli.keeper import Keeper, Tools, getter
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from heldout.requester_cli.posting import Posting, draft
@@ -171,22 +173,45 @@ class Client:
 
         return check(Project(folder), self.draft(folder), self.keys, self.network, runner=runner)
 
-    def plan(self, posting: Posting) -> Plan:
+    def plan(self, posting: Posting, *, bids_first: bool = False) -> Plan:
         """What posting costs and promises, who could bid, and what it would need first."""
-        return make_plan(self.chain, posting.job, posting.terms, self.address)
+        return make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
 
     def post(self, posting: Posting) -> JobId:
         """Upload what the terms name, deposit what the escrow lacks, and post. Safe to repeat."""
         if self.chain.job(posting.job).state is not State.NONE:
             return posting.job
+        self._prepare(posting, self.plan(posting))
+        self.outbox.send(f"post:{posting.job}", "post", posting.terms.as_tuple(), wait=True)
+        return posting.job
+
+    def call(self, posting: Posting) -> CallForBids:
+        """Upload what the terms name, deposit what the escrow lacks, and call for bids for a bid window (P2.5): nothing
+        is locked until a keeper takes some, in one transaction. Safe to repeat: a call that stands is sent again.
+
+        Raises BadInput for a job that is on chain.
+        """
+        if self.chain.job(posting.job).state is not State.NONE:
+            raise BadInput(f"this very job was posted already: {posting.job}", code="job_exists")
+        self._prepare(posting, self.plan(posting, bids_first=True))
+        now, standing = self.chain.head().timestamp, self._calls.get(posting.job)
+        if standing and standing[0].until > now:
+            call, letter = standing
+        else:
+            call = CallForBids(posting.job, posting.terms, Timestamp(now + posting.terms.bidWindow))
+            signature = sign(self.keys.account, call.digest(self.network.chain_id, self.network.market))
+            letter = call_letter(call, signature)
+            self._calls.keep(letter)
+        self.mail.send(letter, fallback=True)
+        return call
+
+    def _prepare(self, posting: Posting, plan: Plan) -> None:
+        """What posting needs: artifacts in the stores, and the escrow in free balance."""
         for blob in posting.blobs:
             self.stores.put(blob)
-        plan = self.plan(posting)
         plan.refuse_impossible()
         if plan.to_deposit:
             self.deposit(plan.to_deposit)
-        self.outbox.send(f"post:{posting.job}", "post", posting.terms.as_tuple(), wait=True)
-        return posting.job
 
     # --------------------------------------------------------------------------------------------------- jobs
 
@@ -195,9 +220,22 @@ class Client:
         found = fold(self.chain.events(self.network.deploy_block, self.chain.head().number))
         return sorted(found.values(), key=lambda job: (job.posted.block, job.posted.log_index))
 
+    def called(self) -> list[JobState]:
+        """Jobs that are called for from this home directory and not on chain, as if they were open."""
+        head = self.chain.head()
+        standing = [call for call, _ in self._calls if call.until > head.timestamp] if self._home else []
+        return [call.as_job(head.number) for call in standing if self.chain.job(call.job, head).state is State.NONE]
+
+    def is_past(self, job: JobState) -> bool:
+        """Whether a call is over, and came to nothing."""
+        head = self.chain.head()
+        over = is_called(job) and head.timestamp >= job.deadline
+        return over and self.chain.job(job.id, head).state is State.NONE
+
     def job(self, job: str) -> JobState:
-        """One job, by its id or by the beginning of it. Raises BadInput if none or several fit."""
-        fitting = [state for state in self.jobs() if state.id.startswith(job.lower())] if job.startswith("0x") else []
+        """One job, posted or called for, by its id or the beginning of it. Raises BadInput if none or several fit."""
+        known = [*self.called(), *self.jobs()] if job.startswith("0x") else []
+        fitting = list({state.id: state for state in known if state.id.startswith(job.lower())}.values())
         if len(fitting) != 1:
             what = "no job" if not fitting else f"{len(fitting)} jobs"
             raise BadInput(
@@ -231,8 +269,15 @@ class Client:
         return valid_offers(self.chain, self.mail.bids(job.id), job, self.chain.head())
 
     def accept(self, job: JobState, offers: Sequence[Offer]) -> Receipt:
+        """Take bids; of a job that is only called for, post it in the same transaction."""
         bids, signatures = [offer.bid.as_tuple() for offer in offers], [offer.signature for offer in offers]
-        return self.outbox.send(f"accept:{job.id}:by-hand", "accept", job.terms.as_tuple(), bids, signatures, wait=True)
+        function = "open" if is_called(job) else "accept"
+        arguments = (job.terms.as_tuple(), bids, signatures)
+        return self.outbox.send(f"{function}:{job.id}:by-hand", function, *arguments, wait=True)
+
+    def forget(self, job: JobState) -> None:
+        """Take a call for bids back: whoever does the duties opens it no more. Bids for it are good for nobody else."""
+        self._calls.forget(job.id)
 
     def cancel(self, job: JobState) -> Receipt:
         """Take an open job back, whole."""
@@ -283,7 +328,7 @@ class Client:
     def keeper(self, alarm: Alarm, *, policy: Policy | None = None, only: Sequence[JobId] = ()) -> Keeper:
         """What does the requester's duties, one `step` at a time."""
         tools = Tools(self.chain, self.keys, self.stores, self.mail, self.outbox, self.journal)
-        return Keeper(tools, alarm, self._shelf, policy=policy, only=only)
+        return Keeper(tools, alarm, self._shelf, self._calls, policy=policy, only=only)
 
     def keep(
         self,
@@ -294,11 +339,15 @@ class Client:
         period_s: float = 1.0,
         alone: bool = True,
     ) -> JobState:
-        """Do what is due for one job until it has ended; the job as it ended. Unless `alone`, for all others too."""
+        """Do what is due for one job until it has ended; the job as it ended. Unless `alone`, for all others too.
+
+        Raises TimedOut if it was only called for, and nobody was accepted."""
         alarm, stop = Alarm(), threading.Event()
         keeper = self.keeper(alarm, policy=policy, only=[job] if alone else ())
         loop = Loop(_UntilDone(keeper, job, stop, on_cycle), self.chain.head, alarm, pace=Pace(period_s), stop=stop)
         loop.run()
+        if self.chain.job(job).state is State.NONE:
+            raise TimedOut("the call is over, or was taken back; nothing was locked", code="expired")
         return self.job(job)
 
     # ------------------------------------------------------------------------------------------------- results
@@ -371,6 +420,12 @@ class Client:
             hint = "its operator may add `value_chain` to the network file"
             raise BadInput("this network names no value chain", hint=hint, code="no_value_chain")
         return self.outbox.send(intent, function, *args, on=self.chain.registry, wait=True)
+
+    @property
+    def _calls(self) -> Calls:
+        if self._home is None:
+            raise KeyProblem("calls for bids are kept in a home directory", code="no_home")
+        return Calls(self._home / "calls", self.network)
 
     @property
     def _shelf(self) -> Shelf:

@@ -1,5 +1,6 @@
 """What a requester must do next for one job: pure, from the chain at one block and what has arrived (P3, P4).
 
+    called for  the same, before anything is on chain: say so again, and to accept is to `open` it (P2.5)
     Open        ├─ wait for bids ─┼─ accept if all lanes are bid for ─┼─ accept what there is ─┤ expire
                 posted            1/2, or the policy's time           3/4
     Running     release the training keys once the split's block is deep; answer a demand
@@ -9,7 +10,8 @@
                 with all paid weights here, and measured again: waive; with everybody's waiver: conclude (P6.1)
 
 Every duty may be taken twice, so a process that died between doing and noting does it again. Nothing here spends money
-that was not escrowed: the transactions are accept, answer, demand, conclude and the deadline moves everybody may make.
+that was not escrowed, or deposited for a call: the transactions are accept, open, answer, demand, conclude and the
+deadline moves everybody may make.
 """
 
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from enum import StrEnum
 
 from heldout.market.alarm import at_risk
 from heldout.market.lifecycle import REQUESTER, VACANT, JobState, State, deadline_move, lane_pays
-from heldout.market.messages import NO_DATA, NO_KEYS, Bid
+from heldout.market.messages import NO_DATA, NO_KEYS, Bid, Letter
 from heldout.market.split import SEED_DELAY
 from heldout.market.terms import Address, BlockNumber, Timestamp
 
@@ -38,7 +40,7 @@ class Waiving(StrEnum):
 
 @dataclass(frozen=True)
 class Policy:
-    """When to stop waiting for a better bid. Seconds after `post`; None: half of the bid window."""
+    """When to stop waiting for a better bid. Seconds after `post` or the call; None: half of the bid window."""
 
     accept_after: int | None = None
     accept: bool = True
@@ -94,7 +96,16 @@ class View:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Tell again that bids are wanted, since a service may have lost its database."""
+
+    letter: Letter
+
+
+@dataclass(frozen=True)
 class Accept:
+    """Of a job that is only called for: post it and accept, in one."""
+
     offers: tuple[Offer, ...]
 
 
@@ -159,7 +170,8 @@ class Move:
 
 
 Duty = (
-    Accept
+    Call
+    | Accept
     | ReleaseTraining
     | ReleaseHeldOut
     | ShowHeldOut
@@ -317,7 +329,7 @@ def risks(view: View) -> list[Risk]:
         what = "bids to accept" if accepting else "keys to release"
         found.append(Risk("release_at_risk", f"{len(undone)} {what}, {left} s left"))
     if job.state is State.OPEN and not view.offers and at_risk(job.deadline, view.now, job.terms.bidWindow):
-        found.append(Risk("no_bids", f"no valid bid yet, {left} s left; at the deadline everything is refunded"))
+        found.append(Risk("no_bids", f"no valid bid yet, {left} s left; at the deadline nothing stays locked"))
     lacking = [
         i for i in range(len(job.lanes)) if job.state is State.SCORED and pays(job, i) and i not in view.complete
     ]

@@ -13,10 +13,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadEnvelope, BadInput, Refused
 from heldout.market.keys import KeyRing
 from heldout.market.terms import Address
-from heldout.requester_cli.files import write_whole
 from heldout.requester_cli.loans import Loan
 
 MOST_WAITING: Final = 1_000

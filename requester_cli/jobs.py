@@ -17,24 +17,26 @@ if TYPE_CHECKING:
 
 def list_jobs_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mine", action="store_true", help="only jobs you posted")
-    parser.add_argument("--state", metavar="STATE", help="open, running, committing, revealing, scored or settled")
+    parser.add_argument(
+        "--state", metavar="STATE", help="called, open, running, committing, revealing, scored or settled"
+    )
     _trustless_argument(parser)
 
 
 def list_jobs(args: argparse.Namespace) -> int:
-    """All jobs of this market, read from the chain. With --json one object a line."""
+    """All jobs of this market, read from the chain, and those you call for. With --json one object a line."""
     from heldout.market.keys import KeyRing
     from heldout.market.narration import clock
-    from heldout.requester_cli.report import summary_json
+    from heldout.requester_cli.report import state_of, summary_json
 
     with reading(args) as client:
-        found = client.jobs()
+        found = [*client.jobs(), *client.called()]
         compared = _compared(args, client) if args.trustless else None
     if args.mine:
         me = KeyRing.address_of(home_path(args)).lower()
         found = [job for job in found if job.terms.requester.lower() == me]
     if args.state:
-        found = [job for job in found if job.state.name == args.state.upper()]
+        found = [job for job in found if state_of(job) == args.state.lower()]
     if args.json:
         for job in found:
             emit(args, summary_json(job))
@@ -42,7 +44,7 @@ def list_jobs(args: argparse.Namespace) -> int:
     rows = [
         (
             job.id,
-            job.state.name.lower(),
+            state_of(job),
             job.terms.metric_name,
             format_tokens(job.terms.priceCap),
             job.outcome.name.lower() if job.final else clock(job.deadline),
@@ -61,6 +63,7 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 def show(args: argparse.Namespace) -> int:
     """One job: where it stands, until when, what happens if nobody acts, bids, scores, the road it took, and every
     token's way."""
+    from heldout.market.calling import is_called
     from heldout.market.lifecycle import State
     from heldout.market.roads import roads_of
     from heldout.requester_cli.report import as_json, lines, offer_json, offer_lines, run_lines
@@ -71,7 +74,7 @@ def show(args: argparse.Namespace) -> int:
         runs = client.runs(job)
         roads = roads_of(client.events(job))
         now = client.chain.head().timestamp
-        compared = _compared(args, client, job) if args.trustless else None
+        compared = _compared(args, client, job) if args.trustless and not is_called(job) else None
     shown = as_json(job) | {"bids": [offer_json(offer) for offer in offers], "runs": [asdict(run) for run in runs]}
     emit(args, shown | {"roads": asdict(roads)}, *lines(job, now, roads), *run_lines(runs), *offer_lines(offers))
     return _tell(args, compared)
@@ -144,10 +147,19 @@ def cancel_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cancel(args: argparse.Namespace) -> int:
-    """Take an open job back before anybody is accepted: the whole escrow becomes free balance again."""
+    """Take an open job back before anybody is accepted: the whole escrow becomes free balance again. A call for bids is
+    forgotten: nothing was locked, and bids for it are good for nobody else."""
+    from heldout.market.calling import is_called
+
     with signing(args) as client:
         job = chosen_job(args, client)
         _refuse_foreign(job.terms.requester, client.address)
+        if is_called(job):
+            confirm(f"Forget the call for bids on {job.id}?", yes=args.yes)
+            client.forget(job)
+            said = "forgotten; nothing was locked, and bids that were given for it are good for nobody else"
+            emit(args, {"forgotten": job.id}, said)
+            return 0
         confirm(f"Cancel {job.id} and take {format_tokens(job.terms.escrow)} HELD back?", yes=args.yes)
         receipt = client.cancel(job)
     emit(args, {"tx": receipt.hash}, f"cancelled; {format_tokens(job.terms.escrow)} HELD are free again")

@@ -1,8 +1,9 @@
 """Doing what `duties` decides, job after job: the requester as a daemon (`heldout requester run`, `job watch`).
 
-It keeps nothing that cannot be found again: jobs, splits, committees and demands are read from the chain, keys and
-envelopes are derived from the key ring. The journal guards transactions and keeps letters that a mailbox may lose, so
-kill -9 at any point, or a lost disk with a backup of the keys, loses nothing.
+It keeps nothing that cannot be found again: jobs, splits, committees and demands are read from the chain, calls for
+bids from the home directory (requester_cli/calls.py), keys and envelopes are derived from the key ring. The journal
+guards transactions and keeps letters that a mailbox may lose, so kill -9 at any point, or a lost disk with a backup of
+the keys, loses nothing.
 """
 
 import logging
@@ -16,6 +17,7 @@ from typing import Any
 
 from heldout.market.alarm import Alarm
 from heldout.market.artifacts import Stores, artifact_id
+from heldout.market.calling import CallForBids, is_called
 from heldout.market.chain import Block, Chain, JobView, connect
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
@@ -30,9 +32,11 @@ from heldout.market.relayed import Waiver, sign, waiver_letter
 from heldout.market.terms import BlockNumber, JobId
 from heldout.market.waiving import Waivers, consent_to, willing
 from heldout.requester_cli.bids import valid_offers
+from heldout.requester_cli.calls import Calls
 from heldout.requester_cli.duties import (
     Accept,
     Answer,
+    Call,
     Conclude,
     DemandHalf,
     Duty,
@@ -87,15 +91,26 @@ class Keeper:
     """Looks after all of a requester's jobs, or only those in `only`. Weights go to the shelf."""
 
     def __init__(
-        self, tools: Tools, alarm: Alarm, shelf: Shelf, *, policy: Policy | None = None, only: Collection[JobId] = ()
+        self,
+        tools: Tools,
+        alarm: Alarm,
+        shelf: Shelf,
+        calls: Calls | None = None,
+        *,
+        policy: Policy | None = None,
+        only: Collection[JobId] = (),
     ) -> None:
         self._tools = tools
+        self._calls = calls
         self._alarm = alarm
         self._shelf = shelf
         self._policy = policy or Policy()
         self._only = frozenset(only)
         self._isolation = Isolation(alarm)
         self._posted: dict[JobId, BlockNumber] = {}
+        self._called: set[JobId] = set()
+        self._met: set[JobId] = set()
+        """Seen on chain or called for; not those that were called for in vain, or till the call was taken back."""
         self._scanned = tools.chain.network.deploy_block
         self._seen: dict[JobId, View] = {}
         self._sent: defaultdict[JobId, dict[str, int]] = defaultdict(dict)
@@ -114,6 +129,8 @@ class Keeper:
         self._now, self._head = head.timestamp, head.number
         self._tools.outbox.poll()
         self._find_jobs(head)
+        for call, letter in self._find_calls():
+            self._isolation.run(call.job, partial(self._tend_call, call, letter, head))
         for job in list(self._posted):
             self._isolation.run(job, partial(self._turn, job, head))
 
@@ -123,8 +140,9 @@ class Keeper:
         return [job for job in self._posted if not self.is_done(job)]
 
     def is_done(self, job: JobId) -> bool:
-        """Whether nothing will ever be due again for a job."""
-        return self._tools.journal.get(f"done:{job}") is not None
+        """Whether nothing will ever be due again for a job: it has ended, or is neither on chain nor called for."""
+        nowhere = self._head > 0 and job not in self._met
+        return nowhere or self._tools.journal.get(f"done:{job}") is not None
 
     def last_view(self, job: JobId) -> View | None:
         """What the last cycle saw of a job."""
@@ -155,6 +173,16 @@ class Keeper:
         self._tools.journal.delete(f"done:{job}")
         return False
 
+    def _find_calls(self) -> list[tuple[CallForBids, Letter]]:
+        found = [pair for pair in self._calls or () if not self._only or pair[0].job in self._only]
+        standing = {call.job for call, _ in found}
+        gone = self._called - standing - self._posted.keys()
+        for job in gone:
+            self._clear(job)
+        self._met = (self._met - gone) | standing | self._posted.keys()
+        self._called = standing
+        return found
+
     def _tend(self, job: JobId, head: Block) -> None:
         view = self.look(job, head)
         if view is None:
@@ -170,6 +198,37 @@ class Keeper:
             self._openings.forget(job)
             log.info("job %s is done: %s", job, view.job.outcome.name.lower())
 
+    def _tend_call(self, call: CallForBids, letter: Letter, head: Block) -> None:
+        """A job that is only called for: as an open one, but that taking bids is what posts it."""
+        if call.job in self._posted:
+            if head.number >= self._posted[call.job] + self._tools.chain.network.confirmations:
+                self._end_call(call.job)
+            return
+        if head.timestamp >= call.until:
+            log.info("job %s: the call is over and nobody was accepted; nothing was locked", call.job)
+            self._end_call(call.job)
+            return
+        job = call.as_job(head.number)
+        view = View(
+            job=job,
+            changed=head.number,
+            head=head.number,
+            now=head.timestamp,
+            confirmations=self._tools.chain.network.confirmations,
+            stage_start=job.posted.timestamp,
+            seed_block=BlockNumber(0),
+            offers=self._offers(job, self._tools.mail.bids(job.id), head),
+            policy=self._policy,
+        )
+        self._seen[job.id] = view
+        self._ring(view)
+        for duty in (Call(letter), *duties(view)):
+            self._try(job, duty)
+
+    def _end_call(self, job: JobId) -> None:
+        assert self._calls is not None
+        self._calls.forget(job)
+
     def _ring(self, view: View) -> None:
         now = {} if view.foreseen else {risk.code: risk.message for risk in risks(view)}
         if view.job.state is State.SCORED and (differs := self._rechecker.difference(view.job)):
@@ -179,6 +238,10 @@ class Keeper:
                 self._alarm.ring(code, now[code], job=view.job.id, deadline=view.job.deadline)
             else:
                 self._alarm.clear(code, job=view.job.id)
+
+    def _clear(self, job: JobId) -> None:
+        for code in (*_RISKS, _DIFFERS):
+            self._alarm.clear(code, job=job)
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -218,7 +281,8 @@ class Keeper:
         )
 
     def _offers(self, job: JobState, letters: list[Letter], head: Block) -> tuple[Offer, ...]:
-        under_way = any(pending.intent.startswith(f"accept:{job.id}:") for pending in self._tools.outbox.pending)
+        taking = (f"accept:{job.id}:", f"open:{job.id}:")
+        under_way = any(pending.intent.startswith(taking) for pending in self._tools.outbox.pending)
         if job.state is not State.OPEN or under_way:
             return ()
         return valid_offers(self._tools.chain, letters, job, head)
@@ -260,12 +324,15 @@ class Keeper:
 
     def _do(self, job: JobState, duty: Duty) -> None:
         match duty:
+            case Call(call):
+                self._hand_over(job, call, letter_name(call.kind, call.receiver))
             case Accept(offers):
                 bids = [offer.bid.as_tuple() for offer in offers]
                 name = sha256(repr(bids).encode()).hexdigest()[:16]
                 signatures = [offer.signature for offer in offers]
+                function = "open" if is_called(job) else "accept"
                 log.info("job %s: accepting %d bid(s)", job.id, len(bids))
-                self._send(f"accept:{job.id}:{name}", "accept", job.terms.as_tuple(), bids, signatures)
+                self._send(f"{function}:{job.id}:{name}", function, job.terms.as_tuple(), bids, signatures)
             case ReleaseTraining(lane):
                 provider = job.lanes[lane].provider
                 self._hand_over(job, self._writer(job).training_keys(lane), letter_name("training_keys", provider))
@@ -306,6 +373,8 @@ class Keeper:
 
     def _hand_over(self, job: JobState, letter: Letter, name: str, *, fallback: bool = True) -> None:
         """Without `fallback` it is a courtesy: if the service does not take it, whoever needs it can demand it."""
+        if not is_called(job):
+            self._tools.chain.confirm_events(job.id, job.posted.block, self._head)
         try:
             self._tools.mail.send(letter, fallback=fallback)
         except HeldoutError as problem:

@@ -37,9 +37,9 @@ def show(args: argparse.Namespace) -> int:
     """Who asked for an artifact, who trained it, who measured it, what it cost and what it was made of, back to the
     first. Told by events alone. Where terms pay a parent something else than its owner suggests, the difference is
     shown."""
+    from heldout.market.durable import write_whole
     from heldout.market.valuechain.drawing import draw
     from heldout.market.valuechain.words import as_json, tree
-    from heldout.requester_cli.files import write_whole
 
     with reading(args) as client:
         chain = client.value_chain()

@@ -14,13 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadInput
 from heldout.market.posting import jobfile
 from heldout.market.posting.drafting import SealedData
 from heldout.market.sealing import decode_leaves
 from heldout.market.terms import JobId
 from heldout.requester_cli.dataset import Shards, fingerprint
-from heldout.requester_cli.files import write_whole
 
 STATE = ".heldout"
 _SKIPPED = {STATE, "__pycache__", ".git", jobfile.FILE_NAME}

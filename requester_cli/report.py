@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from heldout.market.calling import is_called
 from heldout.market.console import amount, table
 from heldout.market.lifecycle import VACANT, JobState, Movement, deadline_move, if_nobody_acts
 from heldout.market.messages import describe_score, hexed, unpack_vote
@@ -15,12 +16,17 @@ from heldout.market.terms import Timestamp
 from heldout.requester_cli.duties import Offer
 
 
+def state_of(job: JobState) -> str:
+    """In a word."""
+    return "called" if is_called(job) else job.state.name.lower()
+
+
 def as_json(job: JobState) -> dict[str, Any]:
     """Everything the chain says of a job. Amounts are in both units, scores in ppm and in words."""
     terms = job.terms
     return {
         "id": job.id,
-        "state": job.state.name.lower(),
+        "state": state_of(job),
         "outcome": job.outcome.name.lower(),
         "round": job.round,
         "deadline": job.deadline,
@@ -32,7 +38,7 @@ def as_json(job: JobState) -> dict[str, Any]:
         "escrow": amount(terms.escrow),
         "task": terms.taskHash.hex(),
         "data_root": terms.dataRoot.hex(),
-        "if_nobody_acts": if_nobody_acts(job),
+        "if_nobody_acts": _then(job),
         "lanes": [
             {
                 "provider": lane.provider,
@@ -94,7 +100,7 @@ def _movement_json(row: Movement) -> dict[str, Any]:
 def lines(job: JobState, now: Timestamp, roads: Roads | None = None) -> list[str]:
     """One job for a person, the money table last."""
     terms = job.terms
-    state = f"{job.state.name.lower()}" + (f", {job.outcome.name.lower()}" if job.final else "")
+    state = state_of(job) + (f", {job.outcome.name.lower()}" if job.final else "")
     shown = [
         f"job       {job.id}",
         f"state     {state}" + (f" (round {job.round})" if job.round else ""),
@@ -102,7 +108,7 @@ def lines(job: JobState, now: Timestamp, roads: Roads | None = None) -> list[str
         f"pays      up to {format_tokens(terms.priceCap)} for each of {len(job.lanes) or terms.lanes} lane(s)",
     ]
     if not job.final:
-        shown += [f"deadline  {clock(job.deadline)}, {_left(job, now)}", f"then      {if_nobody_acts(job)}"]
+        shown += [f"deadline  {clock(job.deadline)}, {_left(job, now)}", f"then      {_then(job)}"]
     if job.lanes:
         rows = [
             (i, lane.provider, format_tokens(lane.price), _score_text(score, lane.word), format_tokens(lane.payout))
@@ -115,6 +121,10 @@ def lines(job: JobState, now: Timestamp, roads: Roads | None = None) -> list[str
             done = f"{len(round_.commits)} committed, {len(round_.votes)} revealed"
             shown.append(f"round {number}: seats {seats}; {done}")
     return [*shown, *(describe(roads) if roads else ()), "", *money_lines(job)]
+
+
+def _then(job: JobState) -> str:
+    return "the call is over; nothing was locked" if is_called(job) else if_nobody_acts(job)
 
 
 def money_lines(job: JobState) -> list[str]:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading(args: argparse.Namespace) -> Iterator["Client"]:
-    """A client that has no keys and asks for no password."""
+    """A client that has no keys and asks for no password. It sees the calls for bids of the home directory."""
     from heldout.requester_cli.client import Client
 
-    with Client(load_network(args)) as client:
+    with Client(load_network(args), home=home_path(args)) as client:
         yield client
 
 

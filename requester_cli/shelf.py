@@ -8,10 +8,10 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from heldout.market.durable import write_whole
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import Submission
 from heldout.market.terms import JobId
-from heldout.requester_cli.files import write_whole
 
 
 class Shelf:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from heldout.market.lifecycle import JobState
-    from heldout.market.terms import JobId
     from heldout.requester_cli.client import Client
     from heldout.requester_cli.duties import Policy
 
@@ -39,7 +38,7 @@ def watch(args: argparse.Namespace) -> int:
         if not args.look_only:
             return _on_duty(args, client, job, teller)
         teller.until_final(client)
-        return _end(args, client, job.id)
+        return _end(args, client, job)
 
 
 def _on_duty(args: argparse.Namespace, onlooker: "Client", job: "JobState", teller: "_Teller") -> int:
@@ -53,7 +52,7 @@ def _on_duty(args: argparse.Namespace, onlooker: "Client", job: "JobState", tell
         with Client(network, keys, home=home, journal=_JOURNAL) as client:
             try:
                 client.keep(job.id, policy=_policy(args), on_cycle=lambda _: teller.tell(client), alone=False)
-                return _end(args, client, job.id)
+                return _end(args, client, job)
             except AlreadyRunning as other:
                 if chosen := _chosen_policy(args):
                     hint = "stop that process first, or start it with the same options"
@@ -62,7 +61,7 @@ def _on_duty(args: argparse.Namespace, onlooker: "Client", job: "JobState", tell
                     ) from other
         say("another `job watch` or `requester run` does your duties: looking on, and on duty when it ends")
         if teller.until_final(onlooker, or_=lambda: _is_free(home)):
-            return _end(args, onlooker, job.id)
+            return _end(args, onlooker, job)
 
 
 def _is_free(home: Path) -> bool:
@@ -97,7 +96,7 @@ class _Teller:
         """Whether the job is final."""
         from heldout.market.narration import clock, narrate
 
-        final = False
+        final = client.is_past(self._job)
         for event in client.events(self._job):
             final = final or event.name == "Settled"
             if event.id in self._told:
@@ -119,13 +118,15 @@ class _Teller:
                 emit(self._args, heard, f"          lane {lane} says  {said}")
 
 
-def _end(args: argparse.Namespace, client: "Client", id_: "JobId") -> int:
+def _end(args: argparse.Namespace, client: "Client", watched: "JobState") -> int:
     from heldout.market.errors import OutcomeNegative, TimedOut
     from heldout.market.lifecycle import Outcome
     from heldout.market.roads import roads_of
     from heldout.requester_cli.report import as_json, lines
 
-    job = client.job(id_)
+    if client.is_past(watched):
+        raise TimedOut("the call is over and nobody was accepted; nothing was locked", code="expired")
+    job = client.job(watched.id)
     roads = roads_of(client.events(job))
     emit(args, {"event": "end", "job": as_json(job)}, "", *lines(job, job.deadline, roads))
     if job.outcome is Outcome.EXPIRED:

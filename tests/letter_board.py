@@ -6,14 +6,15 @@ from typing import Any
 from eth_account import Account
 from sqlalchemy import Engine
 
-from heldout.market.errors import BadMessage, ChainProblem
+from heldout.market.chain import Block
+from heldout.market.errors import BadMessage, ChainProblem, Reverted
 from heldout.market.messages import Bid, Kind, Letter, bid_letter
 from heldout.market.money import Wei
 from heldout.market.service.indexer import Index
 from heldout.market.service.letters import Letters
 from heldout.market.settings import Network
 from heldout.market.signatures import recover
-from heldout.market.terms import Address, JobId
+from heldout.market.terms import Address, BlockNumber, JobId, JobTerms, Timestamp
 from tests.builders import CHAIN_ID, JOB, JOB_BYTES, MARKET, REQUESTER, TERMS, EventLog, digest, terms_values
 from tests.scripted_chain import ScriptedChain
 
@@ -33,12 +34,22 @@ class Market:
     def __init__(self) -> None:
         self.free_ = Wei(TERMS.collateral)
         self.drawn: tuple[int, ...] | ChainProblem = ChainProblem("SeedNotReady")
+        self.now = NOW
+        self.refuses: Reverted | None = None
+        """What the market says to a job that would be posted now."""
 
     def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool:
         try:
             return recover(digest, signature) == address
         except BadMessage:
             return False
+
+    def head(self) -> Block:
+        return Block(BlockNumber(100), "0x00", "0x00", Timestamp(self.now), Wei(0))
+
+    def try_post(self, terms: JobTerms) -> None:
+        if self.refuses:
+            raise self.refuses
 
     def free(self, account: str) -> Wei:
         return self.free_
@@ -54,7 +65,7 @@ class Board:
 
     def __init__(self, engine: Engine) -> None:
         self.market = Market()
-        self.letters = Letters(engine, self.market, NETWORK, lambda: NOW, [KEEPER])
+        self.letters = Letters(engine, self.market, NETWORK, lambda: self.market.now, [KEEPER])
         self._index, self._chain, self._log = Index(engine, chain := ScriptedChain()), chain, EventLog()
         self.happens("Staked", seat=4, cold=STRANGER, hot=HOT, wrapKey=digest("hot"))
         self.happens("Staked", seat=5, cold=STRANGER, hot=IDLE_HOT, wrapKey=digest("idle"))

@@ -12,10 +12,12 @@ from typing import Any, Self
 
 from heldout.devnet.devnet import Devnet
 from heldout.market.artifacts import Stores
+from heldout.market.calling import CallForBids, call_letter
 from heldout.market.chain import Chain
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.sending import Receipt
+from heldout.market.chain.signatures import sign_digest
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState, State, fold
@@ -25,7 +27,7 @@ from heldout.market.messages import Kind, Letter, beside, bid_of, commit_hash, h
 from heldout.market.money import ONE_TOKEN, Ppm, Wei
 from heldout.market.sealing import encode_leaves, envelope_context, make_envelope, pad_shard, seal_shard, shard_key
 from heldout.market.split import SEED_DELAY, Split, draw_split
-from heldout.market.terms import Address, JobId, JobTerms, job_id, scorer_id
+from heldout.market.terms import Address, JobId, JobTerms, Timestamp, job_id, scorer_id
 
 SHARD_BYTES = 4096
 POLL_S = 0.2
@@ -101,17 +103,28 @@ class ScriptedJob:
 
     # ----------------------------------------------------------------------------------------- requester's part
 
-    def post(self) -> None:
+    def fund(self) -> None:
         needed = self.terms.escrow - self.chain.free(self.requester.keys.address)
         if needed > 0:
             deposit(self.chain, self.requester.outbox, self.requester.keys.account, Wei(needed))
+
+    def post(self) -> None:
+        self.fund()
         self.requester.send("post", self.terms.as_tuple())
 
-    def accept(self, timeout_s: float = 40) -> None:
-        """The first bid that comes."""
+    def call(self) -> Timestamp:
+        """Call for bids (P2.5) until the time that is returned."""
+        until = Timestamp(self.chain.head().timestamp + self.terms.bidWindow)
+        call = CallForBids(self.id, self.terms, until)
+        signature = sign_digest(self.requester.keys.account, call.digest(self.network.chain_id, self.network.market))
+        self.requester.mail.send(call_letter(call, signature), fallback=True)
+        return until
+
+    def accept(self, timeout_s: float = 40, *, function: str = "accept") -> None:
+        """The first bid that comes; `open` posts the job with it."""
         bids = self.until(lambda: self.requester.mail.bids(self.id), timeout_s, "a bid")
         bid, signature = bid_of(bids[0])
-        self.requester.send("accept", self.terms.as_tuple(), [bid.as_tuple()], [signature])
+        self.requester.send(function, self.terms.as_tuple(), [bid.as_tuple()], [signature])
 
     @property
     def split(self) -> Split:
@@ -172,7 +185,7 @@ class ScriptedJob:
         give_up = time.monotonic() + timeout_s
         while not (answer := ask()):
             if time.monotonic() > give_up:
-                raise TimeoutError(f"{what} did not come; the job is {self.state.state.name}")
+                raise TimeoutError(f"{what} did not come; the job is {self.chain.job(self.id).state.name}")
             time.sleep(POLL_S)
         return answer
 

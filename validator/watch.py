@@ -11,6 +11,7 @@ from heldout.market.chain.views import JobView
 from heldout.market.errors import ChainProblem, Reverted
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import VACANT, State
+from heldout.market.mail import REREAD
 from heldout.market.messages import NO_KEYS, Letter, decode_answer
 from heldout.market.split import SEED_DELAY, draw_split
 from heldout.market.terms import Address, JobId
@@ -64,8 +65,8 @@ class Watch:
         self._owners = {key: owners for key, owners in self._owners.items() if key[0] != job}
 
     def is_over(self, job: JobId, head: Block) -> bool:
-        """Whether the job was settled so deep that no reorg brings it back."""
-        deep = max(0, head.number - self._chain.network.confirmations)
+        """Whether the job was settled so deep that no reorg brings it back, be it deeper than the confirmations."""
+        deep = max(0, head.number - max(REREAD, self._chain.network.confirmations))
         return self._chain.job(job, at=deep).state is State.SETTLED
 
     def sight(self, job: JobId, head: Block) -> Sight | None:

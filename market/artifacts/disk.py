@@ -6,7 +6,6 @@ FOLDER/ab/abcd…            one file for each artifact, under the first two dig
 """
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -24,6 +23,7 @@ from heldout.market.artifacts.blob import (
     parse_id,
 )
 from heldout.market.artifacts.incoming import Incoming, Vault, refuse_full
+from heldout.market.durable import sync_folder
 from heldout.market.errors import AlreadyRunning, BadInput, HashMismatch
 
 DEFAULT_QUOTA = 20 << 30
@@ -134,7 +134,7 @@ class DiskStore(Vault):
             part.replace(path)
         self._charge(-before)
         for folder in (path.parent, self._folder):
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def _forget(self, artifact: ArtifactId) -> None:
         with self._moving, suppress(FileNotFoundError):
@@ -149,12 +149,3 @@ class DiskStore(Vault):
             if size > 0 and self._used + size > self.quota:
                 raise refuse_full(self.quota)
             self._used += size
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

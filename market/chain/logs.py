@@ -8,7 +8,7 @@ A cursor holds checkpoints, one (block, hash) for every head it has followed to:
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from heldout.market.lifecycle import ChainEvent
 from heldout.market.terms import BlockNumber, JobId, Timestamp
 
 PAGE = 5_000
+_WITNESSED = ("blockHash", "transactionHash", "logIndex", "topics", "data")
 """Blocks asked for at once; halved wherever the RPC refuses."""
 CHECKPOINTS = 128
 
@@ -88,6 +89,25 @@ def read_logs(rpc: Rpc, address: str, topics: Topics, first: int, last: int) -> 
             raise ChainProblem(f"the RPC does not have block {end}", hint="it lags behind; try again")
         logs += [log for log in page if not log.get("removed")]
     return logs
+
+
+def witnessed_logs(
+    rpc: Rpc, urls: Sequence[str], address: str, topics: Topics, first: int, last: int
+) -> Iterator[dict[str, list[tuple[object, ...]]]]:
+    """Page by page and by URL: what these endpoints tell of the same blocks, less what nodes word in ways of their own.
+    No page, if fewer than two are asked. Raises RpcError."""
+    for start in range(first, last + 1, PAGE) if len(urls) > 1 else ():
+        query = {
+            "address": address,
+            "topics": topics,
+            "fromBlock": hex(start),
+            "toBlock": hex(min(start + PAGE - 1, last)),
+        }
+        yield {
+            url: [tuple(log.get(name) for name in _WITNESSED) for log in logs if not log.get("removed")]
+            for url, logs in rpc.witnesses("eth_getLogs", query)
+            if url in urls
+        }
 
 
 def decode_logs(rpc: Rpc, contract: Contract, logs: Sequence[dict[str, Any]]) -> list[ChainEvent]:

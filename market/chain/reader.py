@@ -7,10 +7,11 @@ another branch's state), a block number, or None for the newest block.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from heldout.market.chain.contracts import Contract
-from heldout.market.chain.logs import Cursor, Followed, follow, read_block, read_events, read_logs
+from heldout.market.chain.logs import Cursor, Followed, follow, read_block, read_events, read_logs, witnessed_logs
 from heldout.market.chain.rpc import Endpoint, Rpc, RpcError
 from heldout.market.chain.signatures import MAGIC, recovers, wallet_question
 from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, RoundView, SeatView
@@ -20,7 +21,7 @@ from heldout.market.messages import hexed
 from heldout.market.money import Wei
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
-from heldout.market.terms import JobId, JobTerms, job_id, keccak256
+from heldout.market.terms import BlockNumber, JobId, JobTerms, job_id, keccak256
 from heldout.market.valuechain import ValueChain, fold
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ TOKEN = "HeldToken"
 REGISTRY = "ValueChain"
 STALE_ANSWERS = 3
 """Times in a row that a head further back than the confirmations is refused before it is believed."""
+_LIES = "one of them lies or follows another branch; find out which and take it out of the network file"
 _RESTARTED = "the chain was restarted, or the network file is of another one; ask for the file that belongs to this RPC"
 
 
@@ -79,13 +81,32 @@ class Chain:
 
         Raises ChainProblem `rpcs_disagree`. With one RPC there is nobody else to ask.
         """
+        self._witnesses(head.number)
+
+    def confirm_events(self, job: JobId, first: BlockNumber, head: BlockNumber) -> None:
+        """Before a secret leaves for whom a job's events name: they agree about those too, from block `first` on. That
+        a block has the right hash says nothing about the logs that are told of it. Raises as `confirm`.
+        """
+        urls = self._witnesses(head)
+        for told in witnessed_logs(self.rpc, urls, self.market.address, [None, job], first, self._deep(head)):
+            for (one, logs), (other, others) in pairwise(told.items()):
+                if logs != others:
+                    text = f"{one} and {other} tell different events of job {job}"
+                    raise ChainProblem(text, hint=_LIES, code="rpcs_disagree")
+
+    def _deep(self, head: BlockNumber) -> BlockNumber:
+        return BlockNumber(max(0, head - self.network.confirmations))
+
+    def _witnesses(self, head: BlockNumber) -> list[str]:
+        """The RPCs, if there are several, that have the newest block that is deep; who lags has no say."""
         if len(self.rpc.endpoints) == 1:
-            return
-        block = self.block(max(0, head.number - self.network.confirmations))
-        for url, raw in self.rpc.witnesses("eth_getBlockByNumber", hex(block.number), False):
-            if raw is not None and raw["hash"] != block.hash:
-                hint = "one of them lies or follows another branch; find out which and take it out of the network file"
-                raise ChainProblem(f"{url} has another block {block.number}", hint=hint, code="rpcs_disagree")
+            return []
+        block = self.block(self._deep(head))
+        heard = [(url, raw) for url, raw in self.rpc.witnesses("eth_getBlockByNumber", hex(block.number), False) if raw]
+        for url, raw in heard:
+            if raw["hash"] != block.hash:
+                raise ChainProblem(f"{url} has another block {block.number}", hint=_LIES, code="rpcs_disagree")
+        return [url for url, _ in heard]
 
     def _refuse_stale(self, newest: Block) -> None:
         """A head that moves far back is a lagging node, until it insists: then it is a reorg, and said aloud."""
@@ -140,6 +161,13 @@ class Chain:
 
     def round(self, job: JobId, round_: int, at: At = None) -> RoundView:
         return RoundView.from_abi(self.call("getRound", job, round_, at=at))
+
+    def try_post(self, terms: JobTerms, at: At = None) -> None:
+        """Whether the market would take a job from its requester now: new, within bounds, its escrow in free balance.
+
+        Raises Reverted with the contract's own reason.
+        """
+        self.call("post", terms.as_tuple(), at=at, sender=terms.requester)
 
     def held_for(self, terms: JobTerms, at: At = None) -> Wei:
         """All money the job of these terms holds now (P1.4)."""

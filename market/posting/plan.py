@@ -12,10 +12,11 @@ from heldout.market.messages import describe_score, hexed
 from heldout.market.money import MILLION, ONE_TOKEN, Wei, format_tokens
 from heldout.market.narration import clock
 from heldout.market.spans import format_span
-from heldout.market.terms import Address, JobId, JobTerms
+from heldout.market.terms import Address, JobId, JobTerms, Timestamp
 
 _DEPOSIT_GAS = 120_000
 _POST_GAS = 220_000
+_OPEN_GAS = 200_000
 _ACCEPT_GAS = 110_000
 _ACCEPT_GAS_PER_LANE = 70_000
 """Upper bounds for the dry run, where a call cannot be tried because money is not there yet or bids are not known."""
@@ -41,6 +42,8 @@ class Plan:
     """Accounts, other than this one and validators, with enough free balance for the collateral."""
     median_bid: Wei | None
     """Of all accepted bids on this market."""
+    bids_first: bool = False
+    """Whether bids are called for before anything is locked (P2.5), and `open` posts and accepts."""
 
     @property
     def to_deposit(self) -> Wei:
@@ -66,7 +69,13 @@ class Plan:
     # ----------------------------------------------------------------------------------------------- in words
 
     def lines(self) -> list[str]:
-        return [*_money_lines(self.terms), *self._cost_lines(), *self._time_lines(), *self._market_lines()]
+        return [
+            *_money_lines(self.terms),
+            *self._call_lines(),
+            *self._cost_lines(),
+            *self._time_lines(),
+            *self._market_lines(),
+        ]
 
     def _cost_lines(self) -> list[str]:
         steps = ", ".join(f"{step} {gas:,}" for step, gas in self.gas.items())
@@ -76,6 +85,16 @@ class Plan:
         return [
             f"Gas        about {_gas_text(self.gas_cost)} at most ({steps}), at {self.gas_price / 10**9:.3f} gwei",
             f"Wallet     {format_tokens(self.free)} free on the market, {format_tokens(self.held)} held: {deposit}",
+        ]
+
+    def _call_lines(self) -> list[str]:
+        if not self.bids_first:
+            return []
+        until = clock(Timestamp(self.now.timestamp + self.terms.bidWindow))
+        return [
+            f"Bids first bids are called for until {until}; nothing is locked before you take some,",
+            "           and then one transaction posts the job and accepts them. What is deposited for it you can",
+            "           withdraw until then, but providers believe a call only while it is there",
         ]
 
     def _time_lines(self) -> list[str]:
@@ -89,7 +108,8 @@ class Plan:
         ]
         listed = " · ".join(f"{name} {format_span(seconds)}" for name, seconds in spans)
         refund = clock(self.now.timestamp + terms.bidWindow)
-        return [f"Deadlines  {listed}", f"           if nobody is accepted, everything comes back from {refund}"]
+        none = "nothing was ever locked" if self.bids_first else f"everything comes back from {refund}"
+        return [f"Deadlines  {listed}", f"           if nobody is accepted, {none}"]
 
     def _market_lines(self) -> list[str]:
         price = "no bid was accepted yet" if self.median_bid is None else f"median bid {format_tokens(self.median_bid)}"
@@ -104,6 +124,7 @@ class Plan:
         terms = self.terms
         return {
             "job": self.job,
+            "bids_first": self.bids_first,
             "escrow": amount(terms.escrow),
             "never_more_than": amount(terms.escrow),
             "lanes": terms.lanes,
@@ -169,7 +190,7 @@ def _gas_text(wei: int) -> str:
 # -------------------------------------------------------------------------------------------------- gathering
 
 
-def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address) -> Plan:
+def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_first: bool = False) -> Plan:
     """Read what the plan needs. Raises BadInput for a data set that a job was already trained on."""
     head = chain.head()
     refuse_used_data(chain, job, terms, head)
@@ -182,12 +203,13 @@ def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address) -> Plan:
         free=free,
         held=chain.token_balance(me, at=head),
         gas_money=chain.eth(me),
-        gas=_gas(chain, job, terms, me, free),
+        gas=_gas(chain, job, terms, me, free, bids_first),
         gas_price=2 * head.base_fee + int(chain.rpc.call("eth_maxPriorityFeePerGas"), 16),
         live_seats=chain.live_seats(at=head),
         needed_seats=max(8 * terms.committee, seat_count // 4),
         candidates=_count_candidates(chain, terms, me, head),
         median_bid=_median_bid(chain, head),
+        bids_first=bids_first,
     )
 
 
@@ -201,9 +223,11 @@ def refuse_used_data(chain: Chain, job: JobId, terms: JobTerms, head: Block) -> 
             raise BadInput(f"these shards were opened in job {other}", hint=hint, code="data_used")
 
 
-def _gas(chain: Chain, job: JobId, terms: JobTerms, me: Address, free: Wei) -> dict[str, int]:
+def _gas(chain: Chain, job: JobId, terms: JobTerms, me: Address, free: Wei, bids_first: bool) -> dict[str, int]:
     """By step. Posting is tried as a call if the money is there."""
     gas = {} if free >= terms.escrow else {"deposit": _DEPOSIT_GAS}
+    if bids_first:
+        return gas | {"open": _OPEN_GAS + terms.lanes * _ACCEPT_GAS_PER_LANE}
     gas["post"] = _POST_GAS
     if free >= terms.escrow and chain.job(job).state is State.NONE:
         gas["post"] = chain.gas_of(chain.market, hexed(chain.market.encode("post", [terms.as_tuple()])), me)

@@ -132,7 +132,7 @@ class DockerRunner:
         let_job_read(spec.task_dir)
         let_job_read(spec.data_dir)
         deadline = min(spec.deadline, self._clock() + spec.limits.seconds)
-        with self._starting:  # two attempts must not choose the same place
+        with self._starting, self._engine.choosing():  # two attempts must not choose the same place
             place = self._place(spec)
             out = self._disks.open(spec, place.uid)
             grant = self._accelerator.grant(place.devices) if place.devices else Grant()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -34,8 +37,12 @@ from heldout.market.sandbox.profile import (
 )
 from heldout.market.sandbox.runtimes import EngineFacts, engine_facts
 
+log = logging.getLogger(__name__)
+
 MAX_IMAGE_BYTES = 8 << 30
 _CALL_TIMEOUT_S = 30
+_PATIENCE_S = 20
+_USUAL = "unix:///var/run/docker.sock"
 _IMAGE_TIMEOUT_S = 900
 _CHUNK = 1 << 20
 
@@ -77,6 +84,14 @@ def engine_errors() -> Iterator[None]:
         ) from None
 
 
+def _locked(folder: int) -> bool:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 class Engine:
     """The local engine, seen by one node: it touches only containers and volumes with that node's label.
 
@@ -110,6 +125,26 @@ class Engine:
         """What this engine is and can do; asked once."""
         with engine_errors():
             return engine_facts(self._client.info(), self._client.version())
+
+    @contextmanager
+    def choosing(self) -> Iterator[None]:
+        """While it lasts no other node of this machine takes a uid, cores or devices on this engine: a lock on the
+        folder of its socket. Whoever holds it for long is not waited for."""
+        socket = (self._address or os.environ.get("DOCKER_HOST", "") or _USUAL).removeprefix("unix://")
+        if not Path(socket).is_socket():  # elsewhere: it has other nodes, and other cores
+            yield
+            return
+        folder = os.open(Path(socket).resolve().parent, os.O_RDONLY)
+        try:
+            give_up = time.monotonic() + _PATIENCE_S
+            while not _locked(folder):
+                if time.monotonic() > give_up:
+                    log.warning("somebody has locked the folder of %s: not waiting any longer", socket)
+                    break
+                time.sleep(0.05)
+            yield
+        finally:
+            os.close(folder)
 
     @property
     def dialect(self) -> Dialect:

@@ -103,9 +103,15 @@ def _add_jobs(routes: APIRouter, sources: Sources) -> None:
         reading.job(JobId(job))
         return {"letters": sources.letters.records(JobId(job))}
 
+    @routes.get("/calls", response_model=shapes.Letters)
+    def calls(after: Annotated[int, Query(ge=0, lt=2**63)] = 0) -> Any:
+        """Jobs that are called for and not posted, as letters after number `after`, oldest first, one page: check their
+        signatures. Bid for them as for open jobs."""
+        return {"letters": sources.letters.calls.after(after)}
+
     @routes.get("/jobs/{job}/bids", response_model=shapes.Letters)
     def bids(job: Job) -> Any:
-        """The bids on a job, oldest first, as letters: check their signatures."""
+        """The bids on a job, posted or called for, oldest first, as letters: check their signatures."""
         return {"letters": sources.letters.bids(JobId(job))}
 
 

@@ -6,7 +6,8 @@ Derived from the chain, rebuilt from it at any time, covered by `state_hash`:
               folds of events; each row names the transaction that last changed it
 Not of the chain, and not in the hash:
     cursor    how far the chain was followed
-    letters   bids and mail (P8); nonces of sign-ins that were spent
+    letters   calls for bids, bids and mail (P8); nonces of sign-ins that were spent
+    calls     which letters are calls, and until when
     erased    hashes of letters that a party had erased
     manifests what the stores say a task is made of, by its hash
     readings  what providers say about their own training
@@ -209,6 +210,14 @@ letters = Table(
     Column("letter", Text, nullable=False),
     Index("letters_to", "receiver", "number"),
     Index("letters_of", "job", "sender"),
+)
+calls = Table(
+    "calls",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # of its letter
+    Column("job", String(66), nullable=False, index=True),
+    Column("requester", String(42), nullable=False, index=True),
+    Column("until", BigInteger, nullable=False, index=True),
 )
 erased = Table(
     "erased",

@@ -1,6 +1,6 @@
 """What the service holds about one address that is not on chain: to be taken along, and to be erased.
 
-    letters    bids, records of trainings and private letters (sealed), sent or received
+    letters    calls for bids, bids, records of trainings and private letters (sealed), sent or received
     readings   what its trainings said of themselves
     manifests  what its jobs' tasks are made of, copied from the stores
 
@@ -62,6 +62,7 @@ class Holdings:
             unknown = ~exists().where(db.erased.c.hash == _LETTERS.hash)
             connection.execute(insert(db.erased).from_select(["hash"], select(_LETTERS.hash).where(letters, unknown)))
             gone["letters"] = connection.execute(delete(db.letters).where(letters)).rowcount
+            connection.execute(delete(db.calls).where(~exists().where(_LETTERS.number == db.calls.c.number)))
             gone["readings"] = connection.execute(delete(db.readings).where(readings)).rowcount
             manifests = _manifests_of(address, live=live)
             gone["manifests"] = connection.execute(delete(db.manifests).where(manifests)).rowcount

@@ -1,7 +1,8 @@
 """The bid board and the mailboxes (P8): carries letters between the parties of a job, and vouches for none of them.
 
-A bid is for everybody and proves itself by its signature. A private letter goes from one party of a job to another: its
-requester, who bids or trains in it, and the seats that were drawn for it. What it says is sealed to its receiver.
+A bid is for everybody and proves itself by its signature; so does a call for bids (`calls`). A private letter goes from
+one party of a job to another: its requester, who bids or trains in it, and the seats that were drawn for it. What it
+says is sealed to its receiver.
 """
 
 import json
@@ -14,10 +15,12 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from heldout.market.calling import CallForBids
 from heldout.market.errors import BadMessage, ChainProblem, HeldoutError, Refused
 from heldout.market.messages import BULLETIN, Kind, Letter, bid_of
 from heldout.market.money import Wei
 from heldout.market.runrecord import read_record
+from heldout.market.service import calls
 from heldout.market.service import database as db
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
@@ -34,10 +37,9 @@ _RELEASES: Final = (Kind.TRAINING_KEYS, Kind.HELD_OUT_KEYS)
 _JOB = re.compile(r"0x[0-9a-f]{64}")
 
 
-class Asked(Protocol):
+class Asked(calls.Asked, Protocol):
     """What the board asks of heldout.market.chain.Chain."""
 
-    def verify_signature(self, address: str, digest: bytes, signature: bytes) -> bool: ...
     def free(self, account: str) -> Wei: ...
     def committee(self, job: JobId) -> tuple[bytes, tuple[int, ...]]: ...
 
@@ -62,9 +64,10 @@ class Letters:
     ) -> None:
         self._keepers = frozenset(keeper.lower() for keeper in keepers)
         self._engine, self._chain, self._network, self._clock = engine, asked, network, clock
+        self.calls = calls.Calls(engine, asked, network, clock)
 
     def post(self, letter: Letter, sender: Address | None) -> bool:
-        """Keep a letter; False if it was here. `sender` is who is signed in; bids need nobody.
+        """Keep a letter; False if it was here. `sender` is who is signed in; calls and bids need nobody.
 
         Raises BadMessage, Refused, NotYetKnown.
         """
@@ -75,13 +78,16 @@ class Letters:
             return False
         with self._engine.connect() as connection:
             _refuse_erased(connection, encoded)
-        if letter.kind is Kind.BID:
+        call = None
+        if letter.kind is Kind.CALL:
+            call = self.calls.check(letter)
+        elif letter.kind is Kind.BID:
             self._check_bid(letter)
         elif letter.kind is Kind.RUN_RECORD:
             self._check_record(letter)
         else:
             self._check_mail(letter, sender)
-        return self._keep(letter, encoded)
+        return self._keep(letter, encoded, call)
 
     def bids(self, job: JobId) -> list[dict[str, Any]]:
         """The bids on a job, oldest first."""
@@ -106,7 +112,7 @@ class Letters:
             query = select(db.letters.c.number).where(db.letters.c.hash == sha256(encoded).hexdigest())
             return connection.execute(query).first() is not None
 
-    def _keep(self, letter: Letter, encoded: bytes) -> bool:
+    def _keep(self, letter: Letter, encoded: bytes, call: CallForBids | None) -> bool:
         most = MOST_ON_THE_BOARD if letter.receiver == BULLETIN else MOST_FROM_ONE
         row = {
             "hash": sha256(encoded).hexdigest(),
@@ -128,9 +134,11 @@ class Letters:
                     )
                 last = connection.execute(select(func.max(db.letters.c.number))).scalar() or 0
                 number = max(last + 1, int(self._clock() * 1_000_000))
+                if call is not None:
+                    self.calls.note(connection, number, call)
                 connection.execute(insert(db.letters), row | {"number": number})
         except IntegrityError:  # the same letter twice at once, or two in one microsecond
-            return False if self._has(encoded) else self._keep(letter, encoded)
+            return False if self._has(encoded) else self._keep(letter, encoded, call)
         return True
 
     # ------------------------------------------------------------------------------------------- who may
@@ -139,11 +147,7 @@ class Letters:
         if letter.receiver != BULLETIN:
             raise BadMessage("a bid is for the bulletin", code="bad_letter")
         bid, signature = bid_of(letter)
-        with self._engine.connect() as connection:
-            job = _job(connection, letter.job)
-        terms = json.loads(job.terms)
-        if job.state != "open":
-            raise Refused(f"the job is {job.state}", hint="bid on open jobs", code="bids_closed")
+        terms = self._terms_to_bid_on(letter.job)
         if bid.price > int(terms["priceCap"]):
             raise Refused(f"the price is above {terms['priceCap']}", hint="bid at most the cap", code="bid_above_cap")
         if bid.validUntil <= self._clock():
@@ -154,6 +158,17 @@ class Letters:
         if self._chain.free(bid.provider) < int(terms["collateral"]):
             hint = "deposit first: bids that cannot be accepted are not shown"
             raise Refused("the provider's free balance is below the collateral", hint=hint, code="unfunded_bid")
+
+    def _terms_to_bid_on(self, job: JobId) -> dict[str, Any]:
+        """Of a job that is open, or called for. Raises Refused, NotYetKnown."""
+        with self._engine.connect() as connection:
+            if (called := self.calls.terms_of(connection, job)) is not None:
+                return called
+            row = _job(connection, job)
+        if row.state != "open":
+            raise Refused(f"the job is {row.state}", hint="bid on open jobs", code="bids_closed")
+        terms: dict[str, Any] = json.loads(row.terms)
+        return terms
 
     def _check_record(self, letter: Letter) -> None:
         record, signature = read_record(letter)

@@ -74,7 +74,8 @@ def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, sender
         responses={200: {"model": shapes.Posting, "description": "it was here already"}},
     )
     def post(letter: dict[str, Any], token: Token, request: Request, key: IdempotencyKey = "") -> JSONResponse:
-        """Leave a letter: a bid with nobody signed in, a private one as its sender. 200 if it was here already."""
+        """Leave a letter: a call for bids or a bid with nobody signed in, a private one as its sender. 200 if it was
+        here already."""
         try:
             read = Letter.decode(canonical_json(letter))
         except (ValueError, RecursionError):

@@ -1,7 +1,8 @@
 """A whole job on the plain road, on a devnet of real nodes: gas by step, blocks from submit to settled, idle memory.
 
 The second of two jobs is measured, so that most accounts have been used before; deposits are left out, as protocol P6.2
-says. Seats are drawn anew each time: what a job costs to the unit is in `./run bench gas`. Blocks come once a second.
+says. Both are called for before they are posted (`--bids-first`, P2.5). Seats are drawn anew each time: what a job
+costs to the unit is in `./run bench gas`. Blocks come once a second.
 """
 
 import tempfile
@@ -10,14 +11,13 @@ from collections import defaultdict
 from pathlib import Path
 
 from heldout.devnet.devnet import Devnet
-from heldout.market.lifecycle import ChainEvent, JobState
+from heldout.market.lifecycle import ChainEvent, JobState, State
 from tests.bench.figure import report
 from tests.bench.resident import IDLE_S, report_resident
-from tests.e2e.town import GOOD_ENOUGH, VALIDATORS, Kept, Town
+from tests.e2e.town import GOOD_ENOUGH, VALIDATORS, Kept, Town, eventually
 
 _STEPS = {
-    "Posted": "post",
-    "Accepted": "accept",
+    "Posted": "open",
     "Submitted": "submit",
     "Committed": "commit",
     "Revealed": "reveal",
@@ -33,8 +33,9 @@ def report_memory(devnet: Devnet) -> None:
 
 
 def run_job(town: Town, name: str) -> tuple[JobState, list[ChainEvent]]:
-    client, job = town.post(name, **GOOD_ENOUGH)
+    client, job = town.call(name, **GOOD_ENOUGH)
     with Kept(town):
+        eventually(lambda: town.chain.job(job).state is not State.NONE, "the job on chain")
         ended = town.until(job, "settlement", lambda j: j.final, 300)
     return ended, client.events(ended)
 

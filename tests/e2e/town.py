@@ -162,6 +162,12 @@ class Town:
         client.seal(folder)
         return client, client.post(client.draft(folder))
 
+    def call(self, name: str, **values: str) -> tuple[Client, JobId]:
+        """Seal, upload and call for bids on a digits job (P2.5): it is posted by who keeps it."""
+        folder, client = self.folder(name, **values), self.requester()
+        client.seal(folder)
+        return client, client.call(client.draft(folder)).job
+
     def played_provider(self, number: int) -> "PlayedProvider":
         return PlayedProvider(self, number)
 

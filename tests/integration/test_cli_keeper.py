@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heldout.devnet import Devnet
 from heldout.market.alarm import Alarm
+from heldout.market.calling import is_called
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.sender import Outbox
 from heldout.market.chain.signatures import sign_digest
 from heldout.market.daemon import Isolation
-from heldout.market.errors import AlreadyRunning, BadInput, TimedOut
+from heldout.market.errors import AlreadyRunning, BadInput, ChainProblem, Reverted, TimedOut
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import REQUESTER, JobState, Outcome, State
@@ -30,6 +33,7 @@ from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
 from heldout.requester_cli.keeper import Keeper
+from tests.rpc_proxy import RpcProxy
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
@@ -98,6 +102,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(town: Devnet) -> Iterator[Client]:
     with Client(town.network, town.keys("requester"), home=town.home("requester"), journal="keeper") as opened:
         yield opened
+        for called, _ in opened._calls:
+            opened._calls.forget(called.job)
 
 
 @pytest.fixture
@@ -222,6 +228,31 @@ def test_a_requester_that_lost_its_disk_goes_on_with_the_key_ring_alone(
         assert provider.opened(letter) == training_keys(restored, state)
 
 
+def test_no_key_leaves_while_two_rpcs_tell_different_events(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """Threat 32: same blocks, same hashes, and events that only one of them tells."""
+    job = post(client, folder)
+    accepted(town, client, client.keeper(Alarm(), policy=NOW, only=[job]), provider, job)
+    client.close()
+
+    def nothing_happened(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        return [] if method == "eth_getLogs" else ask()
+
+    with RpcProxy(town.network.rpc[0]) as proxy:
+        network = replace(town.network, rpc=(*town.network.rpc, proxy.url))
+        with Client(network, town.keys("requester"), home=town.home("requester"), journal="doubting") as doubting:
+            keeper = doubting.keeper(Alarm(), policy=NOW, only=[job])
+            proxy.handler = nothing_happened
+            with pytest.raises(ChainProblem) as found:
+                step(doubting, keeper)
+            assert (found.value.code, announced(client, job, Kind.TRAINING_KEYS)) == ("rpcs_disagree", [])
+            proxy.handler = lambda method, params, ask: ask()
+            step(doubting, keeper)
+            assert len(announced(client, job, Kind.TRAINING_KEYS)) == 1
+    assert proxy.calls["eth_getLogs"] >= 2
+
+
 def test_a_demand_is_answered_on_chain_by_the_next_cycle(
     town: Devnet, client: Client, provider: Provider, folder: Path
 ) -> None:
@@ -310,3 +341,158 @@ def test_a_second_watch_looks_on_and_does_all_duties_once_the_first_is_gone(
                 assert two.wait(60) == TimedOut.exit_code, second.read_text()
         ended = [client.job(job) for job in jobs]
     assert [(job.outcome, job.sums) for job in ended] == [(Outcome.EXPIRED, True)] * 2
+
+
+# -------------------------------------------------------------------------------------------- calls for bids
+
+
+def call(client: Client, folder: Path) -> JobId:
+    client.seal(folder, again=True)
+    return client.call(client.draft(folder)).job
+
+
+def names_by_tx(client: Client, job: JobId) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for event in client.events(client.job(job)):
+        found.setdefault(event.tx, []).append(event.name)
+    return found
+
+
+def test_nothing_is_locked_until_one_transaction_posts_the_job_and_accepts_its_bids(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    locked = client.chain.free(client.address)
+    job = call(client, folder)
+    assert len(announced(client, job, Kind.CALL)) == 1, "with no service the chain carries it"
+    assert client.chain.job(job).state is State.NONE
+    free = client.chain.free(client.address)
+    assert free >= locked and free >= client.job(job).terms.escrow, "deposited, and still free"
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    step(client, keeper)
+    assert is_called(client.job(job)) and not keeper.is_done(job)
+    provider.bid(client, job, price=60)
+    provider.bid(client, job)
+    step(client, keeper)
+    state = client.job(job)
+    assert (state.state, [lane.price for lane in state.lanes]) == (State.RUNNING, [50 * ONE_TOKEN])
+    (together,) = [names for names in names_by_tx(client, job).values() if "Posted" in names]
+    assert "Accepted" in together
+    assert client.chain.free(client.address) == free - state.terms.escrow + 50 * ONE_TOKEN, "what the cap was above"
+    town.mine(client.network.confirmations)
+    step(client, keeper)
+    assert [*client._calls] == [], "what is on chain is called for no more"
+    assert len(announced(client, job, Kind.CALL)) == 1, "announcing costs gas: once is enough"
+
+
+def test_a_call_that_was_kept_and_not_told_is_told_by_the_next_cycle(
+    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that called was killed in between (P11)."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(client.mail, "send", killed)
+        call(client, folder)
+    ((standing, _),) = client._calls
+    assert announced(client, standing.job, Kind.CALL) == []
+    step(client, client.keeper(Alarm(), policy=NOW, only=[standing.job]))
+    assert len(announced(client, standing.job, Kind.CALL)) == 1
+
+
+def test_a_call_that_nobody_bids_for_passes_and_the_money_was_never_locked(
+    town: Devnet, client: Client, folder: Path
+) -> None:
+    job, alarm = call(client, folder), Alarm()
+    free = client.chain.free(client.address)
+    keeper = client.keeper(alarm, policy=NOW, only=[job])
+    step(client, keeper)
+    called = client.job(job)
+    town.warp(called.deadline - client.chain.head().timestamp - 5)
+    step(client, keeper)
+    assert ("no_bids", job) in alarm.active
+    town.warp(6)
+    step(client, keeper)
+    step(client, keeper)
+    assert keeper.is_done(job) and client.is_past(called) and client.called() == []
+    assert client.chain.free(client.address) == free
+    assert ("no_bids", job) not in alarm.active, "nobody rings for what is over"
+    with pytest.raises(TimedOut, match="nothing was locked"):
+        client.keep(job, policy=NOW, period_s=0.1)
+
+
+def test_a_call_that_passed_can_be_made_again_for_the_same_job(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    job = call(client, folder)
+    first = client.job(job).deadline
+    assert client.call(client.draft(folder)).until == first, "a call that stands is sent again as it is"
+    town.warp(first - client.chain.head().timestamp + 1)
+    assert client.called() == []
+    again = client.call(client.draft(folder))
+    assert (again.job, again.until > first) == (job, True)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    provider.bid(client, job)
+    step(client, keeper)
+    assert client.job(job).state is State.RUNNING
+
+
+def test_a_call_taken_back_is_opened_by_nobody(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
+    job = call(client, folder)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    step(client, keeper)
+    provider.bid(client, job)
+    command = town.command("job", "cancel", job, "-y", "--json", home="requester")
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(said.stdout.splitlines()[-1]) == {"forgotten": job}
+    step(client, keeper)
+    assert client.chain.job(job).state is State.NONE
+    assert keeper.is_done(job)
+
+
+def test_bids_for_a_call_can_be_taken_by_hand(client: Client, provider: Provider, folder: Path) -> None:
+    job = call(client, folder)
+    provider.bid(client, job)
+    called = client.job(job)
+    client.accept(called, client.offers(called)[:1])
+    assert client.job(job).state is State.RUNNING
+    with pytest.raises(BadInput, match="posted already"):
+        client.call(client.draft(folder))
+
+
+def test_an_open_that_a_reorg_took_back_is_made_again(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """Threats 26 and 27: the call stands until the job on chain is deep."""
+    job = call(client, folder)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    provider.bid(client, job)
+    step(client, keeper)
+    assert client.job(job).state is State.RUNNING
+    town.anvil.take_back(client.job(job).posted.block)
+    town.mine(1)
+    assert client.chain.job(job).state is State.NONE
+    for _ in range(3):
+        step(client, keeper)
+    assert client.job(job).state is State.RUNNING
+    town.mine(client.network.confirmations + 1)
+    step(client, keeper)
+    assert [*client._calls] == []
+
+
+def test_a_call_whose_money_is_gone_is_not_opened_and_costs_no_gas(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """The deposit stays withdrawable: what bidders rely on is that a job without money is no job."""
+    job = call(client, folder)
+    provider.bid(client, job)
+    free, eth = client.chain.free(client.address), client.chain.eth(client.address)
+    client.withdraw(free)
+    spent = eth - client.chain.eth(client.address)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    step(client, keeper)
+    assert client.chain.job(job).state is State.NONE
+    assert eth - client.chain.eth(client.address) == spent, "refused before it is sent"
+    with pytest.raises(Reverted):
+        client.chain.try_post(client.job(job).terms)

@@ -242,6 +242,47 @@ def test_a_submission_that_a_reorg_drops_is_sent_again(net: Devnet, job: Scripte
     assert [event.name for event in events].count("Submitted") == 1
 
 
+def verdict(net: Devnet, job: ScriptedJob, stage: str) -> Any:
+    """What `provider why` says of a job, once it is at a stage."""
+
+    def told() -> list[Any]:
+        return [each for each in heldout(net, "provider", "why") if (each["job"], each["stage"]) == (job.id, stage)]
+
+    return job.until(told, 30, stage)[0]
+
+
+def test_a_node_killed_after_its_bid_for_a_call_works_on_the_job_that_was_opened_meanwhile(
+    net: Devnet, job: ScriptedJob
+) -> None:
+    """P2.5, threat 40: nobody tells of the call any more, and the job was posted while the node was down."""
+    job.fund()
+    job.call()
+    with provider(net, failpoint="bid.sent") as node:
+        job.until(lambda: node.poll() is not None, 60, "the end at bid.sent")
+    assert job.chain.job(job.id).state is State.NONE
+    job.accept(function="open")
+    with provider(net):
+        job.requester.mail.send(job.training_keys())
+        job.await_state(State.COMMITTING)
+
+
+def test_a_call_is_bid_for_while_its_money_is_there_and_binds_nobody_once_it_is_over(
+    net: Devnet, job: ScriptedJob
+) -> None:
+    """P2.5: its requester may withdraw, and may let it pass."""
+    requester = job.requester.keys.address
+    if free := job.chain.free(requester):
+        job.requester.send("withdraw", requester, free)
+    until = job.call()  # the service would not show it: it is announced
+    with provider(net):
+        refused = verdict(net, job, "no bid")
+        assert refused["rule"] == "unfunded" and "InsufficientFree" in refused["reason"], refused
+        job.fund()
+        job.until(lambda: job.requester.mail.bids(job.id), 40, "a bid")
+        net.warp(until - job.chain.head().timestamp + 1)
+        assert "nobody was accepted" in verdict(net, job, "over")["reason"]
+
+
 def test_a_second_node_on_the_same_folder_is_refused(net: Devnet) -> None:
     """Threat 44."""
     with provider(net):

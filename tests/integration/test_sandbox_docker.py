@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from heldout.market.sandbox import (
     open_runner,
 )
 from heldout.market.sandbox.docker import DockerRunner
+from heldout.market.sandbox.engine import Engine
 from heldout.market.sandbox.places import UIDS, free_uid
 from heldout.market.sandbox.profile import node_label
 from heldout.market.sandbox.volumes import VolumeDisks
@@ -139,6 +141,31 @@ def test_no_two_running_jobs_share_a_user_whichever_node_runs_them(bench: Bench,
         return uids
 
     assert len(asyncio.run(life())) == 3
+
+
+def test_two_nodes_that_start_a_job_in_one_instant_do_not_choose_the_same_user(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has chosen and its container is not there yet when the second chooses."""
+    other = open_runner("docker", tmp_path / "other", chain_id=1)
+    chosen, run = threading.Event(), Engine.run
+
+    def slowly(engine: Engine, options: dict[str, Any]) -> Any:
+        chosen.set()
+        time.sleep(1)
+        return run(engine, options)
+
+    async def life() -> set[str]:
+        spec = bench.spec("import os, time; print(os.getuid(), flush=True); time.sleep(60)")
+        first = asyncio.create_task(bench.runner.start(spec))
+        await asyncio.to_thread(chosen.wait)
+        handles = [(other, await other.start(spec)), (bench.runner, await first)]
+        uids = {await anext(runner.logs(handle)) for runner, handle in handles}
+        await other.discard(spec.job)
+        return uids
+
+    monkeypatch.setattr(Engine, "run", slowly)
+    assert len(asyncio.run(life())) == 2
 
 
 def test_between_two_attempts_nobody_else_gets_the_uid_that_owns_out(job_image: str, tmp_path: Path) -> None:

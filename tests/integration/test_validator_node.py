@@ -82,6 +82,20 @@ def test_a_commit_that_a_reorg_took_back_is_sent_again_unchanged(
     assert before.items() <= after.items() and job.standing == (PERFECT,)
 
 
+def test_a_settlement_that_a_deep_reorg_took_back_is_made_again(court: Court, tmp_path: Path) -> None:
+    """Threat 27: deeper than the network's confirmations, so that the job was over for this node already."""
+    case = delivered(court)
+    deeper = court.devnet.network.confirmations + 2
+    with working(court, tmp_path) as node:
+        node.settle(case)
+        court.devnet.mine(deeper)
+        node.turn()
+        court.take_back(case, "Settled")
+        assert not court.look(case).final
+        court.devnet.mine(deeper)
+        assert node.until(case, lambda job: job.final).outcome is Outcome.MEASURED
+
+
 def test_rows_that_never_come_are_demanded_and_their_silence_ends_the_job(court: Court, tmp_path: Path) -> None:
     """P4.5: the requester neither delivers nor answers."""
     case = court.case()

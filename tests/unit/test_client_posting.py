@@ -9,6 +9,7 @@ import pytest
 from heldout.market.chain.views import Block, Limits, Parameters, Window
 from heldout.market.errors import BadJobFile, InsufficientFunds
 from heldout.market.money import ONE_TOKEN, Wei
+from heldout.market.narration import clock
 from heldout.market.posting.drafting import GraphFacts, SealedData
 from heldout.market.posting.plan import Plan
 from heldout.market.settings import Network
@@ -198,3 +199,15 @@ def test_the_plan_says_who_gets_what_and_the_most_that_can_be_paid(draft: Draft)
         + told["seats"] * int(told["fee"]["wei"])
         + int(told["bond"]["wei"])
     )
+
+
+def test_the_plan_of_a_call_says_that_nothing_is_locked_and_until_when(draft: Draft) -> None:
+    """P2.5."""
+    made = draft()
+    called = replace(plan(made, made.terms.escrow, 0), bids_first=True, gas={"open": 270_000})
+    text = "\n".join(called.lines())
+    assert f"called for until {clock(Timestamp(1_800_000_000 + made.terms.bidWindow))}; nothing is locked" in text
+    assert "if nobody is accepted, nothing was ever locked" in text
+    assert "everything comes back" not in text
+    assert called.as_json()["bids_first"] is True
+    assert "you can never pay more than this" in text

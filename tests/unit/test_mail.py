@@ -53,6 +53,9 @@ class Office(Carrier):
         self._stumble()
         yield from list(enumerate(self.kept, 1))[after:]
 
+    def calls(self, after: int) -> Iterator[tuple[int, Letter]]:
+        yield from ((number, letter) for number, letter in self.mail(after) if letter.kind is Kind.CALL)
+
 
 @dataclass
 class Head:
@@ -238,6 +241,42 @@ def test_bids_stay_on_the_board(chain: Announced) -> None:
     public = mail(office, chain, account=None)
     assert public.bids(JOB) == public.bids(JOB) == [BID]
     assert public.bids(OTHER_JOB) == []
+
+
+def call(until: Any = 1_000, job: JobId = JOB) -> Letter:
+    return Letter(job, Kind.CALL, BOB, BULLETIN, {"terms": {}, "until": until, "signature": "0x"})
+
+
+def test_calls_for_bids_come_by_either_road_and_are_one(chain: Announced) -> None:
+    """P2.5, threat 52."""
+    office = Office()
+    office.kept = [call(), letter()]
+    reader = mail(office, chain, account=None)
+    assert reader.calls(900) == [call()]
+    chain.announce(ALICE.address, call().encode())  # relayed by anybody: it proves itself
+    chain.announce(ALICE.address, call(job=OTHER_JOB).encode())
+    assert reader.calls(900) == reader.calls(900) == [call(), call(job=OTHER_JOB)]
+    office.problems = [ServiceProblem("down")]
+    office.kept.append(call(2_000))
+    assert reader.calls(900) == [call(), call(job=OTHER_JOB)]
+    assert reader.calls(900) == [call(), call(job=OTHER_JOB), call(2_000)]
+
+
+@pytest.mark.parametrize("until", [899, -1, "soon", None, {}])
+def test_calls_that_are_over_or_never_end_are_forgotten(chain: Announced, until: Any) -> None:
+    chain.announce(BOB, call(until).encode())
+    chain.announce(BOB, call(900, OTHER_JOB).encode())
+    reader = mail(None, chain)
+    assert reader.calls(900) == [call(900, OTHER_JOB)]
+    assert reader.calls(901) == reader.calls(0) == []
+
+
+def test_a_call_is_in_nobodys_mailbox(chain: Announced) -> None:
+    chain.announce(BOB, call().encode())
+    reader = mail(None, chain)
+    assert [*reader.fetch()] == []
+    assert reader.bids(JOB) == []
+    assert reader.calls(900) == [call()]
 
 
 def test_blocks_are_read_once_and_the_newest_again_for_reorgs(chain: Announced) -> None:

@@ -76,7 +76,7 @@ def test_systemd_finds_nothing_wrong_with_the_units() -> None:
     units = [str(ROOT / "ops" / name) for name in FILES if name.endswith(".service")]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     told = [line for line in done.stderr.splitlines() if "heldout" in line]
-    assert len(units) == 4 and not told, told
+    assert len(units) == 6 and not told, told
 
 
 def test_compose_starts_commands_that_exist() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from builders import JOB, REQUESTER, EventLog, terms_values
+from builders import JOB, REQUESTER, TERMS, EventLog, terms_values
 
-from heldout.market.chain import Cursor
+from heldout.market.calling import CallForBids, is_called
+from heldout.market.chain import Block, Cursor
 from heldout.market.chain.logs import Followed
-from heldout.market.lifecycle import ChainEvent, State
-from heldout.market.terms import BlockNumber
+from heldout.market.lifecycle import ChainEvent, JobState, Outcome, State
+from heldout.market.money import Wei
+from heldout.market.terms import BlockNumber, Timestamp
 from heldout.provider.book import PAGE, Book
 
 
@@ -111,3 +113,68 @@ def test_a_forgotten_job_is_not_brought_back_by_a_reorg() -> None:
     branch.ancestor = 101
     found.advance()
     assert found.jobs == {}
+
+
+# --------------------------------------------------------------------------------------------------------- calls
+
+
+def called(until: int, since: int = 90) -> JobState:
+    return CallForBids(JOB, TERMS, Timestamp(until)).as_job(BlockNumber(since))
+
+
+def at(number: int, timestamp: int) -> Block:
+    return Block(BlockNumber(number), "0x", "0x", Timestamp(timestamp), Wei(0))
+
+
+def test_a_job_that_is_called_for_stands_open_until_the_chain_has_it() -> None:
+    """P2.5."""
+    branch = Branch(events("OPEN", "RUNNING"), head=99)
+    found = book(branch)
+    found.advance()
+    assert found.call(called(1_000))
+    assert (states(found), found.changed(JOB), is_called(found.jobs[JOB])) == ([State.OPEN], 90, True)
+    branch.head = 102
+    found.advance()
+    assert (states(found), found.changed(JOB), is_called(found.jobs[JOB])) == ([State.RUNNING], 102, False)
+
+
+def test_a_call_that_is_over_ends_as_a_job_in_which_nobody_was_accepted() -> None:
+    found = book(Branch())
+    found.call(called(1_000))
+    assert found.end_calls(at(95, 1_000)) == []
+    assert found.end_calls(at(96, 1_001)) == [JOB]
+    assert (states(found), found.jobs[JOB].outcome, found.changed(JOB)) == ([State.SETTLED], Outcome.EXPIRED, 96)
+    assert found.end_calls(at(97, 1_002)) == []
+    found.forget(JOB)
+    assert found.jobs == {}
+
+
+def test_a_shorter_call_changes_nothing_and_a_longer_one_opens_the_job_again() -> None:
+    found = book(Branch())
+    assert found.call(called(1_000))
+    assert not found.call(called(999, since=91))
+    assert not found.call(called(1_000, since=91))
+    found.end_calls(at(96, 1_001))
+    assert found.call(called(1_100, since=97))
+    assert (states(found), found.jobs[JOB].deadline, found.changed(JOB)) == ([State.OPEN], 1_100, 97)
+
+
+def test_a_job_whose_post_was_taken_back_is_again_no_more_than_called_for() -> None:
+    """Threat 26: the requester's `open` is sent again, and the bids must still be good."""
+    branch = Branch(events("OPEN"), head=102)
+    found = book(branch)
+    found.call(called(1_000))
+    found.advance()
+    assert not is_called(found.jobs[JOB])
+    branch.events, branch.ancestor = [], 99
+    found.advance()
+    assert (is_called(found.jobs[JOB]), found.changed(JOB)) == (True, 90)
+
+
+def test_the_end_of_a_call_does_not_touch_a_job_that_is_on_chain() -> None:
+    branch = Branch(events("OPEN", "RUNNING"), head=102)
+    found = book(branch)
+    found.call(called(1_000))
+    found.advance()
+    found.end_calls(at(103, 1_001))
+    assert (states(found), found.changed(JOB)) == ([State.RUNNING], 102)

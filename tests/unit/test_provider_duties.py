@@ -106,6 +106,16 @@ def test_a_job_that_its_requester_leaves_open_for_ever_binds_nobody_for_ever() -
     assert not may_be_accepted(Story().accepted(OTHER).view().job, BOUND, START)
 
 
+def test_a_job_that_is_called_for_again_is_judged_again_once_the_bid_for_the_first_call_is_over() -> None:
+    """P2.5."""
+    view = Story().view()
+    early = BOUND.but(valid_until=view.now)
+    assert decide(view, early) == [Step.SEND_BID]
+    over = BOUND.but(valid_until=Timestamp(view.now - 1))
+    assert decide(replace(view, job=replace(view.job, deadline=Timestamp(view.now + 9))), over) == [Step.JUDGE]
+    assert decide(replace(view, job=replace(view.job, deadline=view.now)), over) == []
+
+
 def test_a_job_that_others_won_is_finished_once_that_is_deep() -> None:
     story = Story().accepted(OTHER)
     assert decide(story.view(depth=1), BOUND) == []

@@ -11,6 +11,7 @@ import pytest
 from builders import JOB, TERMS, digest
 
 from heldout.market.artifacts import DiskStore
+from heldout.market.durable import write_whole
 from heldout.market.errors import BadEnvelope, StoreProblem
 from heldout.market.failpoint import failpoints, unarmed
 from heldout.market.manifest import Manifest, Resources, TaskFile
@@ -19,7 +20,7 @@ from heldout.market.settings import Network
 from heldout.market.terms import JobTerms
 from heldout.provider.bidding import Refusal, Rule
 from heldout.provider.chores import Chores
-from heldout.provider.materials import Materials, write
+from heldout.provider.materials import Materials
 
 TRAIN = b"print('trained')"
 SHARD_BYTES = 256
@@ -126,7 +127,7 @@ def test_a_bid_needs_every_sealed_shard_to_be_in_the_stores(world: World, tmp_pa
 
 def test_a_finished_jobs_files_are_gone_and_others_stay(world: World) -> None:
     kept = world.materials.folder(JOB)
-    write(kept / "file", b"data")
+    write_whole(kept / "file", b"data")
     world.materials.forget(JOB)
     world.materials.forget(JOB)
     assert not kept.exists()

@@ -25,6 +25,7 @@ export class Heldout {
   jobEvents(id: string, options?: { after?: string }): Promise<Json>;
   manifest(id: string): Promise<Json>;
   readings(id: string): Promise<Json>;
+  calls(options?: { after?: number }): Promise<Json>;
   bids(id: string): Promise<Json>;
   records(id: string): Promise<Json>;
   seats(options?: { address?: string }): Promise<Json>;

@@ -40,6 +40,7 @@ export class Heldout {
   jobEvents(id, { after = "" } = {}) { return this.#get(`jobs/${id}/events`, { after }); }
   manifest(id) { return this.#get(`jobs/${id}/manifest`); }
   readings(id) { return this.#get(`jobs/${id}/readings`); }
+  calls({ after = 0 } = {}) { return this.#get("calls", { after }); }
   bids(id) { return this.#get(`jobs/${id}/bids`); }
   records(id) { return this.#get(`jobs/${id}/records`); }
   seats({ address = "" } = {}) { return this.#get("seats", { address }); }
