@@ -81,6 +81,20 @@ def test_no_word_of_any_page_is_outside_the_catalogue(tmp_path: Path) -> None:
     assert forgotten == {}
 
 
+@pytest.mark.parametrize("question", ["TooEarly", "bad_input", "0x08c379a0", "xyzzy", "job", "transaction"])
+def test_what_the_assistant_says_by_itself_is_in_the_catalogue(
+    tmp_path: Path, client: TestClient, plays: dict[str, Play], question: str
+) -> None:
+    """What it quotes is the documentation's."""
+    play = plays["appealed"]
+    asked = {"job": play.id, "transaction": play.scenery.events[-1].tx}.get(question, question)
+    with speaking(tmp_path, marked()):
+        said = client.get("/v1/ask", params={"question": asked}).json()["text"]
+    assert "⟦" in said
+    bare = re.sub("⟦[^⟦⟧]*⟧", " ", said).replace(question, "")
+    assert not re.search(r"[^\W\d_]", _DATA.sub("", bare)), said
+
+
 @pytest.mark.parametrize("path", sorted(TEMPLATES.iterdir()), ids=lambda path: str(path.name))
 def test_no_template_has_words_of_its_own(path: Path) -> None:
     """Not even in a branch that no page takes. Blocks `main` and `feed` stand within tags."""
