@@ -10,7 +10,7 @@ import httpx2
 
 from heldout.market.errors import BadInput, BadMessage, HeldoutError, Refused
 from heldout.market.jsontext import canonical_json, read_json
-from heldout.market.messages import Kind, Letter
+from heldout.market.messages import PROVEN, Letter
 from heldout.market.settings import Network
 from heldout.market.signatures import Signer, checksummed, sign_text
 from heldout.market.siwe import SignIn
@@ -24,8 +24,6 @@ MOST_BYTES: Final = 16 << 20
 MOST_PAGES: Final = 50
 REST_S: Final = 10.0
 """Seconds for which a service that did not answer is not asked again."""
-_PUBLIC: Final = (Kind.CALL, Kind.BID)
-"""Kinds that nobody needs to be signed in for: they prove themselves."""
 _EARLY_S: Final = 60
 """Seconds before its end that a session is renewed."""
 
@@ -67,7 +65,7 @@ class Carrier:
 
     def post(self, letter: Letter) -> None:
         """Leave a letter; the same one twice is one."""
-        self._ask("POST", "/v1/letters", read_json(letter.encode()), signed=letter.kind not in _PUBLIC)
+        self._ask("POST", "/v1/letters", read_json(letter.encode()), signed=letter.kind not in PROVEN)
 
     def bids(self, job: JobId) -> list[Letter]:
         """The bid board of a job, unchecked."""

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from heldout.market.carrier import Carrier, ServiceProblem
 from heldout.market.errors import BadMessage, HeldoutError, Refused
 from heldout.market.lifecycle import ChainEvent
-from heldout.market.messages import BULLETIN, Kind, Letter
+from heldout.market.messages import BULLETIN, PROVEN, Kind, Letter
 from heldout.market.settings import Network
 from heldout.market.signatures import Signer
 from heldout.market.terms import JobId
@@ -24,7 +24,6 @@ TRIES: Final = 4
 PAUSE_S: Final = 0.7
 """Between tries of a letter that the service does not take yet: its index may be a block behind."""
 RESEND_S: Final = 30.0
-_PUBLIC: Final = (Kind.CALL, Kind.BID)
 REREAD: Final = 64
 """Blocks read again each time, for letters that a reorg moved."""
 
@@ -218,7 +217,7 @@ class Mail:
         """File a letter that is public or for this address, the first time it comes."""
         key = _key(letter)
         mine = self._account is not None and letter.receiver.lower() == self._account.address.lower()
-        public = letter.kind in _PUBLIC and letter.receiver == BULLETIN
+        public = letter.kind in PROVEN and letter.receiver == BULLETIN
         if key in self._seen or not (mine or public):
             return
         self._seen.add(key)
@@ -248,5 +247,5 @@ def _announced(event: ChainEvent) -> Iterator[Letter]:
         letter = Letter.decode(event.args["message"])
     except BadMessage:
         return
-    if letter.kind in _PUBLIC or letter.sender.lower() == event.args["from"].lower():
+    if letter.kind in PROVEN or letter.sender.lower() == event.args["from"].lower():
         yield letter

@@ -190,6 +190,8 @@ class Kind(StrEnum):
     OUTCOME = "outcome"
 
 
+PROVEN: Final = (Kind.CALL, Kind.BID)
+"""Kinds that prove themselves by a signature: whoever brings them need not be signed in."""
 BULLETIN: Final = "bulletin"
 """Receiver of letters that everybody may read: calls for bids, bids and run records."""
 
