@@ -18,6 +18,7 @@ from heldout.market.messages import BAD, HIGHEST_SCORE, MISSING, NO_DATA, NO_KEY
 from heldout.market.money import Ppm, Wei, payout_down
 from heldout.market.split import SEED_DELAY, round_size
 from heldout.market.terms import Address, BlockNumber, JobId, JobTerms, Timestamp
+from heldout.market.texts import tr
 
 REQUESTER = 8
 """The requester's number as a demanded party; lanes are 0 to 7."""
@@ -492,13 +493,20 @@ def deadline_move(job: JobState, now: Timestamp) -> str | None:
 def if_nobody_acts(job: JobState) -> str:
     """One sentence for people: what happens at the deadline of the present stage."""
     sentences = {
-        State.OPEN: "the escrow goes back to the requester",
-        State.RUNNING: "absent providers lose their collateral to the requester; with no submission all else returns",
-        State.COMMITTING: "with a majority of commits the reveal begins; otherwise a bigger committee is drawn",
-        State.REVEALING: "a majority of reveals decides; otherwise a bigger committee is drawn",
-        State.SCORED: "the job is settled and everybody is paid",
+        State.OPEN: tr("the escrow goes back to the requester"),
+        State.RUNNING: tr(
+            "absent providers lose their collateral to the requester; with no submission all else returns"
+        ),
+        State.COMMITTING: tr("with a majority of commits the reveal begins; otherwise a bigger committee is drawn"),
+        State.REVEALING: tr("a majority of reveals decides; otherwise a bigger committee is drawn"),
+        State.SCORED: tr("the job is settled and everybody is paid"),
     }
     if job.pending:
-        who = ", ".join("the requester" if p == REQUESTER else f"lane {p}" for p in sorted(job.pending))
-        return f"{who} did not answer a demand and bears the cost"
-    return sentences.get(job.state, "nothing: the job is final")
+        who = ", ".join(party_name(party) for party in sorted(job.pending))
+        return tr("%(who)s did not answer a demand and bears the cost", who=who)
+    return sentences.get(job.state, tr("nothing: the job is final"))
+
+
+def party_name(party: int) -> str:
+    """A demanded party: lanes have numbers."""
+    return tr("the requester") if party == REQUESTER else tr("lane %(lane)s", lane=party)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from heldout.market.lifecycle import REQUESTER, ChainEvent, Movement, Outcome, Purpose, State
+from heldout.market.lifecycle import ChainEvent, Movement, Outcome, Purpose, State, party_name
 from heldout.market.messages import describe_score, hexed, unpack_vote
 from heldout.market.money import format_tokens
+from heldout.market.texts import later, tr
 
 BURNED: Final = "0x" + "00" * 20
 """The account of money that was burned."""
@@ -23,51 +24,79 @@ def clock(timestamp: int) -> str:
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def party_name(party: int) -> str:
-    """A demanded party: lanes have numbers."""
-    return "the requester" if party == REQUESTER else f"lane {party}"
-
-
 def purpose_of(row: Movement) -> str:
-    """What a row of the money table was for."""
-    return "slash" if row.purpose is None else purpose_name(row.purpose, row.incoming)
+    """What a row of the money table was for, in one word of the code's."""
+    return later("slash") if row.purpose is None else purpose_name(row.purpose, row.incoming)
 
 
 def purpose_name(purpose: int, incoming: bool) -> str:
     """What comes in to be refunded, if it is not spent, is the escrow."""
-    return "escrow" if incoming and purpose == Purpose.REFUND else Purpose(purpose).name.lower()
+    return later("escrow") if incoming and purpose == Purpose.REFUND else Purpose(purpose).name.lower()
 
 
 def _moved(args: dict[str, Any]) -> str:
     state = State(args["state"])
-    round_ = f", round {args['round']}" if args["round"] else ""
-    until = "" if state is State.SETTLED else f", until {clock(args['deadline'])}"
-    return f"{state.name.lower()}{round_}{until}"
+    parts = [tr(state.name.lower())]
+    if args["round"]:
+        parts.append(tr("round %(round)s", round=args["round"]))
+    if state is not State.SETTLED:
+        parts.append(tr("until %(time)s", time=clock(args["deadline"])))
+    return ", ".join(parts)
 
 
 def _accepted(args: dict[str, Any]) -> str:
-    bids = ", ".join(f"{bid['provider']} for {format_tokens(bid['price'])}" for bid in args["bids"])
-    return f"accepted: {bids}"
+    bids = (
+        tr("%(provider)s for %(price)s", provider=bid["provider"], price=format_tokens(bid["price"]))
+        for bid in args["bids"]
+    )
+    return tr("accepted: %(bids)s", bids=", ".join(bids))
 
 
-_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "Posted": lambda a: "posted",
+def _money(args: dict[str, Any], incoming: bool) -> dict[str, object]:
+    purpose = tr(purpose_name(args["purpose"], incoming))
+    return {**args, "amount": format_tokens(args["amount"]), "purpose": purpose}
+
+
+def _first(word: bytes) -> str:
+    return describe_score(unpack_vote(word, 1)[0])
+
+
+def _demanded(args: dict[str, Any]) -> str:
+    values = {"party": party_name(args["party"]), "time": clock(args["deadline"])}
+    return tr("%(party)s is demanded to deliver until %(time)s", **values)
+
+
+def _lane_settled(args: dict[str, Any]) -> str:
+    values = {"score": describe_score(args["score"]), "payout": format_tokens(args["payout"])}
+    return tr("lane %(lane)s: %(score)s, paid %(payout)s", lane=args["lane"], **values)
+
+
+_SENTENCES: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "Posted": lambda a: tr("posted"),
     "Accepted": _accepted,
     "Moved": _moved,
-    "Submitted": lambda a: f"lane {a['lane']} submitted by {a['provider']}",
-    "Drawn": lambda a: f"round {a['round']}: seats {', '.join(map(str, a['seats']))} drawn",
-    "Reseeded": lambda a: f"round {a['round']}: the seed was lost, another block draws",
-    "Committed": lambda a: f"seat {a['seat']} committed",
-    "Revealed": lambda a: f"seat {a['seat']} revealed {describe_score(unpack_vote(a['vote'], 1)[0])}",
-    "RoundScored": lambda a: f"round {a['round']} has a majority: {describe_score(unpack_vote(a['result'], 1)[0])}",
-    "Demanded": lambda a: f"{party_name(a['party'])} is demanded to deliver until {clock(a['deadline'])}",
-    "Answered": lambda a: f"{party_name(a['party'])} answered on chain",
-    "Unanswered": lambda a: f"{party_name(a['party'])} did not answer",
-    "Appealed": lambda a: f"round {a['round']} called by {a['by']}, bond {format_tokens(a['bond'])}",
-    "Locked": lambda a: f"in   {format_tokens(a['amount'])} {purpose_name(a['purpose'], True)} from {a['from']}",
-    "Paid": lambda a: f"out  {format_tokens(a['amount'])} {purpose_name(a['purpose'], False)} to {a['to']}",
-    "Slashed": lambda a: f"seat {a['seat']} slashed by {format_tokens(a['amount'])}",
-    "Artifact": lambda a: f"artifact {hexed(a['artifact'])} made by {a['maker']}, owned by {a['owner']}",
-    "LaneSettled": lambda a: f"lane {a['lane']}: {describe_score(a['score'])}, paid {format_tokens(a['payout'])}",
-    "Settled": lambda a: f"settled: {Outcome(a['outcome']).name.lower()}",
+    "Submitted": lambda a: tr("lane %(lane)s submitted by %(provider)s", **a),
+    "Drawn": lambda a: tr(
+        "round %(round)s: seats %(seats)s drawn", round=a["round"], seats=", ".join(map(str, a["seats"]))
+    ),
+    "Reseeded": lambda a: tr("round %(round)s: the seed was lost, another block draws", **a),
+    "Committed": lambda a: tr("seat %(seat)s committed", **a),
+    "Revealed": lambda a: tr("seat %(seat)s revealed %(score)s", seat=a["seat"], score=_first(a["vote"])),
+    "RoundScored": lambda a: tr(
+        "round %(round)s has a majority: %(score)s", round=a["round"], score=_first(a["result"])
+    ),
+    "Demanded": _demanded,
+    "Answered": lambda a: tr("%(party)s answered on chain", party=party_name(a["party"])),
+    "Unanswered": lambda a: tr("%(party)s did not answer", party=party_name(a["party"])),
+    "Appealed": lambda a: tr(
+        "round %(round)s called by %(by)s, bond %(bond)s", **{**a, "bond": format_tokens(a["bond"])}
+    ),
+    "Locked": lambda a: tr("in   %(amount)s %(purpose)s from %(from)s", **_money(a, True)),
+    "Paid": lambda a: tr("out  %(amount)s %(purpose)s to %(to)s", **_money(a, False)),
+    "Slashed": lambda a: tr("seat %(seat)s slashed by %(amount)s", seat=a["seat"], amount=format_tokens(a["amount"])),
+    "Artifact": lambda a: tr(
+        "artifact %(artifact)s made by %(maker)s, owned by %(owner)s", **{**a, "artifact": hexed(a["artifact"])}
+    ),
+    "LaneSettled": _lane_settled,
+    "Settled": lambda a: tr("settled: %(outcome)s", outcome=tr(Outcome(a["outcome"]).name.lower())),
 }

@@ -74,7 +74,7 @@ def _ranker(args: argparse.Namespace) -> "Ranker":
     from heldout.market.assistant.embedding import Embeddings
     from heldout.market.assistant.passages import passages
     from heldout.market.assistant.ranking import Bm25, Fused
-    from heldout.market.assistant.texts import text
+    from heldout.market.texts import text
 
     try:
         return Fused(Bm25(passages()), Embeddings(passages(), user_cache_path("heldout"), say))

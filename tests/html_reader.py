@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_VOID = frozenset({"meta", "link", "input", "br", "img"})
+VOID = frozenset({"meta", "link", "input", "br", "img"})
 _CLOSED_BY_OTHERS = ("p", "li", "option", "dt", "dd")
 
 
@@ -33,12 +33,12 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.told.elements.append((tag, [(name, value or "") for name, value in attrs]))
-        if tag not in _VOID:
+        if tag not in VOID:
             self.told.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
-        if tag not in _VOID:
+        if tag not in VOID:
             self.told.open.pop()
 
     def handle_endtag(self, tag: str) -> None:

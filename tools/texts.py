@@ -1,92 +1,59 @@
-"""What the pages' scripts say: found in their sources, and written into the one catalogue of texts.
+"""The catalogue of texts, kept in step with what sources say in English: [pages] and [scripts] of market/texts/en.toml.
 
-    python tools/texts.py --write     renews [scripts] of market/assistant/texts/en.toml
-
-English stands where it is said, as `tr("…")` or tr`…${value}…`, and is its own key; a value is {0}, {1} and so on.
+python -m tools.texts --write     renews both
+python -m tools.texts --check     fails if they are not what sources say; tells what other languages lack
 """
 
 import json
 import re
 import sys
-from collections.abc import Iterator
+import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-WEB = ROOT / "market" / "service" / "web"
-ENGLISH = ROOT / "market" / "assistant" / "texts" / "en.toml"
-_HEAD = (
-    "# What scripts say. Renewed by tools/texts.py; another language keeps the keys and has other values.\n[scripts]\n"
-)
-_TOKEN = re.compile(
-    r"""//[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|(?<=[(=,:&|!\s])/(?![/*\s])(?:\\.|\[(?:\\.|[^\]\n])*\]|[^/\\\n])+/[a-z]*|[`{}]"""
-)
+from heldout.market.texts import catalogue, languages
+from tools import page_texts, script_texts
+
+ENGLISH = Path(__file__).resolve().parents[1] / "market" / "texts" / "en.toml"
+_RENEWED = "Renewed by tools/texts.py; another language keeps the keys and has other values."
+_HEADS = {
+    "pages": f"# What pages say: places are %(name)s, tags stay as they are. {_RENEWED}\n[pages]\n",
+    "scripts": f"# What scripts say. {_RENEWED}\n[scripts]\n",
+}
+_FOUND = re.compile(r"^(?:#.*\n)*\[(?:pages|scripts)\]$", re.MULTILINE)
 
 
-def literals(source: str) -> Iterator[tuple[bool, str]]:
-    """Every string and template of a TypeScript file: whether `tr` translates it, and its text with {0} for values."""
-    yield from _code(source, 0, [])
+def written() -> str:
+    """What en.toml should be: its first sections as they are, and the two that are found."""
+    found = {"pages": page_texts.said(), "scripts": script_texts.said()}
+    parts = [_FOUND.split(ENGLISH.read_text(), maxsplit=1)[0].rstrip()]
+    for section, head in _HEADS.items():
+        quoted = (json.dumps(text, ensure_ascii=False) for text in found[section])
+        parts.append(head + "".join(f"{text} = {text}\n" for text in quoted).rstrip())
+    return "\n\n".join(parts) + "\n"
 
 
-def _code(source: str, at: int, ends: list[int]) -> Iterator[tuple[bool, str]]:
-    """Up to the brace that closes what begins at `at`, or the end of the file; where that is goes into `ends`."""
-    depth = 0
-    while match := _TOKEN.search(source, at):
-        token, before = match[0], source[max(0, match.start() - 4) : match.start()]
-        at = match.end()
-        if token == "`":
-            inner: list[int] = []
-            yield from _template(source, at, bool(re.search(r"\btr$", before)), inner)
-            at = inner[0]
-        elif token[0] == '"':
-            yield bool(re.search(r"\btr\($", before)), re.sub(r"\\(.)", _unescaped, token[1:-1])
-        elif token == "{":
-            depth += 1
-        elif token == "}":
-            if depth == 0:
-                break
-            depth -= 1
-    else:
-        at = len(source)
-    ends.append(at)
-
-
-def _template(source: str, at: int, translated: bool, ends: list[int]) -> Iterator[tuple[bool, str]]:
-    text, values = "", 0
-    while source[at] != "`":
-        if source[at] == "\\":
-            text, at = text + re.sub(r"\\(.)", _unescaped, source[at : at + 2]), at + 2
-        elif source.startswith("${", at):
-            inner: list[int] = []
-            yield from _code(source, at + 2, inner)
-            text, values, at = f"{text}{{{values}}}", values + 1, inner[0]
-        else:
-            text, at = text + source[at], at + 1
-    ends.append(at + 1)
-    yield translated, text
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    return {"n": "\n", "t": "\t", "0": "\0"}.get(match[1], match[1])
-
-
-def sources() -> list[Path]:
-    return sorted([*WEB.glob("*.ts"), *WEB.glob("wallet/*.ts"), *WEB.glob("wizard/*.ts")])
-
-
-def said() -> list[str]:
-    """Every text that scripts say, in the order of files."""
-    found = (text for path in sources() for translated, text in literals(path.read_text()) if translated)
-    return list(dict.fromkeys(found))
+def lacking(language: str) -> list[str]:
+    """Keys of English that a language has no text for, and its own that English does not have."""
+    english, own = (tomllib.loads(ENGLISH.with_name(f"{name}.toml").read_text()) for name in ("en", language))
+    keys, have = ({(section, key) for section in each for key in each[section]} for each in (english, own))
+    return [f"{language}.toml lacks [{section}] {key!r}" for section, key in sorted(keys - have)] + [
+        f"{language}.toml has [{section}] {key!r}, which nothing says" for section, key in sorted(have - keys)
+    ]
 
 
 def main() -> int:
-    quoted = (json.dumps(text, ensure_ascii=False) for text in said())
-    lines = "".join(f"{text} = {text}\n" for text in quoted)
-    before = ENGLISH.read_text().partition(_HEAD)[0].rstrip()
     if sys.argv[1:] == ["--write"]:
-        ENGLISH.write_text(f"{before}\n\n{_HEAD}{lines}")
+        ENGLISH.write_text(written())
+    elif sys.argv[1:] == ["--check"]:
+        for language in languages():
+            catalogue(language)
+            print(*lacking(language), sep="\n", end="")
+        if ENGLISH.read_text() != written():
+            print("en.toml is not what sources say: python tools/texts.py --write")
+            return 1
     else:
-        print(lines, end="")
+        print(__doc__)
+        return 2
     return 0
 
 

@@ -8,9 +8,9 @@ from typing import Protocol
 from heldout.market.assistant.drafting import Draft, draft, too_little
 from heldout.market.assistant.explaining import explain_error
 from heldout.market.assistant.ranking import Ranker
-from heldout.market.assistant.texts import text
 from heldout.market.assistant.wishes import wants_draft
 from heldout.market.money import Wei
+from heldout.market.texts import text
 
 MOST_SOURCES = 3
 LONGEST_QUESTION = 2_000

@@ -7,10 +7,10 @@ nothing here, or after it, sends anything.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heldout.market.assistant.texts import text
 from heldout.market.assistant.wishes import USUAL_SECONDS, Wish, budget_of, committee_of, fee_up, read_wish
 from heldout.market.money import Wei, format_tokens
 from heldout.market.spans import format_span
+from heldout.market.texts import text
 
 _TOML = """\
 [job]

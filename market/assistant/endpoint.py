@@ -14,9 +14,9 @@ import httpx2
 
 from heldout.market.assistant.answering import Answer, Assistant
 from heldout.market.assistant.drafting import Draft
-from heldout.market.assistant.texts import text
 from heldout.market.errors import HeldoutError
 from heldout.market.jsontext import read_json
+from heldout.market.texts import text
 
 MOST_TURNS: Final = 6
 TIMEOUT_S: Final = 60.0

@@ -19,13 +19,13 @@ from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from heldout.market.artifacts.throttle import Throttle, Throttled
-from heldout.market.assistant.texts import text
 from heldout.market.errors import HeldoutError
-from heldout.market.lifecycle import fold
+from heldout.market.lifecycle import ChainEvent, fold
 from heldout.market.money import Wei, parse_tokens
 from heldout.market.narration import clock, narrate
 from heldout.market.service.reading import Reading
 from heldout.market.terms import JobId
+from heldout.market.texts import text, tr
 
 if TYPE_CHECKING:
     from heldout.market.assistant.answering import Answer, Assistant, Told
@@ -142,18 +142,25 @@ class _Rows:
         job = self._reading.job_beginning(identity.lower())
         if job is None:
             events = self._reading.transaction(identity.lower())
-            told = tuple(f"job {event.job}: {narrate(event)}" if event.job else narrate(event) for event in events)
-            return Told(told, f"tx {identity.lower()}, block {events[0].block}") if events else None
+            if not events:
+                return None
+            place = tr("tx %(tx)s, block %(block)s", tx=identity.lower(), block=events[0].block)
+            return Told(tuple(map(_in_a_job, events)), place)
         history = self._reading.history(JobId(job))
         state = fold(history)[JobId(job)]
-        lines = [f"Job {job} is {state.state.name.lower()}."]
+        lines = [tr("Job %(job)s is %(state)s.", job=job, state=tr(state.state.name.lower()))]
         if not state.final:
-            lines.append(f"Its next deadline is {clock(state.deadline)}.")
+            lines.append(tr("Its next deadline is %(time)s.", time=clock(state.deadline)))
         lines += [narrate(event) for event in history[-_LAST_EVENTS:]]
-        return Told(tuple(lines), f"job {job}, last changed in tx {history[-1].tx}")
+        return Told(tuple(lines), tr("job %(job)s, last changed in tx %(tx)s", job=job, tx=history[-1].tx))
 
     def minimum_fee(self) -> Wei:
         try:
             return self._fee()
         except HeldoutError:
             return _USUAL_FEE
+
+
+def _in_a_job(event: ChainEvent) -> str:
+    told = narrate(event)
+    return tr("job %(job)s: %(told)s", job=event.job, told=told) if event.job else told

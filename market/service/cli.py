@@ -104,12 +104,12 @@ def serve(args: argparse.Namespace) -> int:
 
 def _speak(language: str) -> None:
     """Raises BadInput."""
-    from heldout.market.assistant.texts import languages, speak
+    from heldout.market.texts import languages, speak
 
     try:
         speak(language)
     except KeyError:
-        hint = f"there is {', '.join(languages())}; another is one file in market/assistant/texts"
+        hint = f"there is {', '.join(languages())}; another is one file in market/texts"
         raise BadInput(f"there is no catalogue {language!r}", hint=hint, code="no_language") from None
 
 

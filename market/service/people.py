@@ -15,6 +15,7 @@ from heldout.market.messages import BAD, CODES
 from heldout.market.service import database as db
 from heldout.market.service.letters import NotYetKnown
 from heldout.market.signatures import checksummed
+from heldout.market.texts import later
 
 _AGREED: Final = Outcome.AGREED.name.lower()
 LANES = 100
@@ -230,16 +231,16 @@ def _lane(row: Any) -> dict[str, Any]:
 def _end(row: Any) -> str:
     """How a lane ended, in one word: why it was paid, or why not."""
     if row.state != "settled":
-        return "going on"
+        return later("going on")
     if row.outcome == _AGREED:
-        return "agreed"
+        return later("agreed")
     if row.payout != "0":
-        return "paid"
+        return later("paid")
     if row.word is None:
-        return "not submitted" if row.score is None else "withheld"
+        return later("not submitted") if row.score is None else later("withheld")
     if row.score is None:
-        return "void"
-    return CODES[row.score] if row.score >= BAD else "below the floor"
+        return later("void")
+    return CODES[row.score] if row.score >= BAD else later("below the floor")
 
 
 def _agrees(row: Any) -> bool | None:

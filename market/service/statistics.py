@@ -10,6 +10,7 @@ from heldout.market.narration import BURNED
 from heldout.market.service import database as db
 from heldout.market.service.sums import exact_sum, whole_sum
 from heldout.market.terms import METRICS
+from heldout.market.texts import later
 
 NEWEST = 2_000
 """Lanes and rounds that figures are made from: the newest ones."""
@@ -58,7 +59,7 @@ class Statistics:
         manifests = self._rows(select(db.manifests.c.task, db.manifests.c.platforms, db.manifests.c.gpus))
         kinds_of = {row.task: [*row.platforms.split(), *(["gpu"] if row.gpus else [])] for row in manifests}
         jobs, lanes = db.jobs.c, db.lanes.c
-        unknown = ["not known yet"]
+        unknown = [later("not known yet")]
         asked: Counter[str] = Counter()
         for row in self._rows(
             select(jobs.task, func.count().label("jobs")).where(jobs.state == "open").group_by(jobs.task)

@@ -11,6 +11,7 @@ from typing import Final
 
 from heldout.market.messages import HIGHEST_SCORE, describe_score, hexed
 from heldout.market.money import format_tokens
+from heldout.market.texts import tr
 from heldout.market.valuechain.graph import Artifact, ValueChain
 from heldout.market.valuechain.words import basis, cost, percent, royalty
 
@@ -46,7 +47,7 @@ def draw(chain: ValueChain, artifact: str) -> str:
     places, width, height = _places(columns, cards)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="vc" role="img" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" aria-label="What artifact {artifact} was made of, by whom, and its cost">',
+        f'width="{width}" height="{height}" aria-label="{escape(_title(artifact))}">',
         f"<style>{_STYLE}</style>",
         *_edges(chain, cards, places),
         *(_card(chain, id_, lines, *places[id_], id_ == artifact) for id_, lines in cards.items()),
@@ -56,31 +57,42 @@ def draw(chain: ValueChain, artifact: str) -> str:
 
 
 def _lines(made: Artifact | None, id_: str) -> list[Line]:
+    head = ("", tr("artifact %(id)s", id=short(id_)), id_)
     if made is None:
-        return [("", f"artifact {short(id_)}", id_), ("", "not of this market", id_)]
-    score = f"{made.metric} {describe_score(made.score)}" if made.score <= HIGHEST_SCORE else "no score"
+        return [head, ("", tr("not of this market"), id_)]
+    score = f"{tr(made.metric)} {describe_score(made.score)}" if made.score <= HIGHEST_SCORE else tr("no score")
     weights = hexed(made.entry.weights_hash) if made.entry else ""
-    paid = f"{format_tokens(made.payout)}, fees {format_tokens(made.fees)}"
+    paid = f"{format_tokens(made.payout)}, {tr('fees %(fees)s', fees=format_tokens(made.fees))}"
     return [
-        ("", f"artifact {short(made.id)}", made.id),
-        ("score", score, basis(made)),
-        ("asked", f"{short(made.requester)} in {short(made.posted)}", f"{made.requester} {made.posted}"),
-        ("trained", f"{short(made.maker)} in {short(made.submitted)}", f"{made.maker} {made.submitted}"),
+        head,
+        (tr("score"), score, basis(made)),
+        (tr("asked"), _done(short(made.requester), made.posted), f"{made.requester} {made.posted}"),
+        (tr("trained"), _done(short(made.maker), made.submitted), f"{made.maker} {made.submitted}"),
         *(
-            ("measured", f"seat {each.seat} in {short(each.tx)}", f"{each.owner or ''} {each.tx}")
+            (tr("measured"), _done(tr("seat %(seat)s", seat=each.seat), each.tx), f"{each.owner or ''} {each.tx}")
             for each in made.measurements
         ),
-        ("cost", paid, cost(made)),
-        ("settled", short(made.settled), made.settled),
-        ("weights", short(weights) if weights else "not claimed", weights or made.id),
-        ("owner", f"{short(made.owner)}{_suggestion(made)}", made.owner),
-        ("task", short(hexed(made.task)), hexed(made.task)),
-        ("data", short(hexed(made.data)), hexed(made.data)),
+        (tr("cost"), paid, cost(made)),
+        (tr("settled"), short(made.settled), made.settled),
+        (tr("weights"), short(weights) if weights else tr("not claimed"), weights or made.id),
+        (tr("owner"), f"{short(made.owner)}{_suggestion(made)}", made.owner),
+        (tr("task"), short(hexed(made.task)), hexed(made.task)),
+        (tr("data"), short(hexed(made.data)), hexed(made.data)),
     ]
 
 
+def _title(artifact: str) -> str:
+    return tr("What artifact %(artifact)s was made of, by whom, and its cost", artifact=artifact)
+
+
+def _done(who: str, tx: str) -> str:
+    return tr("%(who)s in %(tx)s", who=who, tx=short(tx))
+
+
 def _suggestion(made: Artifact) -> str:
-    return f", suggests {percent(made.entry.suggested)}" if made.entry and made.entry.suggested else ""
+    if not made.entry or not made.entry.suggested:
+        return ""
+    return tr(", suggests %(share)s", share=percent(made.entry.suggested))
 
 
 def short(hash_: str) -> str:
@@ -108,12 +120,13 @@ def _height(lines: list[Line]) -> int:
 
 def _card(chain: ValueChain, id_: str, lines: list[Line], x: int, y: int, is_root: bool) -> str:
     kind = "vc-card" + (" vc-root" if is_root else "") + ("" if id_ in chain.artifacts else " vc-unknown")
+    indent = max(INDENT, *(int(LETTER * (len(name) + 1)) for name, _, _ in lines))  # other languages have longer words
     rows = [f'<rect class="{kind}" width="{WIDTH}" height="{_height(lines)}" rx="8"/>']
     for number, (name, text, whole) in enumerate(lines):
         line = PADDING + LINE * number + 13
         style = "vc-text" if name else "vc-head"
-        label = f'<text class="vc-name" x="{PADDING}" y="{line}">{name}</text>' if name else ""
-        start = PADDING + INDENT if name else PADDING
+        label = f'<text class="vc-name" x="{PADDING}" y="{line}">{escape(name)}</text>' if name else ""
+        start = PADDING + indent if name else PADDING
         shown, title = escape(_fitting(text, start)), f"<title>{escape(whole)}</title>"
         rows.append(f'{label}<text class="{style}" x="{start}" y="{line}">{shown}{title}</text>')
     return f'<g transform="translate({x} {y})">{"".join(rows)}</g>'
@@ -142,5 +155,5 @@ def _edge(start: tuple[int, int], end: tuple[int, int], label: str, told: str) -
     (x, y), (to_x, to_y) = start, end
     bend = (x + to_x) // 2
     path = f'<path class="vc-edge" d="M{x} {y}C{bend} {y} {bend} {to_y} {to_x} {to_y}"/>'
-    text = f'<text class="vc-label" x="{to_x - GAP_X // 2}" y="{(y + to_y) // 2 - 6}">{label}</text>'
+    text = f'<text class="vc-label" x="{to_x - GAP_X // 2}" y="{(y + to_y) // 2 - 6}">{escape(label)}</text>'
     return f"<g><title>{escape(told)}</title>{path}{text}</g>"

@@ -6,6 +6,7 @@ from typing import Any
 from heldout.market.lifecycle import Outcome
 from heldout.market.messages import HIGHEST_SCORE, describe_score, hexed
 from heldout.market.money import format_tokens
+from heldout.market.texts import tr
 from heldout.market.valuechain.graph import Artifact, Parent, ValueChain
 
 UNIT = "HELD"
@@ -61,10 +62,10 @@ def describe(made: Artifact) -> str:
 def basis(made: Artifact) -> str:
     """Who stands for the score."""
     if made.measured:
-        return f"measured by a committee in round {made.round}"
+        return tr("measured by a committee in round %(round)s", round=made.round)
     if made.outcome is Outcome.AGREED:
-        return "agreed between requester and providers, measured by nobody"
-    return "never measured: the requester withheld the held-out keys"
+        return tr("agreed between requester and providers, measured by nobody")
+    return tr("never measured: the requester withheld the held-out keys")
 
 
 def measurement_lines(made: Artifact) -> list[str]:
@@ -77,11 +78,12 @@ def measurement_lines(made: Artifact) -> list[str]:
 
 def cost(made: Artifact) -> str:
     """What was paid for it, and to whom."""
-    shared = f" (of all {made.lanes} lanes)" if made.lanes > 1 else ""
-    parts = f"{format_tokens(made.payout - made.royalties)} to the maker"
+    parts = tr("%(amount)s to the maker", amount=format_tokens(made.payout - made.royalties))
     if made.parents:
-        parts += f", {format_tokens(made.royalties)} in royalties"
-    return f"{format_tokens(made.payout)} {UNIT} ({parts}), fees {format_tokens(made.fees)} {UNIT}{shared}"
+        parts += tr(", %(amount)s in royalties", amount=format_tokens(made.royalties))
+    fees = tr("fees %(fees)s", fees=f"{format_tokens(made.fees)} {UNIT}")
+    shared = tr(" (of all %(lanes)s lanes)", lanes=made.lanes) if made.lanes > 1 else ""
+    return f"{format_tokens(made.payout)} {UNIT} ({parts}), {fees}{shared}"
 
 
 def ownership(made: Artifact) -> str:
@@ -92,15 +94,18 @@ def ownership(made: Artifact) -> str:
 
 def royalty(chain: ValueChain, made: Artifact, parent: Parent) -> str:
     """What the terms pay to a parent, and how that differs from what its owner suggests, which binds nobody (P7.2)."""
-    paid = f"{percent(parent.bps)} of the payout, {format_tokens(parent.royalty)} {UNIT}, to {parent.payee}"
+    about = {"share": percent(parent.bps), "amount": f"{format_tokens(parent.royalty)} {UNIT}", "payee": parent.payee}
+    paid = tr("%(share)s of the payout, %(amount)s, to %(payee)s", **about)
     known = chain.artifacts.get(parent.artifact)
     if known is None or known.entry is None:
-        return f"{paid}; no suggestion is known"
+        return f"{paid}; {tr('no suggestion is known')}"
     difference = parent.bps - known.entry.suggested
     if difference == 0:
-        return f"{paid}; as its owner suggests"
-    more = f"{percent(abs(difference))} {'more' if difference > 0 else 'less'}"
-    return f"{paid}; {more} than the {percent(known.entry.suggested)} its owner suggests"
+        return f"{paid}; {tr('as its owner suggests')}"
+    values = {"difference": percent(abs(difference)), "suggested": percent(known.entry.suggested)}
+    if difference > 0:
+        return f"{paid}; {tr('%(difference)s more than the %(suggested)s its owner suggests', **values)}"
+    return f"{paid}; {tr('%(difference)s less than the %(suggested)s its owner suggests', **values)}"
 
 
 def percent(bps: int) -> str:

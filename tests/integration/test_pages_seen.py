@@ -3,7 +3,6 @@
 Pictures are left in .cache/screenshots to be looked at.
 """
 
-import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,10 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from heldout.market.assistant import texts
 from heldout.market.messages import hexed
 from heldout.market.service.asking import wizard_address
 from tests.browser import DESKTOP, PHONE, SHOTS, TestWallet, account_of, axe, chromium, visit
+from tests.languages import marked, speaking
 from tests.scenery import Play, account, small_market
 from tests.service_app import listening
 
@@ -94,18 +93,9 @@ def test_every_page_fits_and_reads(
     assert wrong == []
 
 
-def test_a_second_language_is_one_file(
-    browser: Browser, plays: dict[str, Play], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Server, scripts and wizard speak it, and nothing else was touched."""
-    english = Path(texts.__file__).with_name("en.toml").read_text()
-    marked = re.sub(r'^(".*?"|\w+) = "(?!"")(.*)"$', r'\1 = "⟦\2⟧"', english, flags=re.MULTILINE)
-    (tmp_path / "en.toml").write_text(english)
-    (tmp_path / "xx.toml").write_text(marked)
-    monkeypatch.setattr(texts, "files", lambda package: tmp_path)
-    monkeypatch.setattr(texts, "_spoken", ["en"])
-    texts.speak("xx")
-    with listening(tmp_path, plays["measured"].scenery) as url:
+def test_a_second_language_is_one_file(browser: Browser, plays: dict[str, Play], tmp_path: Path) -> None:
+    """Pages, scripts and wizard speak it, and nothing else was touched."""
+    with speaking(tmp_path, marked()), listening(tmp_path, plays["measured"].scenery) as url:
         context = browser.new_context(viewport=DESKTOP, base_url=url)
         page = visit(context, "/post")
         assert page.locator("html").get_attribute("lang") == "xx"
@@ -113,6 +103,11 @@ def test_a_second_language_is_one_file(
         page.get_by_role("button", name="⟦Connect wallet⟧").click()
         expect(page.get_by_role("heading", name="⟦No wallet⟧")).to_be_visible()
         expect(page.get_by_role("button", name="⟦Close⟧")).to_be_visible()
+        page = visit(context, "/jobs")
+        expect(page.get_by_role("heading", name="⟦Jobs⟧")).to_be_visible()
+        page.get_by_label("⟦State⟧").select_option(label="⟦running⟧")
+        page.wait_for_url("**/jobs?state=running")
+        expect(page.locator("tbody .badge").first).to_have_text("⟦running⟧")
         context.close()
 
 

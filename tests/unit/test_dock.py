@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from heldout.market.assistant.texts import text
 from heldout.market.service.asking import LONGEST, wizard_address
+from heldout.market.texts import text
 from tests.html_reader import read
 from tests.scenery import Play, account, small_market
 from tests.service_app import service

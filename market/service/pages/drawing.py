@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heldout.market.messages import CODES, describe_score
+from heldout.market.texts import later, tr
 
 WIDTH, STRIP_HEIGHT, CURVE_HEIGHT = 440, 132, 200
 _MARGIN = 34
@@ -76,7 +77,10 @@ def strip(votes: Sequence[tuple[str, int]], result: int | None, floor: int, targ
         x = float(_MARGIN) if value in CODES else axis(value)
         y = STRIP_HEIGHT - 46 - _STEP * height
         dots.append(Dot(x, y, f"{who}: {describe_score(value)}", result is None or value == result))
-    marks = (Mark(axis(floor), "floor", describe_score(floor)), Mark(axis(target), "target", describe_score(target)))
+    marks = (
+        Mark(axis(floor), later("floor"), describe_score(floor)),
+        Mark(axis(target), later("target"), describe_score(target)),
+    )
     majority = None
     if result is not None:
         x = float(_MARGIN) if result in CODES else axis(result)
@@ -142,7 +146,13 @@ def scatter(points: Sequence[tuple[float, float, str]]) -> Scatter | None:
         return None
     right = Scale.over((x for x, _, _ in points), 40, WIDTH - 16)
     up = Scale.over([0, 1, *(y for _, y, _ in points)], CURVE_HEIGHT - 32, 14)
-    dots = tuple(Dot(right(x), up(y), f"{name}: {x:g} tokens, {100 * y:.0f} %", True) for x, y, name in points)
+    dots = tuple(Dot(right(x), up(y), _reached(x, y, name), True) for x, y, name in points)
     ends = sorted({min(x for x, _, _ in points), max(x for x, _, _ in points)})
     marks = (Mark(up(0), "floor", "0"), Mark(up(1), "target", "1"))
-    return Scatter(dots, marks, tuple(Mark(right(x), "", f"{x:g}") for x in ends), f"{len(dots)} measured lanes")
+    ticks = tuple(Mark(right(x), "", f"{x:g}") for x in ends)
+    return Scatter(dots, marks, ticks, tr("%(count)s measured lanes", count=len(dots)))
+
+
+def _reached(bid: float, share: float, name: str) -> str:
+    values = {"name": name, "bid": f"{bid:g}", "share": f"{100 * share:.0f}"}
+    return tr("%(name)s: %(bid)s tokens, %(share)s %%", **values)

@@ -23,19 +23,24 @@ from heldout.market.narration import narrate
 from heldout.market.service.pages.drawing import Curve, Strip, curve, strip
 from heldout.market.service.sources import Sources
 from heldout.market.terms import LOWER_IS_BETTER, METRICS, JobId, Timestamp
+from heldout.market.texts import later, tr
 
 Readings = Mapping[int, Sequence[Mapping[str, float]]]
 """By lane, what its provider's job printed: one mapping of names to numbers for each line."""
 
 STAGES: Final = (State.OPEN, State.RUNNING, State.COMMITTING, State.REVEALING, State.SCORED, State.SETTLED)
 _WAITS: Final = {
-    State.OPEN: "Providers bid; the requester accepts.",
-    State.RUNNING: "Providers train on the shards they got keys for, and submit sealed weights.",
-    State.COMMITTING: "The drawn seats score the weights on rows nobody could train on, and commit to the result.",
-    State.REVEALING: "The seats open their commitments. All were sealed before the first opened: nobody could copy.",
-    State.SCORED: "The result stands unless the requester, a provider or a seat of the round appeals.",
+    State.OPEN: later("Providers bid; the requester accepts."),
+    State.RUNNING: later("Providers train on the shards they got keys for, and submit sealed weights."),
+    State.COMMITTING: later(
+        "The drawn seats score the weights on rows nobody could train on, and commit to the result."
+    ),
+    State.REVEALING: later(
+        "The seats open their commitments. All were sealed before the first opened: nobody could copy."
+    ),
+    State.SCORED: later("The result stands unless the requester, a provider or a seat of the round appeals."),
 }
-_STEP_NAMES: Final = ("epoch", "step", "iteration")
+_STEP_NAMES: Final = (later("epoch"), later("step"), later("iteration"))
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,9 @@ class JobView:
 
     @property
     def waits_for(self) -> str:
-        """Who acts next, in words."""
+        """Who acts next: a text."""
         if self.job.pending:
-            return "A delivery was demanded on chain and is awaited."
+            return later("A delivery was demanded on chain and is awaited.")
         return _WAITS.get(self.job.state, "")
 
     @property
@@ -175,7 +180,7 @@ class JobView:
     def curve(self) -> Curve | None:
         """The lanes' own readings; floor and target are drawn where the numbers are of the job's metric."""
         series: dict[int, list[tuple[float, float]]] = {}
-        across = "line"
+        across = later("line")
         for lane, lines in self.readings.items():
             name = self._field_of(lane)
             step = next((s for s in _STEP_NAMES if any(s in line for line in lines)), "")
@@ -203,7 +208,9 @@ class JobView:
             return unpack_vote(word, lane + 1)[lane]
 
         seats = round_.seats
-        votes = tuple((f"seat {seats[place]}", value(word)) for place, word in sorted(round_.votes.items()))
+        votes = tuple(
+            (tr("seat %(seat)s", seat=seats[place]), value(word)) for place, word in sorted(round_.votes.items())
+        )
         result = None if round_.result is None else value(round_.result)
         drawing = strip(votes, result, self.job.terms.floor, self.job.terms.target)
         agreeing = tuple(seats[place] for place, word in sorted(round_.votes.items()) if value(word) == result)

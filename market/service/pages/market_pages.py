@@ -20,6 +20,7 @@ from heldout.market.service.sources import Sources
 from heldout.market.service.statistics import FIELDS
 from heldout.market.signatures import checksummed
 from heldout.market.terms import JobId
+from heldout.market.texts import tr
 
 HARDWARE: Final = (("linux/amd64", "x86-64"), ("linux/arm64", "ARM 64"), ("gpu", "GPU"))
 _PAGE: Final = 25
@@ -112,7 +113,8 @@ def _prices(lanes: list[dict[str, Any]]) -> Scatter | None:
     for lane in _measured(lanes):
         if lane["target"] != lane["floor"]:  # the contract refuses such terms; an RPC that lies does not
             reached = (lane["score"] - lane["floor"]) / (lane["target"] - lane["floor"])
-            points.append((int(lane["price"]) / ONE_TOKEN, max(-1.0, min(reached, 2.0)), f"job {lane['job'][:10]}"))
+            name = tr("job %(job)s", job=lane["job"][:10])
+            points.append((int(lane["price"]) / ONE_TOKEN, max(-1.0, min(reached, 2.0)), name))
     return scatter(points)
 
 

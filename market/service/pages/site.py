@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 from fastapi import Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader, StrictUndefined
 
-from heldout.market.assistant.texts import ENGLISH, catalogue, spoken, text
 from heldout.market.keeping.offered import OfferedKeeper
+from heldout.market.service.pages.translating import SpeakingEnvironment
 from heldout.market.service.pages.words import CODE_MEANINGS, FILTERS
 from heldout.market.settings import Network
+from heldout.market.texts import ENGLISH, catalogue, spoken, text
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -47,6 +48,20 @@ def _for_wallets(network: Network, keepers: Sequence[OfferedKeeper]) -> str:
     return json.dumps({**about, "stores": network.stores, "images": network.images, "keepers": told})
 
 
+def templates() -> SpeakingEnvironment:
+    """All of them, for reading and for extraction."""
+    made = SpeakingEnvironment(
+        loader=PackageLoader(_PACKAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update(FILTERS)
+    return made
+
+
 class Site:
     """`context` of every page: the network, and where the static files are."""
 
@@ -57,15 +72,7 @@ class Site:
         if spoken() != ENGLISH:  # which scripts have in themselves
             self._assets[_TEXTS] = json.dumps(catalogue(spoken())["scripts"]).encode()
         self._tags = {name: sha256(data).hexdigest()[:12] for name, data in self._assets.items()}
-        self._templates = Environment(
-            loader=PackageLoader(_PACKAGE),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._templates.filters.update(FILTERS)
+        self._templates = templates()
         self._templates.globals.update(network=network, text=text, asset=self.address_of, code_meanings=CODE_MEANINGS)
         about = text("dock.about_model", model=model) if model else text("dock.about")
         self._templates.globals["assistant_about"] = about

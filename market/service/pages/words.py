@@ -9,16 +9,21 @@ from markupsafe import Markup, escape
 
 from heldout.market.messages import CODES, describe_score
 from heldout.market.money import format_tokens
-from heldout.market.narration import clock, party_name, purpose_of
+from heldout.market.narration import clock, purpose_of
 from heldout.market.posting.jobfields import Field, Kind
 from heldout.market.spans import format_span
 from heldout.market.terms import METRICS
+from heldout.market.texts import later, tr
 
 _METRIC_NAMES: Final = {number: name for name, number in METRICS.items()}
+_NUMBERS: Final = (
+    *(later("Two"), later("Three"), later("Four"), later("Five"), later("Six")),
+    *(later("Seven"), later("Eight"), later("Nine"), later("Ten")),
+)
 CODE_MEANINGS: Final = {
-    "BAD": "the weights were opened and are no weights of this model",
-    "MISSING": "the weights were not delivered",
-    "NO_DATA": "the requester did not deliver the held-out keys",
+    "BAD": later("the weights were opened and are no weights of this model"),
+    "MISSING": later("the weights were not delivered"),
+    "NO_DATA": later("the requester did not deliver the held-out keys"),
 }
 
 
@@ -49,17 +54,24 @@ def iso(timestamp: int) -> str:
 def relative(timestamp: int, now: int) -> str:
     """`in 4 min`, `12 s ago`: in block time."""
     if timestamp >= now:
-        return f"in {format_span(timestamp - now)}"
-    return f"{format_span(now - timestamp)} ago"
+        return tr("in %(span)s", span=format_span(timestamp - now))
+    return tr("%(span)s ago", span=format_span(now - timestamp))
 
 
 def plain(name: str) -> str:
-    """`held_out_keys_withheld` as words."""
-    return name.replace("_", " ")
+    """`held_out_keys_withheld` as words, in the language spoken."""
+    return tr(name).replace("_", " ")
+
+
+def labelled(key: str) -> str:
+    """A key of the job file, as the label of its field."""
+    words = plain(key)
+    return words[:1].upper() + words[1:]
 
 
 def metric(number: int) -> str:
-    return _METRIC_NAMES.get(number, f"metric {number}")
+    """Its name, of which `plain` makes words."""
+    return _METRIC_NAMES.get(number) or tr("metric %(number)s", number=number)
 
 
 def size(count: int) -> str:
@@ -115,9 +127,8 @@ def coded(text: str) -> Markup:
 
 
 def count_word(number: int) -> str:
-    """Small numbers in words, where a headline begins with one."""
-    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-    return words[number] if number < len(words) else str(number)
+    """Small numbers in words, where a headline begins with one; at least two."""
+    return tr(_NUMBERS[number - 2]) if number - 2 < len(_NUMBERS) else str(number)
 
 
 FILTERS: Final = {
@@ -131,6 +142,7 @@ FILTERS: Final = {
         iso,
         relative,
         plain,
+        labelled,
         metric,
         size,
         hexed,
@@ -141,4 +153,4 @@ FILTERS: Final = {
         first_lane,
         default_text,
     )
-} | {"clock": clock, "span": format_span, "party": party_name, "purpose": purpose_of}
+} | {"clock": clock, "span": format_span, "purpose": purpose_of}

@@ -1,5 +1,5 @@
 // What scripts say, in the language that the page is in. English is written where it is said, and is the key by which
-// another language's catalogue (market/assistant/texts) has it: "{0} of {1}" for tr`${done} of ${all}`.
+// another language's catalogue (market/texts) has it: "{0} of {1}" for tr`${done} of ${all}`.
 
 const address = globalThis.document?.getElementById("wallet")?.dataset.texts;
 const told: Record<string, string> = address
