@@ -99,7 +99,7 @@ class ChainProblem(HeldoutError):
 
 
 class RpcsDisagree(HeldoutError):
-    """About one job alone: the others go on, so this is no ChainProblem."""
+    """Two RPCs tell different events of a job."""  # no ChainProblem: other jobs go on
 
     code = "rpcs_disagree"
     retryable = True

@@ -49,7 +49,7 @@ def main() -> int:
             catalogue(language)
             print(*lacking(language), sep="\n", end="")
         if ENGLISH.read_text() != written():
-            print("en.toml is not what sources say: python tools/texts.py --write")
+            print("en.toml is not what sources say: python -m tools.texts --write")
             return 1
     else:
         print(__doc__)

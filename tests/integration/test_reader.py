@@ -174,6 +174,16 @@ def test_events_are_filtered_by_job_and_name(devnet: Devnet) -> None:
     assert places == sorted(places)
 
 
+HOSTILE_WALLETS = (
+    "0xfe",  # an invalid opcode
+    "0x5b600056",  # an endless loop
+    "0x6207a1205ff3",  # half a megabyte of zeros
+    "0x63ffffffff5ff3",  # more memory than there is
+    "0x5f5ffd",  # a revert without a word
+)
+"""Code of an account that is asked whether it signed: none of it may raise, or a stranger stops whoever asks."""
+
+
 def test_signatures_are_checked_by_key_or_by_the_wallet_that_is_a_contract(devnet: Devnet) -> None:
     """P8: ERC-1271, in the contract's order: keys first."""
     chain, keys, digest = devnet.chain(), devnet.keys("provider-0"), keccak256(b"bid")
@@ -188,6 +198,9 @@ def test_signatures_are_checked_by_key_or_by_the_wallet_that_is_a_contract(devne
     echoing = "0x" + "ec" * 20  # returns what it is sent, which begins with the very selector that means yes
     devnet.anvil.call("anvil_setCode", echoing, "0x365f5f37365ff3")
     assert not chain.verify_signature(echoing, digest, signature)
+    for hostile in HOSTILE_WALLETS:
+        devnet.anvil.call("anvil_setCode", echoing, hostile)
+        assert not chain.verify_signature(echoing, digest, signature), hostile
     devnet.anvil.call(
         "anvil_setCode", keys.address, "0xef0100" + refusing[2:]
     )  # EIP-7702: a key that lends itself code

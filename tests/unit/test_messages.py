@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heldout.market.errors import BadMessage
+from heldout.market.jsontext import canonical_json
 from heldout.market.messages import (
     BAD,
     BULLETIN,
@@ -29,6 +30,7 @@ from heldout.market.messages import (
 )
 from heldout.market.money import Wei
 from heldout.market.terms import Address, JobId
+from tests.builders import PROVIDERS
 
 MARKET = "0x" + "33" * 20
 PROVIDER = Address("0x" + "22" * 20)
@@ -144,6 +146,22 @@ def test_what_encode_would_not_make_is_not_a_letter(data: bytes) -> None:
     with pytest.raises(BadMessage) as refusal:
         Letter.decode(data)
     assert refusal.value.hint
+
+
+STRANGE = [None, 7, 1.5, True, [], [1], {}, {"a": 1}, "", "0x", "bulletin", "0x" + "g" * 40, "0x" + "0" * 63, "../x"]
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("field", ["job", "sender", "receiver"])
+@pytest.mark.parametrize("value", STRANGE)
+def test_a_letter_from_or_to_what_is_no_address_is_not_a_letter(kind: Kind, field: str, value: object) -> None:
+    """Threat 52: `announce` carries what anybody likes to everybody; a letter that stops its reader would stop all."""
+    sound = {"job": "0x" + "ab" * 32, "kind": kind, "sender": PROVIDERS[0], "receiver": BULLETIN, "body": {}}
+    assert Letter.decode(canonical_json(sound))
+    if (field, value) == ("receiver", BULLETIN):
+        return
+    with pytest.raises(BadMessage):
+        Letter.decode(canonical_json({**sound, field: value}))
 
 
 @pytest.mark.parametrize("price", [None, 1.5, "1.5", "x", True, [], {}])
