@@ -453,6 +453,25 @@ def test_a_call_taken_back_is_opened_by_nobody(town: Devnet, client: Client, pro
     assert keeper.is_done(job)
 
 
+def test_a_call_taken_back_while_its_bids_are_being_taken_is_looked_after_to_the_end(
+    town: Devnet, client: Client, provider: Provider, folder: Path
+) -> None:
+    """The transaction may be mined whatever is decided now, and then keys are due."""
+    job = call(client, folder)
+    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    provider.bid(client, job)
+    town.anvil.call("evm_setAutomine", False)
+    keeper.step(client.chain.head())
+    assert [pending.intent.split(":")[0] for pending in client.outbox.pending] == ["open"]
+    client.forget(client.job(job))
+    keeper.step(client.chain.head())
+    assert not keeper.is_done(job)
+    town.anvil.call("evm_setAutomine", True)
+    town.mine(1)
+    step(client, keeper)
+    assert client.job(job).state is State.RUNNING and job in keeper.active
+
+
 def test_bids_for_a_call_can_be_taken_by_hand(client: Client, provider: Provider, folder: Path) -> None:
     job = call(client, folder)
     provider.bid(client, job)
@@ -492,9 +511,11 @@ def test_a_call_whose_money_is_gone_is_not_opened_and_costs_no_gas(
     free, eth = client.chain.free(client.address), client.chain.eth(client.address)
     client.withdraw(free)
     spent = eth - client.chain.eth(client.address)
-    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
+    alarm = Alarm()
+    keeper = client.keeper(alarm, policy=NOW, only=[job])
     step(client, keeper)
     assert client.chain.job(job).state is State.NONE
     assert eth - client.chain.eth(client.address) == spent, "refused before it is sent"
+    assert ("unfunded_call", job) in alarm.active
     with pytest.raises(Reverted):
         client.chain.try_post(client.job(job).terms)
