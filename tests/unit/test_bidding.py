@@ -9,10 +9,11 @@ from builders import JOB_BYTES, PROVIDERS, REQUESTER, TERMS, EventLog, digest, t
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heldout.market.calling import CallForBids
 from heldout.market.lifecycle import JobState, State, fold
 from heldout.market.manifest import STANDARD, TIERS, Manifest, Resources, TaskFile
 from heldout.market.money import ONE_TOKEN, Wei, royalty_down
-from heldout.market.terms import BasisPoints, Timestamp
+from heldout.market.terms import BasisPoints, BlockNumber, Timestamp
 from heldout.provider.bidding import Means, Offer, Quote, Refusal, Rule, judge, outcome_of_bid, price_up
 
 ME = PROVIDERS[0]
@@ -155,6 +156,16 @@ def test_a_strict_job_is_priced_apart() -> None:
     assert price_up(offer, 3600, 0, STRICT) == 3 * price_up(offer, 3600, 0)
     dear = replace(job(), terms=replace(job().terms, priceCap=Wei(10**30)))
     assert judge(dear, asking_strict(), offer, MEANS, BEFORE) == Quote(Wei(3 * ONE_TOKEN), DEADLINE)
+
+
+@pytest.mark.parametrize(("window", "lasts"), [(60, 60), (600, 300), (7_200, 1_200)])
+def test_a_bid_for_a_call_holds_its_bidder_for_a_while_only(window: int, lasts: int) -> None:
+    """P2.5: nothing is locked, so the requester may withdraw; then the next look finds no money and bids no more."""
+    posted = job()
+    terms = replace(posted.terms, bidWindow=window)
+    called = CallForBids(posted.id, terms, Timestamp(BEFORE + window)).as_job(BlockNumber(7))
+    verdict = judge(called, manifest(), OFFER, MEANS, BEFORE)
+    assert verdict == Quote(Wei(ONE_TOKEN), Timestamp(BEFORE + lasts))
 
 
 @pytest.mark.parametrize(
