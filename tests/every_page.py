@@ -4,17 +4,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlalchemy import Engine, insert
 from starlette.testclient import TestClient
 
+from heldout.market.calling import CallForBids, call_letter
 from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.lifecycle import REQUESTER, Outcome, Purpose, State
 from heldout.market.manifest import Manifest, Resources, TaskFile
 from heldout.market.messages import BAD, MISSING, NO_DATA, pack_vote
 from heldout.market.money import ONE_TOKEN, Ppm
 from heldout.market.narration import BURNED
+from heldout.market.service import database as db
 from heldout.market.service.manifests import Manifests
 from heldout.market.service.reported import Reported
-from heldout.market.terms import METRICS
+from heldout.market.terms import METRICS, JobTerms, Timestamp, job_id
 from tests.builders import digest
 from tests.scenery import Play, Scenery, account, small_market
 from tests.service_app import NETWORK, service
@@ -66,6 +69,7 @@ def _busy(folder: Path) -> Iterator[Page]:
     network = replace(NETWORK, images=MANIFEST.image)
     with service(folder, scene, network, keepers=(_KEEPER,)) as (client, engine):
         Manifests(engine).keep(MANIFEST)
+        _call_for(engine, job.terms)
         reported = Reported(engine)
         reported.replace(job.id, 0, [{"epoch": number, "accuracy": 0.9 + number / 100} for number in range(8)])
         reported.replace(job.id, 1, [{"accuracy": 0.5}, {"accuracy": 0.8}])
@@ -77,6 +81,18 @@ def _busy(folder: Path) -> Iterator[Page]:
         questions = (*_QUESTIONS, job.id, plays["open"].id, scene.events[-1].tx)
         yield from _answers(client, questions)
         yield from _problems(client)
+
+
+def _call_for(engine: Engine, terms: JobTerms) -> None:
+    """A job that is called for and not posted (P2.5)."""
+    wanted, until = replace(terms, salt=digest("called")), Timestamp(2**33)
+    letter = call_letter(CallForBids(job_id(wanted, NETWORK.chain_id, NETWORK.market), wanted, until), bytes(65))
+    row = {"hash": "0" * 64, "job": letter.job, "kind": "call", "sender": letter.sender.lower()}
+    with db.writing(engine).begin() as connection:
+        row |= {"number": 1, "receiver": letter.receiver, "letter": letter.encode().decode()}
+        connection.execute(insert(db.letters), row)
+        called = {"number": 1, "job": letter.job, "requester": letter.sender.lower(), "until": until}
+        connection.execute(insert(db.calls), called)
 
 
 def _troubled(folder: Path) -> Iterator[Page]:

@@ -86,6 +86,16 @@ class Calls:
         with self._engine.connect() as connection:
             return [{"number": row.number, "letter": json.loads(row.letter)} for row in connection.execute(query)]
 
+    def ending(self, most: int) -> list[CallForBids]:
+        """Those that stand, the next to end first."""
+        query = select(_LETTERS.letter, _CALLS.job, _CALLS.until).join(db.calls, _CALLS.number == _LETTERS.number)
+        query = query.where(*self._standing()).order_by(_CALLS.until, _CALLS.number).limit(most)
+        with self._engine.connect() as connection:
+            return [
+                CallForBids(row.job, JobTerms.from_json(json.loads(row.letter)["body"]["terms"]), row.until)
+                for row in connection.execute(query)
+            ]
+
     def terms_of(self, connection: Connection, job: JobId) -> dict[str, Any] | None:
         """The terms of a job that is called for now."""
         query = select(_LETTERS.letter).join(db.calls, _CALLS.number == _LETTERS.number)

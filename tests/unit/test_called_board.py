@@ -180,3 +180,14 @@ def test_a_call_is_held_about_its_requester_and_erased_with_its_name(board: Boar
     board.market.now += TERMS.bidWindow + KEPT_S
     board.letters.calls.sweep()
     assert (rows_of(engine, db.calls), rows_of(engine, db.letters)) == (0, 0), "what came in on it goes with it"
+
+
+def test_the_next_to_end_is_listed_first(board: Board) -> None:
+    first, second, posted = call(salted(1), lasting=20), call(salted(2), lasting=40), call(salted(3), lasting=10)
+    for letter in (second, first, posted):
+        board.letters.post(letter, None)
+    board.happens(
+        "Posted", job=bytes.fromhex(posted.job[2:]), requester=CALLED.requester, terms=terms_values(salted(3))
+    )
+    assert [call.job for call in board.letters.calls.ending(2)] == [first.job, second.job]
+    assert [call.terms for call in board.letters.calls.ending(1)] == [salted(1)]

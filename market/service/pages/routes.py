@@ -22,6 +22,7 @@ from heldout.market.service.sources import Sources
 from heldout.market.terms import METRICS, JobId
 
 _PAGE: Final = 25
+_MOST_CALLED: Final = 20
 _FRONT: Final = 6
 _ASKED_FOR_HERO: Final = 10
 
@@ -114,6 +115,7 @@ def _add_lists(routes: APIRouter, sources: Sources, site: Site, shown: Render) -
             "jobs.html",
             "/jobs",
             jobs=page["jobs"],
+            called=[] if cursor or query_of(which) else sources.letters.calls.ending(_MOST_CALLED),
             next=f"/jobs{query_of(which, cursor=page['next'])}" if page["next"] else "",
             query=query_of(which),
             which=which,
