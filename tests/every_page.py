@@ -69,7 +69,7 @@ def _busy(folder: Path) -> Iterator[Page]:
     network = replace(NETWORK, images=MANIFEST.image)
     with service(folder, scene, network, keepers=(_KEEPER,)) as (client, engine):
         Manifests(engine).keep(MANIFEST)
-        _call_for(engine, job.terms)
+        call_for(engine, job.terms)
         reported = Reported(engine)
         reported.replace(job.id, 0, [{"epoch": number, "accuracy": 0.9 + number / 100} for number in range(8)])
         reported.replace(job.id, 1, [{"accuracy": 0.5}, {"accuracy": 0.8}])
@@ -83,7 +83,7 @@ def _busy(folder: Path) -> Iterator[Page]:
         yield from _problems(client)
 
 
-def _call_for(engine: Engine, terms: JobTerms) -> None:
+def call_for(engine: Engine, terms: JobTerms) -> None:
     """A job that is called for and not posted (P2.5)."""
     wanted, until = replace(terms, salt=digest("called")), Timestamp(2**33)
     letter = call_letter(CallForBids(job_id(wanted, NETWORK.chain_id, NETWORK.market), wanted, until), bytes(65))

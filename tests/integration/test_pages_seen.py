@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, expect
 from heldout.market.messages import hexed
 from heldout.market.service.asking import wizard_address
 from tests.browser import DESKTOP, PHONE, SHOTS, TestWallet, account_of, axe, chromium, visit
+from tests.databases import database_of
+from tests.every_page import call_for
 from tests.languages import marked, speaking
 from tests.scenery import Play, account, small_market
 from tests.service_app import listening
@@ -28,7 +30,11 @@ def plays() -> dict[str, Play]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, plays: dict[str, Play]) -> Iterator[str]:
-    with listening(tmp_path_factory.mktemp("seen"), plays["measured"].scenery) as url:
+    folder = tmp_path_factory.mktemp("seen")
+    with listening(folder, plays["measured"].scenery) as url:
+        engine = database_of(folder / "service.db")
+        call_for(engine, plays["measured"].terms)
+        engine.dispose()
         yield url
 
 
