@@ -10,10 +10,10 @@ def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(data)
-            file.flush()
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     finally:

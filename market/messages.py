@@ -10,11 +10,10 @@ from typing import Any, Final
 from heldout.market.errors import BadMessage
 from heldout.market.jsontext import canonical_json, read_json
 from heldout.market.money import Wei
-from heldout.market.terms import Address, JobId, keccak256, typed_digest, words
+from heldout.market.terms import Address, JobId, is_address, keccak256, typed_digest, words
 
 # ------------------------------------------------------------------------------------------- bids (EIP-712)
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 _BID_TYPE = keccak256(b"Bid(bytes32 job,address provider,uint96 price,bytes32 wrapKey,uint64 validUntil,uint256 nonce)")
 
 
@@ -262,8 +261,8 @@ class Letter:
 
 def _is_addressed(letter: Letter) -> bool:
     """Raises TypeError for what is no text."""
-    fits = re.fullmatch(r"0x[0-9a-f]{64}", letter.job, re.ASCII) and _ADDRESS.fullmatch(letter.sender)
-    return bool(fits and (letter.receiver == BULLETIN or _ADDRESS.fullmatch(letter.receiver)))
+    fits = re.fullmatch(r"0x[0-9a-f]{64}", letter.job, re.ASCII) and is_address(letter.sender)
+    return bool(fits and (letter.receiver == BULLETIN or is_address(letter.receiver)))
 
 
 def hexed(data: bytes) -> str:

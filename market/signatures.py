@@ -5,7 +5,7 @@ from typing import Any, Final, Protocol
 from coincurve import PublicKey
 
 from heldout.market.errors import BadMessage
-from heldout.market.terms import Address, keccak256
+from heldout.market.terms import Address, capitals, keccak256
 
 SIGNATURE_BYTES: Final = 65
 _HALF_ORDER: Final = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
@@ -58,5 +58,4 @@ def checksummed(address: bytes | str) -> Address:
         digits = ""
     if len(digits) != 40:
         raise BadMessage(f"{address!r} is not an address", code="bad_address")
-    mask = keccak256(digits.encode()).hex()
-    return Address("0x" + "".join(c.upper() if int(m, 16) > 7 else c for c, m in zip(digits, mask, strict=False)))
+    return Address("0x" + capitals(digits))

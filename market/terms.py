@@ -38,6 +38,20 @@ def keccak256(data: bytes) -> bytes:
     return digest
 
 
+def capitals(digits: str) -> str:
+    """The 40 lower-case digits of an address with the capitals of EIP-55."""
+    mask = keccak256(digits.encode()).hex()
+    return "".join(c.upper() if int(m, 16) > 7 else c for c, m in zip(digits, mask, strict=False))
+
+
+def is_address(text: str) -> bool:
+    """0x and 40 digits in one case, or in the capitals of EIP-55: what every reader takes for the same address."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text, re.ASCII):
+        return False
+    digits = text[2:]
+    return digits in (digits.lower(), digits.upper(), capitals(digits.lower()))
+
+
 def scorer_id(name: str) -> bytes:
     """`JobTerms.scorer` of a scorer such as `score-v1` (P9.3)."""
     return keccak256(name.encode())
@@ -189,7 +203,9 @@ def _read(kind: str, value: Any) -> Any:
     if kind == "bytes32":
         return bytes.fromhex(_matching(r"0x[0-9a-f]{64}", value)[2:])
     if kind == "address":
-        return Address(_matching(r"0x[0-9a-fA-F]{40}", value))
+        if not is_address(value):
+            raise ValueError(f"no address: {value!r:.80}")
+        return Address(value)
     number = int(_matching(r"0|[1-9][0-9]{0,28}", value)) if kind in _AS_TEXT else value
     if type(number) is not int or not 0 <= number < 1 << int(kind.removeprefix("uint")):
         raise ValueError(f"no {kind}: {value!r:.80}")

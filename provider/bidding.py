@@ -127,7 +127,12 @@ def _valid_until(job: JobState, now: Timestamp) -> Timestamp:
     """Of a bid for a call only for a while, and then anew: its requester may have withdrawn the money (P2.5)."""
     if not is_called(job):
         return job.deadline
-    return Timestamp(min(job.deadline, now + max(LEAST_VALID_S, job.terms.bidWindow // RENEWALS)))
+    return Timestamp(min(job.deadline, now + valid_for(job)))
+
+
+def valid_for(job: JobState) -> int:
+    """Seconds that a bid for a call is good for."""
+    return max(LEAST_VALID_S, job.terms.bidWindow // RENEWALS)
 
 
 def _price(job: JobState, task: Manifest, offer: Offer) -> Wei:

@@ -80,6 +80,10 @@ class Book:
         """Block of the job's latest event."""
         return self._events[job][-1].block if self._events.get(job) else self._called[job][1]
 
+    def events(self, job: JobId) -> tuple[ChainEvent, ...]:
+        """What the job was folded from; empty for one that is only called for."""
+        return tuple(self._events.get(job, ()))
+
     def forget(self, job: JobId) -> None:
         """A job that is over and deep: its events are not needed again."""
         self.jobs.pop(job, None)

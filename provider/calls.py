@@ -9,7 +9,7 @@ from typing import Final
 
 from heldout.market.calling import CallForBids, call_of, is_called
 from heldout.market.chain import Block, Chain
-from heldout.market.errors import BadMessage, Reverted
+from heldout.market.errors import BadMessage, ChainProblem, HeldoutError, Reverted
 from heldout.market.lifecycle import JobState
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter
@@ -60,10 +60,16 @@ class Calls:
                 self._read[key] = call
             else:
                 self._mail.drop_call(key)
-        for key, call in self._read.items():
-            if call.holds(head.timestamp) and self._is_admitted(call, head):
-                self._book.call(call.as_job(head.number))
-                self._letters[call.job] = letters[key]
+        for key, call in list(self._read.items()):
+            try:
+                if call.holds(head.timestamp) and self._is_admitted(call, head):
+                    self._book.call(call.as_job(head.number))
+                    self._letters[call.job] = letters[key]
+            except ChainProblem:
+                raise
+            except HeldoutError as problem:  # one stranger's letter never costs this node its other jobs
+                log.warning("job %s: its call for bids is passed over: %s", call.job, problem.message)
+                self._mail.drop_call(key)
         for job in self._book.end_calls(head):
             self._letters.pop(job, None)
 
@@ -73,7 +79,7 @@ class Calls:
         if call.job in self._asked or not self._book.is_news(call.as_job(head.number)):
             return False
         standing = self._book.called()
-        mine = [job for job in standing if job.terms.requester == call.terms.requester]
+        mine = [job for job in standing if job.terms.requester.lower() == call.terms.requester.lower()]
         if len(standing) >= MOST_CALLS or len(mine) >= MOST_OF_ONE:
             return False
         self._asked[call.job] = head.number

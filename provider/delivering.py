@@ -85,7 +85,7 @@ class Delivering:
 
     def _confirm(self, view: View) -> None:
         """Threat 32: no secret leaves on the word of one RPC that others contradict."""
-        self._tools.chain.confirm_events(view.job.id, view.job.posted.block, view.head)
+        self._tools.chain.confirm_events(view.job.id, view.events, view.head)
 
     def answer(self, view: View, mine: Record) -> Record:
         """P4.5: what was demanded, in calldata. A lane that owes nothing answers too: silence would cost it."""

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from heldout.market.alarm import at_risk
-from heldout.market.lifecycle import REQUESTER, JobState, Lane, State, deadline_move, lane_pays
+from heldout.market.calling import is_called
+from heldout.market.lifecycle import REQUESTER, ChainEvent, JobState, Lane, State, deadline_move, lane_pays
 from heldout.market.split import SEED_DELAY
 from heldout.market.terms import Address, BlockNumber, Timestamp
+from heldout.provider.bidding import valid_for
 from heldout.provider.record import Record
 
 MOST_FAILURES = 3
@@ -82,6 +84,8 @@ class View:
     changed: BlockNumber
     """Block of the job's latest event."""
     confirmations: int
+    events: tuple[ChainEvent, ...] = ()
+    """What the job was folded from."""
     training: bool = False
     """Whether an attempt is in the sandbox, running or ended."""
     standing: Standing | None = None
@@ -138,8 +142,13 @@ def may_be_accepted(job: JobState, mine: Record, now: int) -> bool:
     return job.state is State.OPEN and mine.price is not None and now <= mine.valid_until
 
 
+def _is_waning(job: JobState, mine: Record, now: int) -> bool:
+    """Whether a bid for a call should be renewed: half of its life is over, and not all of the call's."""
+    return now < job.deadline and mine.valid_until < min(job.deadline, now + valid_for(job) // 2)
+
+
 def _bidding(view: View, mine: Record) -> list[Step]:
-    if mine.price is None or mine.valid_until < view.now < view.job.deadline:  # bid for a call that is over by now
+    if mine.price is None or (is_called(view.job) and _is_waning(view.job, mine, view.now)):
         return [Step.JUDGE]
     return [Step.SEND_BID] if may_be_accepted(view.job, mine, view.now) else []
 

@@ -141,6 +141,7 @@ class ProviderNode:
             now=Timestamp(head.timestamp),
             head=head.number,
             changed=self._book.changed(job.id),
+            events=self._book.events(job.id),
             confirmations=self._confirmations,
             training=self._tools.training.has(job.id),
             waive_at=self._tools.config.waive_at,
@@ -226,9 +227,9 @@ class ProviderNode:
 
     def _is_promised(self, record: Record, head: Block) -> bool:
         job = self._book.jobs.get(record.job)
-        if job is None or record.done or record.price is None:
+        if job is None or record.done:
             return False
-        return may_be_accepted(job, record, head.timestamp) or job.lane_of(self.me) is not None
+        return job.lane_of(self.me) is not None or may_be_accepted(job, record, head.timestamp)
 
     # -------------------------------------------------------------------------------------------- look-after
 

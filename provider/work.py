@@ -13,7 +13,7 @@ from heldout.market.terms import Timestamp
 from heldout.provider.agreeing import Agreeing
 from heldout.provider.bidding import Means, Quote, Refusal, judge
 from heldout.provider.delivering import Delivering
-from heldout.provider.duties import Step, View
+from heldout.provider.duties import Step, View, may_be_accepted
 from heldout.provider.ending import describe_ending
 from heldout.provider.making import PROGRESS, Making
 from heldout.provider.record import Record
@@ -73,7 +73,7 @@ class Work:
         return self._methods[step](view, mine)
 
     def _judge(self, view: View, mine: Record) -> Record:
-        mine = mine.but(price=None, bid_sent=False, done=False, ending="")  # an earlier call for it may be over
+        before, mine = mine, mine.but(price=None, bid_sent=False, done=False, ending="")  # an earlier call may be over
         task = self._tools.materials.manifest(view.job.terms)
         verdict = judge(view.job, task, self._tools.config.offer, self._means(view, task), view.now)
         if isinstance(verdict, Quote):
@@ -82,6 +82,8 @@ class Work:
             )
             self._tools.reach("bid.noted")
             return self._send_bid(view, mine)
+        if may_be_accepted(view.job, before, view.now):
+            return before  # no renewal, but what was promised stands
         if mine.refusal is None or mine.refusal[0] is not verdict.rule:
             self._refusals.labels(verdict.rule).inc()
             log.info("job %s  skip  %s: %s", view.job.id, verdict.rule, verdict.text)

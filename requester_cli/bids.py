@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from heldout.market.chain.reader import Chain
 from heldout.market.chain.views import Block
-from heldout.market.errors import BadEnvelope, BadMessage
+from heldout.market.errors import BadEnvelope, BadInput, BadMessage
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import Bid, Kind, Letter, bid_of
 from heldout.market.sealing import make_envelope
@@ -49,8 +49,11 @@ def _can_wrap_to(key: bytes) -> bool:
 
 def _is_backed(chain: Chain, bid: Bid, signature: bytes, job: JobState) -> bool:
     digest = bid.digest(chain.network.chain_id, chain.network.market)
-    return (
-        chain.verify_signature(bid.provider, digest, signature)
-        and not chain.call("bidSpent", bid.provider, bid.nonce)
-        and chain.free(bid.provider) >= job.terms.collateral
-    )
+    try:
+        return (
+            chain.verify_signature(bid.provider, digest, signature)
+            and not chain.call("bidSpent", bid.provider, bid.nonce)
+            and chain.free(bid.provider) >= job.terms.collateral
+        )
+    except BadInput:  # what the contract's types do not hold; one bid never hides the others
+        return False

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from heldout.requester_cli.checking import CheckReport
 
 
-_LAG_S = 5.0
+_LAG_S = 30.0
 
 
 class Client:

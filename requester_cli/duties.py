@@ -339,10 +339,10 @@ def risks(view: View) -> list[Risk]:
 
 
 def best_offers(offers: list[Offer], price_cap: int) -> tuple[Offer, ...]:
-    """One offer for each provider, the cheapest first; equal prices in the order of addresses, so that runs agree."""
+    """One offer for each provider, the cheapest first; equal prices in the order of addresses, so that runs agree. Of a
+    provider's own, the one that is valid for longest."""
     best: dict[Address, Offer] = {}
-    for offer in offers:
-        key = Address(offer.bid.provider.lower())
-        if offer.bid.price <= price_cap and (key not in best or offer.bid.price < best[key].bid.price):
-            best[key] = offer
+    for offer in sorted(offers, key=lambda offer: (offer.bid.price, -offer.bid.validUntil)):
+        if offer.bid.price <= price_cap:
+            best.setdefault(Address(offer.bid.provider.lower()), offer)
     return tuple(sorted(best.values(), key=lambda offer: (offer.bid.price, offer.bid.provider.lower())))

@@ -9,7 +9,7 @@ the keys, loses nothing.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -21,11 +21,11 @@ from heldout.market.calling import CallForBids, is_called
 from heldout.market.chain import Block, Chain, JobView, connect
 from heldout.market.chain.sender import Outbox
 from heldout.market.daemon import Isolation
-from heldout.market.errors import ChainProblem, HeldoutError, Reverted, RpcsDisagree
+from heldout.market.errors import BadMessage, ChainProblem, HeldoutError, Reverted, RpcsDisagree
 from heldout.market.foreseen import Foreseen, Openings
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
-from heldout.market.lifecycle import REQUESTER, JobState, State, fold
+from heldout.market.lifecycle import REQUESTER, ChainEvent, JobState, State, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import BULLETIN, Letter, encode_answer
 from heldout.market.relayed import Waiver, sign, waiver_letter
@@ -114,6 +114,8 @@ class Keeper:
         """Called for in vain, or till the call was taken back."""
         self._scanned = tools.chain.network.deploy_block
         self._seen: dict[JobId, View] = {}
+        self._events: dict[JobId, list[ChainEvent]] = {}
+        """What each job was folded from, in the last cycle."""
         self._sent: defaultdict[JobId, dict[str, int]] = defaultdict(dict)
         """When each letter was handed over last, in block time."""
         self._now, self._head = 0, BlockNumber(0)
@@ -147,7 +149,7 @@ class Keeper:
     def is_nowhere(self, job: JobId, head: Block) -> bool:
         """Whether a job is neither on chain, nor was since this process began, nor called for: another process may have
         ended its call."""
-        if job in self._posted or job in self._called:
+        if job in self._posted or job in self._called or job in self._seen:
             return False
         return self._tools.chain.job(job, at=head).state is State.NONE
 
@@ -208,6 +210,7 @@ class Keeper:
             self._tools.journal.put(f"done:{job}", {"outcome": view.job.outcome.name, "block": view.changed})
             self._waivers.forget(job)
             self._openings.forget(job)
+            self._events.pop(job, None)
             log.info("job %s is done: %s", job, view.job.outcome.name.lower())
 
     def _tend_call(self, call: CallForBids, letter: Letter, head: Block) -> None:
@@ -277,7 +280,7 @@ class Keeper:
         state = fold(events).get(job)
         if state is None:
             return None
-        stored = chain.job(job, at=head)
+        stored, self._events[job] = chain.job(job, at=head), events
         letters = self._letters(job)
         for letter in letters:
             self._waivers.keep(letter)
@@ -317,7 +320,10 @@ class Keeper:
             if letter.receiver != BULLETIN:
                 data = letter.encode()
                 journal.put(f"mail:{job}:{sha256(data).hexdigest()[:32]}", {"letter": data.hex()})
-        kept = [Letter.decode(bytes.fromhex(row["letter"])) for _, row in journal.items(f"mail:{job}:")]
+        kept = []
+        for _, row in journal.items(f"mail:{job}:"):
+            with suppress(BadMessage):  # kept by an older version of this program
+                kept.append(Letter.decode(bytes.fromhex(row["letter"])))
         return [*kept, *mail.bids(job)]
 
     def _foresee(self, job: JobState, changed: BlockNumber, head: Block) -> Foreseen | None:
@@ -414,7 +420,7 @@ class Keeper:
     def _confirm(self, job: JobState) -> None:
         """Threat 32: no secret leaves on the word of one RPC that others contradict. Raises RpcsDisagree."""
         try:
-            self._tools.chain.confirm_events(job.id, job.posted.block, self._head)
+            self._tools.chain.confirm_events(job.id, self._events.get(job.id, ()), self._head)
         except RpcsDisagree as lie:
             self._alarm.ring(lie.code, lie.message, job=job.id, deadline=job.deadline)
             raise

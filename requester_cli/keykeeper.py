@@ -6,6 +6,7 @@ takes an answer to a demand from the requester alone, so what answers is told to
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -13,7 +14,7 @@ from heldout.market.alarm import Alarm
 from heldout.market.chain import Block, Chain
 from heldout.market.daemon import Isolation
 from heldout.market.errors import ChainProblem, HeldoutError, Refused
-from heldout.market.lifecycle import REQUESTER, JobState, fold
+from heldout.market.lifecycle import REQUESTER, ChainEvent, JobState, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter, encode_answer
 from heldout.market.terms import Address, BlockNumber, JobId, JobTerms
@@ -68,7 +69,7 @@ class KeyKeeper:
             raise Refused("this keeper has no keys for that job", hint="check its id", code="not_found")
         if REQUESTER not in state.pending:
             raise Refused("nothing is demanded of the requester", hint="look at the job again", code="not_demanded")
-        self._chain.confirm_events(job, state.posted.block, head.number)
+        self._chain.confirm_events(job, posted, head.number)
         return encode_answer(owed(self._chain, handed, state))
 
     # ----------------------------------------------------------------------------------------------- one cycle
@@ -96,7 +97,7 @@ class KeyKeeper:
         view = self._look(state, events[-1].block, head)
         self._ring(view)
         for duty in duties(view):
-            self._release(handed, view, duty)
+            self._release(handed, view, duty, events)
         if state.final and head.number >= view.changed + view.confirmations:
             self._done.add(job)
             self._sent.pop(job, None)
@@ -127,14 +128,14 @@ class KeyKeeper:
             else:
                 self._alarm.clear(code, job=view.job.id)
 
-    def _release(self, handed: Handed, view: View, duty: Duty) -> None:
+    def _release(self, handed: Handed, view: View, duty: Duty, events: Sequence[ChainEvent]) -> None:
         """One letter's trouble never costs another its deadline; the next cycle tries it again."""
         try:
             found = self._letter(handed, view.job, duty)
             if found is None:
                 return
             letter, name = found
-            self._chain.confirm_events(view.job.id, view.job.posted.block, view.head)
+            self._chain.confirm_events(view.job.id, events, view.head)
             self._mail.send(letter)
         except ChainProblem:
             raise

@@ -96,12 +96,7 @@ def read_logs(rpc: Batching, address: str, topics: Topics, first: int, last: int
     return logs
 
 
-def essence(log: dict[str, Any]) -> tuple[Any, ...]:
-    """What every honest node tells of a log, whatever else it tells."""
-    return tuple(log.get(name) for name in ("blockHash", "transactionHash", "logIndex", "topics", "data"))
-
-
-def decode_logs(rpc: Rpc, contract: Contract, logs: Sequence[dict[str, Any]]) -> list[ChainEvent]:
+def decode_logs(rpc: Batching, contract: Contract, logs: Sequence[dict[str, Any]]) -> list[ChainEvent]:
     """Logs as events, each with its block's timestamp. Logs the ABI does not know are left out."""
     times = _timestamps(rpc, logs)
     events = []
@@ -116,7 +111,7 @@ def decode_logs(rpc: Rpc, contract: Contract, logs: Sequence[dict[str, Any]]) ->
     return events
 
 
-def _timestamps(rpc: Rpc, logs: Sequence[dict[str, Any]]) -> dict[str, Timestamp]:
+def _timestamps(rpc: Batching, logs: Sequence[dict[str, Any]]) -> dict[str, Timestamp]:
     """Block hash to timestamp: newer nodes put it into the log, the others are asked."""
     times = {log["blockHash"]: log.get("blockTimestamp") for log in logs}
     unknown = [hash_ for hash_, time in times.items() if time is None]
@@ -129,7 +124,7 @@ def _timestamps(rpc: Rpc, logs: Sequence[dict[str, Any]]) -> dict[str, Timestamp
 
 
 def read_events(
-    rpc: Rpc, contract: Contract, first: int, last: int, *, job: JobId | None, names: Sequence[str] | None
+    rpc: Batching, contract: Contract, first: int, last: int, *, job: JobId | None, names: Sequence[str] | None
 ) -> list[ChainEvent]:
     """Events by name and job (both optional). `Artifact` has its job in the second place, all others in the first."""
     topics = contract.topics(names)

@@ -7,11 +7,10 @@ another branch's state), a block number, or None for the newest block.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 from heldout.market.chain.contracts import Contract
-from heldout.market.chain.logs import Cursor, Followed, essence, follow, read_block, read_events, read_logs
+from heldout.market.chain.logs import Cursor, Followed, follow, read_block, read_events, read_logs
 from heldout.market.chain.rpc import AnswerTooLarge, Endpoint, Rpc, RpcError
 from heldout.market.chain.signatures import MAGIC, recovers, wallet_question
 from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, RoundView, SeatView
@@ -34,6 +33,8 @@ STALE_ANSWERS = 3
 """Times in a row that a head further back than the confirmations is refused before it is believed."""
 _WALLET_GAS = 5_000_000
 """For a contract wallet to say whether it signed; a stranger's code may run for ever."""
+_NOBODY = "0x" + "00" * 18 + "dead"
+"""Has no code: a call of it goes well wherever calls do."""
 _LIES = "one of them lies or follows another branch; find out which and take it out of the network file"
 _RESTARTED = "the chain was restarted, or the network file is of another one; ask for the file that belongs to this RPC"
 
@@ -57,8 +58,8 @@ class Chain:
         self._highest = 0
         self._stale = 0
         self._terms: dict[JobId, JobTerms] = {}
-        self._confirmed: dict[JobId, BlockNumber] = {}
-        """The first block whose events of a job no second RPC was asked about."""
+        self._confirmed: dict[JobId, tuple[BlockNumber, list[ChainEvent]]] = {}
+        """Events of a job that several RPCs told, and the first block about which they were not asked."""
 
     def close(self) -> None:
         self.rpc.close()
@@ -87,29 +88,33 @@ class Chain:
         """
         self._witnesses(head.number)
 
-    def confirm_events(self, job: JobId, first: BlockNumber, head: BlockNumber) -> None:
-        """Before a secret leaves for whom a job's events name: all RPCs tell the same ones, from block `first` to where
-        the chain is deep. That a block has the right hash says nothing about the logs that are told of it.
+    def confirm_events(self, job: JobId, events: Sequence[ChainEvent], head: BlockNumber) -> None:
+        """Before a secret leaves because of a job's `events`, first to last as they were read: all RPCs tell the same
+        ones as far as the chain is deep. That a block has the right hash says nothing about the logs told of it.
 
         Raises RpcsDisagree, ChainProblem. With one RPC there is nobody else to ask.
         """
-        first, last = max(first, self._confirmed.get(job, first)), self._deep(head)
-        if first > last or len(self._witnesses(head)) < 2:
+        last = self._deep(head)
+        deep = [event for event in events if event.block <= last]
+        if not deep or len(self._witnesses(head)) < 2:
             return
-        told: dict[str, list[Any]] = {}
+        first, known = self._confirmed.get(job, (deep[0].block, []))
+        if deep[: len(known)] != known:
+            first, known = deep[0].block, []
+        heard = 0
         for endpoint in self.rpc.endpoints:
             try:
-                logs = read_logs(self.rpc.ready(endpoint), self.market.address, [None, job], first, last)
+                told = read_events(self.rpc.ready(endpoint), self.market, first, last, job=job, names=None)
             except ChainProblem as silent:
                 if not silent.retryable:
                     raise
                 log.warning("%s has no say about the events of job %s: %s", endpoint.url, job, silent.message)
                 continue
-            told[endpoint.url] = [essence(each) for each in logs]
-        for (one, logs), (other, others) in pairwise(told.items()):
-            if logs != others:
-                raise RpcsDisagree(f"{one} and {other} tell different events of job {job}", hint=_LIES)
-        self._confirmed[job] = BlockNumber(last + 1)
+            if told != deep[len(known) :]:
+                raise RpcsDisagree(f"{endpoint.url} tells other events of job {job}", hint=_LIES)
+            heard += 1
+        if heard > 1:
+            self._confirmed[job] = (BlockNumber(last + 1), deep)
 
     def _deep(self, head: BlockNumber) -> BlockNumber:
         return BlockNumber(max(0, head - self.network.confirmations))
@@ -246,12 +251,14 @@ class Chain:
             return True
         if self.rpc.call("eth_getCode", address, "latest") == "0x":
             return False
-        question = hexed(wallet_question(digest, signature))
+        request = {"to": address, "data": hexed(wallet_question(digest, signature)), "gas": hex(_WALLET_GAS)}
         try:
             # The whole word, as the contract reads it: code that returns what it is sent begins with these bytes too.
-            request = {"to": address, "data": question, "gas": hex(_WALLET_GAS)}
             return self._static(self.market, request, None)[:32] == MAGIC.ljust(32, b"\0")
-        except (Reverted, RpcError, AnswerTooLarge):  # code may fail in any way it likes: it did not say yes
+        except (Reverted, AnswerTooLarge):
+            return False
+        except RpcError:  # code may fail in any way it likes, unless it is the RPC that does
+            self._static(self.market, {**request, "to": _NOBODY}, None)
             return False
 
     # ------------------------------------------------------------------------------------------------ events

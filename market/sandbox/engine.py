@@ -131,10 +131,12 @@ class Engine:
         """While it lasts no other node of this machine takes a uid, cores or devices on this engine: a lock on the
         folder of its socket. Whoever holds it for long is not waited for."""
         socket = (self._address or os.environ.get("DOCKER_HOST", "") or _USUAL).removeprefix("unix://")
-        if not Path(socket).is_socket():  # elsewhere: it has other nodes, and other cores
+        try:
+            folder = os.open(Path(socket).resolve(strict=True).parent, os.O_RDONLY)
+        except OSError as problem:  # an engine elsewhere, or a folder that this user may not read
+            log.debug("no lock beside %s: %s", socket, problem)
             yield
             return
-        folder = os.open(Path(socket).resolve().parent, os.O_RDONLY)
         try:
             give_up = time.monotonic() + _PATIENCE_S
             while not _locked(folder):

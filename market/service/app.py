@@ -1,5 +1,6 @@
 """The market service put together: index, bid board, mailboxes, API. A convenience, never an authority."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.gzip import GZipMiddleware
 
 from heldout.market.artifacts import Stores, problems
@@ -42,6 +44,8 @@ from heldout.market.service.sources import BlockTime, Sources
 from heldout.market.service.statistics import Statistics
 from heldout.market.service.writing import account_routes, letter_routes, session_routes
 from heldout.market.settings import Network
+
+log = logging.getLogger(__name__)
 
 STALE_S = 60.0
 """Seconds without standing at the chain's head after which the service calls itself not ready."""
@@ -91,7 +95,14 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
         block_time.ask(chain)
         generation.next()
         feed.tell()
-        sources.letters.calls.sweep()
+        if follower.age < STALE_S:  # not while it is rebuilt: calls of jobs that it has not read yet look lapsed
+            sweep()
+
+    def sweep() -> None:
+        try:
+            sources.letters.calls.sweep()
+        except SQLAlchemyError as problem:  # housekeeping never stops the index
+            log.warning("calls that are over could not be removed: %s", problem)
 
     follower = Follower(Index(engine, chain), registry, on_block, settings.ticks)
     stores = Stores.of(network.stores)

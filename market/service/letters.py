@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from heldout.market.calling import CallForBids
@@ -127,6 +127,8 @@ class Letters:
             with db.writing(self._engine).begin() as connection:
                 db.one_after_the_other(connection)  # a reader goes by numbers: they must appear in their order
                 _refuse_erased(connection, encoded)  # a party may have erased it while the chain was asked
+                if letter.kind is Kind.BID and self.calls.terms_of(connection, letter.job) is not None:
+                    connection.execute(delete(db.letters).where(*mine))  # bids for calls are renewed, time and again
                 if (
                     connection.execute(select(func.count()).select_from(db.letters).where(*mine)).scalar() or 0
                 ) >= most:

@@ -33,7 +33,7 @@ from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
 from heldout.requester_cli.keeper import Keeper
-from tests.rpc_proxy import RpcProxy
+from tests.rpc_proxy import Refuse, RpcProxy
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
@@ -239,11 +239,19 @@ def test_no_key_leaves_while_two_rpcs_tell_different_events(
     def nothing_happened(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
         return [] if method == "eth_getLogs" else ask()
 
+    def no_logs(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        if method == "eth_getLogs":
+            raise Refuse("limit exceeded")
+        return ask()
+
     with RpcProxy(town.network.rpc[0]) as proxy:
         network = replace(town.network, rpc=(*town.network.rpc, proxy.url))
         with Client(network, town.keys("requester"), home=town.home("requester"), journal="doubting") as doubting:
             alarm = Alarm()
             keeper = doubting.keeper(alarm, policy=NOW, only=[job])
+            events = doubting.events(doubting.job(job))
+            proxy.handler = no_logs
+            doubting.chain.confirm_events(job, events, doubting.chain.head().number)  # who is silent has no say
             proxy.handler = nothing_happened
             step(doubting, keeper)
             assert announced(client, job, Kind.TRAINING_KEYS) == []
@@ -404,8 +412,9 @@ def test_a_call_that_was_kept_and_not_told_is_told_by_the_next_cycle(
 
 
 def test_a_call_that_nobody_bids_for_passes_and_the_money_was_never_locked(
-    town: Devnet, client: Client, folder: Path
+    town: Devnet, client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("heldout.requester_cli.client._LAG_S", 0.5)
     job, alarm = call(client, folder), Alarm()
     free = client.chain.free(client.address)
     keeper = client.keeper(alarm, policy=NOW, only=[job])

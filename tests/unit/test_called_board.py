@@ -17,7 +17,7 @@ from heldout.market.money import Wei
 from heldout.market.service import database as db
 from heldout.market.service.calls import KEPT_S, MOST_OF_ONE, PAGE
 from heldout.market.service.holdings import Holdings
-from heldout.market.service.letters import NotYetKnown
+from heldout.market.service.letters import MOST_ON_THE_BOARD, NotYetKnown
 from heldout.market.terms import Address, JobTerms, Timestamp, job_id
 from tests.builders import CHAIN_ID, JOB, MARKET, REQUESTER, TERMS, digest, terms_values
 from tests.databases import database_of
@@ -191,3 +191,13 @@ def test_the_next_to_end_is_listed_first(board: Board) -> None:
     )
     assert [call.job for call in board.letters.calls.ending(2)] == [first.job, second.job]
     assert [call.terms for call in board.letters.calls.ending(1)] == [salted(1)]
+
+
+def test_a_renewed_bid_for_a_call_takes_the_place_of_the_one_before(board: Board) -> None:
+    """However often a call is made for a job, nobody's board is full because of it."""
+    letter = call()
+    board.letters.post(letter, None)
+    for later in range(MOST_ON_THE_BOARD + 1):
+        assert board.letters.post(bid_on(letter, validUntil=NOW + 60 + later), None)
+    (kept,) = board.letters.bids(letter.job)
+    assert kept["letter"]["body"]["validUntil"] in (NOW + 60 + later, str(NOW + 60 + later))

@@ -27,6 +27,11 @@ SIGNATURE = bytes(ASKER.unsafe_sign_hash(CALL.digest(CHAIN_ID, MARKET)).signatur
 LETTER = call_letter(CALL, SIGNATURE)
 
 
+PARENT = LETTER.body["terms"]["parents"][0]
+OTHER_CAPITALS = "0x" + "aB" * 20
+"""Which no contract call takes (EIP-55)."""
+
+
 def changed(**body: Any) -> Letter:
     return replace(LETTER, body={**LETTER.body, **body})
 
@@ -90,6 +95,8 @@ def test_an_end_that_is_no_time_is_refused(until: Any) -> None:
         changed(terms={**LETTER.body["terms"], "bond": str(2**96)}),
         changed(terms={**LETTER.body["terms"], "parents": [{}]}),
         changed(terms={**LETTER.body["terms"], "more": 1}),
+        changed(terms={**LETTER.body["terms"], "requester": OTHER_CAPITALS}),
+        changed(terms={**LETTER.body["terms"], "parents": [{**PARENT, "payee": OTHER_CAPITALS}]}),
     ],
 )
 def test_what_no_requester_would_have_written_is_refused(letter: Letter) -> None:

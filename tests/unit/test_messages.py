@@ -148,7 +148,23 @@ def test_what_encode_would_not_make_is_not_a_letter(data: bytes) -> None:
     assert refusal.value.hint
 
 
-STRANGE = [None, 7, 1.5, True, [], [1], {}, {"a": 1}, "", "0x", "bulletin", "0x" + "g" * 40, "0x" + "0" * 63, "../x"]
+STRANGE = [
+    None,
+    7,
+    1.5,
+    True,
+    [],
+    [1],
+    {},
+    {"a": 1},
+    "",
+    "0x",
+    "bulletin",
+    "0x" + "g" * 40,
+    "0x" + "0" * 63,
+    "../x",
+    "0x" + "aB" * 20,
+]
 
 
 @pytest.mark.parametrize("kind", Kind)

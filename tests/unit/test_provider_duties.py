@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from builders import JOB, JOB_BYTES, PROVIDERS, REQUESTER, TERMS, EventLog, digest, terms_values
 
+from heldout.market.calling import CallForBids
 from heldout.market.lifecycle import REQUESTER as REQUESTER_PARTY
 from heldout.market.lifecycle import Outcome, State, fold
 from heldout.market.messages import MISSING, NO_DATA, NO_KEYS, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import BlockNumber, Timestamp
+from heldout.provider.bidding import LEAST_VALID_S, RENEWALS, valid_for
 from heldout.provider.duties import (
     CONCLUDE_AFTER_S,
     MOST_FAILURES,
@@ -106,14 +108,24 @@ def test_a_job_that_its_requester_leaves_open_for_ever_binds_nobody_for_ever() -
     assert not may_be_accepted(Story().accepted(OTHER).view().job, BOUND, START)
 
 
-def test_a_job_that_is_called_for_again_is_judged_again_once_the_bid_for_the_first_call_is_over() -> None:
+def test_a_bid_for_a_call_is_renewed_at_half_of_its_life_and_not_beyond_the_call() -> None:
     """P2.5."""
     view = Story().view()
-    early = BOUND.but(valid_until=view.now)
-    assert decide(view, early) == [Step.SEND_BID]
-    over = BOUND.but(valid_until=Timestamp(view.now - 1))
-    assert decide(replace(view, job=replace(view.job, deadline=Timestamp(view.now + 9))), over) == [Step.JUDGE]
-    assert decide(replace(view, job=replace(view.job, deadline=view.now)), over) == []
+    window = 6 * RENEWALS * LEAST_VALID_S
+    terms = replace(view.job.terms, bidWindow=window)
+    called = CallForBids(view.job.id, terms, Timestamp(view.now + window)).as_job(BlockNumber(7))
+    life, view = valid_for(called), replace(view, job=called)
+    assert decide(view, FRESH) == [Step.JUDGE]
+    for left, step in (
+        (life, Step.SEND_BID),
+        (life // 2, Step.SEND_BID),
+        (life // 2 - 1, Step.JUDGE),
+        (-1, Step.JUDGE),
+    ):
+        assert decide(view, BOUND.but(valid_until=view.now + left)) == [step]
+    ending = replace(view, job=replace(called, deadline=Timestamp(view.now + 9)))
+    assert decide(ending, BOUND.but(valid_until=view.now + 9)) == [Step.SEND_BID]
+    assert decide(ending, BOUND.but(valid_until=view.now + 8)) == [Step.JUDGE]
 
 
 def test_a_job_that_others_won_is_finished_once_that_is_deep() -> None:
