@@ -471,7 +471,7 @@ def test_a_call_taken_back_while_its_bids_are_being_taken_is_looked_after_to_the
     provider.bid(client, job)
     town.anvil.call("evm_setAutomine", False)
     keeper.step(client.chain.head())
-    assert [pending.intent.split(":")[0] for pending in client.outbox.pending] == ["open"]
+    assert "open" in {pending.intent.split(":")[0] for pending in client.outbox.pending}
     client.forget(client.job(job))
     keeper.step(client.chain.head())
     assert not keeper.is_done(job)
