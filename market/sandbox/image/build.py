@@ -36,16 +36,28 @@ LABEL = "heldout.image.inputs"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 PULL_TIMEOUT_S = 300
 TORCH: Final = "2.13.0"
+TORCH_CPU_ARM: Final = "2.10.0"
+"""The last whose wheel for ARM in pip's own index is for the CPU; from 2.11 on it is for CUDA."""
 FLAVOURS: Final = {
     "python": (),
-    "torch-cpu": (f"torch=={TORCH}+cpu",),
+    "torch-cpu": (
+        f'torch=={TORCH}+cpu; platform_machine != "aarch64"',
+        f'torch=={TORCH_CPU_ARM}; platform_machine == "aarch64"',
+    ),
     "torch-cuda": (f"torch=={TORCH},!={TORCH}+cpu",),
 }
-"""What ships, for x64 and ARM alike: on a machine of its kind, or from a base of the other kind under emulation."""
+"""What ships, for x64 and ARM: on a machine of its kind, or from a base of the other kind under emulation."""
 MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 """Wheels' names of the architectures."""
 MANYLINUX: Final = ("_2_34", "_2_31", "_2_28", "_2_27", "_2_26", "_2_24", "_2_17", "2014")
 """What wheels for another architecture may ask of its libc: Debian 12 has 2.36."""
+_PIP_ELSEWHERE = """
+import platform, runpy, sys
+machine = sys.argv.pop(1)
+platform.machine = lambda: machine
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""pip whose `--platform` picks wheels, but takes their conditions on `platform_machine` as being about this one."""
 _HAS_CUDA = "import torch; print(torch.version.cuda or '')"
 
 
@@ -128,9 +140,10 @@ def _fetch(context: Path, version: str, architecture: str, index: str) -> None:
     """Wheels for that version of Python, by pip as this machine has it set up; nothing of that set-up goes along."""
     machine = MACHINES.get(architecture, architecture)
     foreign = MANYLINUX if machine != platform.machine() else ()
+    pip = ("-c", _PIP_ELSEWHERE, machine) if foreign else ("-m", "pip")
     try:
         _run(
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *(sys.executable, *pip, "download", "--quiet", "--disable-pip-version-check"),
             *("--only-binary=:all:", "--python-version", version, "--dest", str(context / "wheels")),
             *("--requirement", str(context / "requirements.txt")),
             *(f"--platform=manylinux{libc}_{machine}" for libc in foreign),
