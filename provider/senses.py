@@ -37,14 +37,11 @@ class Senses:
 
 def feel() -> Conditions:
     """This machine now."""
-    import psutil
-
     now = datetime.now()  # the owner's clock on the wall
-    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     return Conditions(
         minute=now.hour * 60 + now.minute,
         idle_minutes=_idle_minutes(time.time()),
-        on_battery=None if battery is None else not battery.power_plugged,
+        on_battery=_on_battery(),
         celsius=_hottest(),
     )
 
@@ -61,6 +58,17 @@ def write_wish(home: Path, wish: Wish) -> None:
     new = home / (WISH_FILE + ".new")
     new.write_text(wish + "\n")
     os.replace(new, home / WISH_FILE)
+
+
+def _on_battery() -> bool | None:
+    """None on a machine without a battery."""
+    import psutil
+
+    read: Callable[[], Any] = getattr(psutil, "sensors_battery", lambda: None)
+    with suppress(OSError):  # psutil fails on kernels that know no power supplies, as of virtual machines
+        if battery := read():
+            return not battery.power_plugged
+    return None
 
 
 def _hottest() -> float | None:
