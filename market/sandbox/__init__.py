@@ -106,6 +106,7 @@ class RunSpec:
         threads = str(max(1, int(self.limits.cpus)))
         return {
             "HOME": scratch,
+            "USER": "job",  # its uid has no name in any image, and torch asks for one
             "TMPDIR": tmp,
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",

@@ -136,8 +136,8 @@ class DockerRunner:
             place = self._place(spec)
             out = self._disks.open(spec, place.uid)
             grant = self._accelerator.grant(place.devices) if place.devices else Grant()
-            dialect = self._engine.dialect
-            setting = Setting(self._engine.node, image, out, deadline, place, runtime, grant, dialect)
+            dialect, pins = self._engine.dialect, self._engine.facts.pins_cores
+            setting = Setting(self._engine.node, image, out, deadline, place, runtime, grant, dialect, pins)
             container = self._engine.run(self._profile(spec, setting))
         self._watch.start(container.id, age_s=0.0, latest_s=spec.deadline - self._clock())
         return container

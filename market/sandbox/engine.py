@@ -35,7 +35,7 @@ from heldout.market.sandbox.profile import (
     PODMAN,
     Dialect,
 )
-from heldout.market.sandbox.runtimes import EngineFacts, engine_facts
+from heldout.market.sandbox.runtimes import EngineFacts, engine_facts, engine_kind
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,15 @@ class Engine:
     def facts(self) -> EngineFacts:
         """What this engine is and can do; asked once."""
         with engine_errors():
-            return engine_facts(self._client.info(), self._client.version())
+            version = self._client.version()
+            controllers = self._controllers() if engine_kind(version) == "podman" else None
+            return engine_facts(self._client.info(), version, controllers)
+
+    def _controllers(self) -> list[str]:
+        """The cgroup controllers that Podman may use, by its own API, not by Docker's."""
+        answer = self._client.api.get(f"{self._client.api.base_url}/v4.0.0/libpod/info")
+        answer.raise_for_status()
+        return list(answer.json()["host"].get("cgroupControllers") or ())
 
     @contextmanager
     def choosing(self) -> Iterator[None]:

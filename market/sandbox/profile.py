@@ -86,6 +86,7 @@ class Setting:
     runtime: str
     grant: Grant
     dialect: Dialect = DOCKER
+    pins_cores: bool = True
 
 
 def node_label(state: Path) -> str:
@@ -165,7 +166,7 @@ def _resources(limits: Limits, setting: Setting, strict: bool) -> dict[str, Any]
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,
         "nano_cpus": int(limits.cpus * 1e9),
-        "cpuset_cpus": ",".join(map(str, setting.place.cores)),
+        "cpuset_cpus": ",".join(map(str, setting.place.cores)) if setting.pins_cores else "",
         "shm_size": min(_SHM_BYTES, limits.scratch_bytes),
         "tmpfs": dict.fromkeys(
             ("/tmp", "/scratch"), f"size={limits.scratch_bytes},noexec,nosuid,nodev,mode=1777{owned}"

@@ -5,12 +5,13 @@
 
 runsc's kvm platform is never used: it opened /dev/kvm and hung where it was tried. An engine that cannot limit memory,
 tasks and CPU gives neither tier, and the hostile suite is not let loose in it: nothing would hold a fork bomb. Rootless
-engines on cgroup v1 are such; Podman's says that it can.
+engines on cgroup v1 are such; Podman's says that it can. On cgroup v2 they limit through the user's own systemd, with
+the controllers that were delegated to it; there Podman's /info has it wrong both ways, and its other API is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +21,13 @@ from heldout.market.manifest import STANDARD, TIERS
 __all__ = ["STANDARD", "STRICT", "TIERS", "EngineFacts", "engine_facts"]
 
 STRICT = "strict"
+_LIMITS = {
+    "memory": ("MemoryLimit", "memory"),
+    "pids": ("PidsLimit", "tasks"),
+    "cpu": ("CpuCfsQuota", "CPU time"),
+    "cpuset": ("CPUSet", "cores"),
+}
+"""By cgroup controller: whether the engine has it, in the words of its /info, and what it limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ class EngineFacts:
     missing: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     live_restore: bool = False
+    pins_cores: bool = True
 
     @property
     def freezes(self) -> bool:
@@ -48,10 +57,18 @@ class EngineFacts:
         return f"{self.kind} ({rootless}cgroup v{self.cgroup}): {named}"
 
 
-def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:
-    """From the engine API's /info and /version."""
+def engine_kind(version: Mapping[str, Any]) -> str:
+    """From the engine API's /version."""
+    names = [str(part.get("Name", "")).lower() for part in version.get("Components") or ()]
+    return "podman" if any("podman" in name for name in names) else "docker"
+
+
+def engine_facts(
+    info: Mapping[str, Any], version: Mapping[str, Any], controllers: Collection[str] | None = None
+) -> EngineFacts:
+    """From the engine API's /info and /version, and from Podman's own account of its cgroup controllers."""
     components = [(str(part.get("Name", "")), str(part.get("Version", ""))) for part in version.get("Components") or ()]
-    kind = "podman" if any("podman" in name.lower() for name, _ in components) else "docker"
+    kind = engine_kind(version)
     strict, why = _strict(kind, info.get("Runtimes") or {})
     standard = str(info.get("DefaultRuntime") or "")
     rootless = bool(info.get("Rootless")) or any("rootless" in str(each) for each in info.get("SecurityOptions") or ())
@@ -59,7 +76,7 @@ def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineF
     missing = {} if strict else {STRICT: why}
     if "runsc" in standard:
         missing[STANDARD] = f"the engine's default runtime is {standard}"
-    if unlimited := _unlimited(info, rootless, cgroup):
+    if unlimited := _unlimited(info, rootless, cgroup, controllers):
         missing = dict.fromkeys((STANDARD, STRICT), unlimited)
     have = {STANDARD: standard, STRICT: strict}
     return EngineFacts(
@@ -71,16 +88,24 @@ def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineF
         missing=missing,
         versions={name.lower().removesuffix(" engine"): number for name, number in components if name and number},
         live_restore=bool(info.get("LiveRestoreEnabled")),
+        pins_cores=_has("cpuset", info, controllers),
     )
 
 
-def _unlimited(info: Mapping[str, Any], rootless: bool, cgroup: str) -> str:
+def _has(controller: str, info: Mapping[str, Any], controllers: Collection[str] | None) -> bool:
+    return info.get(_LIMITS[controller][0]) is not False if controllers is None else controller in controllers
+
+
+def _unlimited(info: Mapping[str, Any], rootless: bool, cgroup: str, controllers: Collection[str] | None) -> str:
     """What this engine cannot limit, as a reason; empty if nothing."""
     if rootless and cgroup == "1":
         return "a rootless engine on cgroup v1 limits neither memory nor tasks nor CPU: boot with cgroup v2"
-    words = {"MemoryLimit": "memory", "PidsLimit": "tasks", "CpuCfsQuota": "CPU time", "CPUSet": "cores"}
-    lacking = [word for key, word in words.items() if info.get(key) is False]
-    hint = "delegate these cgroup controllers to this user (systemd: Delegate=yes)"
+    if rootless and info.get("CgroupDriver") != "systemd":
+        return "a rootless engine limits nothing but through systemd: start it with systemctl --user"
+    # Of one core there is nothing to choose, and a kernel for one has no cpuset.
+    needed = [controller for controller in _LIMITS if controller != "cpuset" or info.get("NCPU") != 1]
+    lacking = [_LIMITS[controller][1] for controller in needed if not _has(controller, info, controllers)]
+    hint = "delegate these cgroup controllers to this user (docs/sandbox.md, Without root)"
     return f"the engine cannot limit {' and '.join(lacking)}: {hint}" if lacking else ""
 
 

@@ -61,9 +61,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 def test_a_job_reads_its_inputs_and_leaves_weights(bench: Bench) -> None:
     spec = bench.spec("""
-        import os, pathlib
+        import getpass, os, pathlib
         inputs, out = pathlib.Path(os.environ["HELDOUT_IN"]), pathlib.Path(os.environ["HELDOUT_OUT"])
-        print(sorted(path.name for path in (inputs / "data").iterdir()), os.environ["HELDOUT_SEED"])
+        print(sorted(path.name for path in (inputs / "data").iterdir()), os.environ["HELDOUT_SEED"], getpass.getuser())
         (out / "weights.safetensors").write_bytes(b"w" * 1000)
     """)
 
@@ -72,8 +72,8 @@ def test_a_job_reads_its_inputs_and_leaves_weights(bench: Bench) -> None:
         report = await bench.runner.wait(handle)
         assert (report.ok, report.exit_code, report.killed_by) == (True, 0, None)
         assert report.image == bench.image and report.bytes_out >= 1000 and 0 < report.wall_s < 60
-        assert [line async for line in bench.runner.logs(handle)] == ["['shard-00.safetensors'] 7"]
-        assert report.log_sha256 == hashlib.sha256(b"['shard-00.safetensors'] 7\n").digest()
+        assert [line async for line in bench.runner.logs(handle)] == ["['shard-00.safetensors'] 7 job"]
+        assert report.log_sha256 == hashlib.sha256(b"['shard-00.safetensors'] 7 job\n").digest()
         weights = await bench.runner.collect(handle)
         assert weights.sha256 == hashlib.sha256(b"w" * 1000).digest()
         assert weights.path.read_bytes() == b"w" * 1000 and weights.size == 1000

@@ -22,6 +22,9 @@ VERSION: dict[str, Any] = {
 }
 
 
+ROOTLESS = {"SecurityOptions": ["name=rootless"], "CgroupVersion": "2", "CgroupDriver": "systemd"}
+
+
 def facts_of(runtimes: dict[str, Any], default: str = "runc") -> Any:
     return engine_facts({"Runtimes": runtimes, "DefaultRuntime": default, "NCPU": 2}, VERSION)
 
@@ -71,7 +74,10 @@ def no_log(component: str, version: str) -> None:
     [
         {"Rootless": True, "CgroupVersion": "1", "MemoryLimit": True, "PidsLimit": True},  # Podman 4.3, word for word
         {"SecurityOptions": ["name=rootless"], "CgroupVersion": "1"},
-        {"SecurityOptions": ["name=rootless"], "CgroupVersion": "2", "PidsLimit": False},
+        {**ROOTLESS, "PidsLimit": False},
+        {**ROOTLESS, "CPUSet": False, "NCPU": 2},  # Docker 20.10, with what Debian 12 delegates
+        {**ROOTLESS, "CgroupDriver": "none"},
+        {**ROOTLESS, "CgroupDriver": "cgroupfs"},  # Podman 4.3 without systemd, which says that it has every controller
         {"CgroupVersion": "2", "MemoryLimit": False},
     ],
 )
@@ -85,10 +91,26 @@ def test_an_engine_that_cannot_limit_gives_no_tier_and_says_why(info: dict[str, 
 
 
 def test_a_rootless_engine_whose_controllers_are_delegated_gives_the_standard_tier() -> None:
-    facts = engine_facts(
-        {"Rootless": True, "CgroupVersion": "2", "MemoryLimit": True, "DefaultRuntime": "crun"}, VERSION
-    )
+    facts = engine_facts({**ROOTLESS, "MemoryLimit": True, "DefaultRuntime": "runc"}, VERSION)
     assert facts.rootless and facts.freezes and set(facts.runtimes) == {"standard"}
+
+
+@pytest.mark.parametrize(
+    ("controllers", "lacking"),
+    [(["cpuset", "cpu", "io", "memory", "pids"], ""), (["cpu", "memory", "pids"], "cores"), ([], "CPU time and cores")],
+)
+def test_what_podman_limits_is_read_from_its_controllers(controllers: list[str], lacking: str) -> None:
+    """Its /info denies on cgroup v2, as root too, what it then limits: Podman 4.3, word for word."""
+    info = {"CgroupVersion": "2", "CgroupDriver": "systemd", "CpuCfsQuota": False, "CPUSet": False, "NCPU": 2}
+    for rootless in (True, False):
+        facts = engine_facts({**info, "Rootless": rootless, "DefaultRuntime": "crun"}, VERSION, controllers)
+        assert lacking in facts.missing.get(STANDARD, "") and set(facts.runtimes) == (set() if lacking else {STANDARD})
+
+
+def test_of_one_core_there_is_nothing_to_choose() -> None:
+    """A kernel for one core has no cpuset: Docker on Debian's user-mode-linux 6.1, word for word."""
+    facts = engine_facts({"NCPU": 1, "CPUSet": False, "CgroupVersion": "2", "DefaultRuntime": "runc"}, VERSION)
+    assert facts.runtimes == {STANDARD: "runc"} and not facts.pins_cores
 
 
 @pytest.mark.parametrize(

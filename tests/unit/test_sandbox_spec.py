@@ -10,6 +10,9 @@ import pytest
 
 from heldout.market import sandbox
 from heldout.market.sandbox import Limits, RunSpec, SandboxRefused, open_runner
+from heldout.market.sandbox.accelerators import Grant
+from heldout.market.sandbox.places import Place
+from heldout.market.sandbox.profile import Setting, container_options
 
 SPEC = RunSpec("job", "1", "sha256:00", ["python3", "x"], Path("task"), Path("data"), 9e9)
 SECCOMP = json.loads((Path(sandbox.__file__).parent / "seccomp.json").read_text())
@@ -42,6 +45,14 @@ def test_the_caller_cannot_move_the_job_out_of_its_folders() -> None:
     spec = replace(SPEC, env={"HELDOUT_OUT": "/etc", "HELDOUT_SEED": "7"})
     found = spec.variables(inputs="/in", out="/out", scratch="/scratch", tmp="/tmp")
     assert (found["HELDOUT_OUT"], found["HELDOUT_SEED"], found["HOME"]) == ("/out", "7", "/scratch")
+
+
+def test_an_engine_without_cpuset_is_asked_for_no_cores() -> None:
+    """Docker passes over it, Podman starts nothing."""
+    image = {"Id": "sha256:00", "Config": {}}
+    setting = Setting("node", image, "/out", 9e9, Place(60000, (0,)), "runc", Grant(), pins_cores=False)
+    asked = [container_options(SPEC, each)["cpuset_cpus"] for each in (setting, replace(setting, pins_cores=True))]
+    assert asked == ["", "0"]
 
 
 @pytest.mark.parametrize("chain", [1, 10, 11155111])
