@@ -301,7 +301,7 @@ def test_why_tells_the_rule_that_kept_this_node_from_bidding(net: Devnet, job: S
     job.post()
     with provider(net):
         told = job.until(
-            lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 30, "a verdict"
+            lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 120, "a verdict"
         )
     assert told[0]["rule"] == "above_cap"
     assert "asks 10.0000, the job pays at most 9.0000" in told[0]["reason"]
@@ -317,7 +317,7 @@ def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(tmp_path: Path)
         with provider(net) as node:
             job.post()
             told = job.until(
-                lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 30, "a verdict"
+                lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 120, "a verdict"
             )
             assert (told[0]["rule"], told[0]["stage"]) == ("owner", "no bid")
             heldout(net, "provider", "resume")
