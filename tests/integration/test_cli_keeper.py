@@ -357,8 +357,12 @@ def test_a_second_watch_looks_on_and_does_all_duties_once_the_first_is_gone(
 
 
 def call(client: Client, folder: Path) -> JobId:
+    """Told on chain, since no service answers."""
     client.seal(folder, again=True)
-    return client.call(client.draft(folder)).job
+    job = client.call(client.draft(folder)).job
+    for pending in client.outbox.pending:
+        client.outbox.wait(pending.intent)
+    return job
 
 
 def names_by_tx(client: Client, job: JobId) -> dict[str, list[str]]:
