@@ -112,6 +112,10 @@ class Outbox:
         sending = self._known(intent, contract, data)
         if sending is None:
             self._begin(intent, contract, data, urgency)
+        elif sending.status is Status.OPEN and intent not in self._open:
+            # The disk filled up after it was written and before it was sure to last: it was not sent.
+            head = self.chain.head()
+            self._attempt(sending, self._next_nonce(), self._offer(head, urgency), head)
         elif sending.status is Status.DONE and self._wallet.receipt(sending) is None:
             log.warning("%s was mined and the chain turned back beyond its confirmations: sending it again", intent)
             self._keep(sending.with_status(Status.OPEN))

@@ -19,7 +19,7 @@ from heldout.market.chain import Chain, FeePolicy, Outbox, Pending, Receipt, Urg
 from heldout.market.chain.deposits import deposit
 from heldout.market.chain.fees import GWEI
 from heldout.market.errors import ChainProblem, HeldoutError, InsufficientFunds, Reverted, TimedOut
-from heldout.market.journal import Journal
+from heldout.market.journal import Journal, JournalUnwritable
 from heldout.market.money import ONE_TOKEN, Wei
 
 pytestmark = pytest.mark.integration
@@ -101,6 +101,26 @@ def test_many_intents_at_once_get_nonces_of_their_own(devnet: Devnet, outbox: Ou
     assert [pending.nonce for pending in outbox.pending] == list(range(6))
     finish(outbox, devnet)
     assert (said(devnet), outbox.pending) == (6, [])
+
+
+def test_what_was_written_as_the_disk_filled_up_is_sent_once_there_is_room(
+    devnet: Devnet, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat 46: the record was committed, and only then was there no room to move it where it lasts."""
+    put = Journal.put
+
+    def put_and_fail(journal: Journal, key: str, value: dict[str, Any]) -> None:
+        put(journal, key, value)
+        raise JournalUnwritable("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "put", put_and_fail)
+        with pytest.raises(JournalUnwritable):
+            outbox.send("reveal", "announce", HELLO)
+    assert outbox.send("another", "announce", b"another", wait=True).ok  # takes the nonce
+    assert outbox.send("reveal", "announce", HELLO, wait=True).ok
+    finish(outbox, devnet)
+    assert (said(devnet), said(devnet, b"another"), outbox.pending) == (1, 1, [])
 
 
 def test_waiting_ends_in_time_and_the_same_call_goes_on(devnet: Devnet, outbox: Outbox) -> None:
