@@ -22,6 +22,8 @@ from heldout.market.lifecycle import REQUESTER, Outcome, State
 from heldout.market.messages import NO_KEYS, Kind, Letter, decode_answer, encode_answer
 from heldout.market.money import ONE_TOKEN
 from heldout.market.sealing import envelope_context, open_envelope, open_weights
+from heldout.market.terms import BlockNumber
+from heldout.provider.book import Book
 from heldout.provider.record import PREFIX, Record
 
 pytestmark = pytest.mark.integration
@@ -334,6 +336,18 @@ def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(tmp_path: Path)
         assert settled.lanes[0].payout == 10 * ONE_TOKEN
         assert job.chain.free(address) == 0
         assert job.chain.token_balance(address) >= 1000 * ONE_TOKEN
+
+
+def test_the_book_has_of_every_job_the_very_events_that_a_second_rpc_is_asked_for(
+    net: Devnet, job: ScriptedJob
+) -> None:
+    """Threat 32: a job whose events compare unequal without a lie would keep its half keys for ever."""
+    job.post()
+    book = Book.from_block(job.chain, BlockNumber(net.network.deploy_block))
+    book.advance()
+    assert job.id in book.jobs
+    for each in book.jobs:
+        assert list(book.events(each)) == job.chain.events(0, book.cursor.block, job=each)
 
 
 def test_with_the_market_service_gone_chain_and_store_carry_a_job_to_its_end(net: Devnet, job: ScriptedJob) -> None:

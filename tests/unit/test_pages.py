@@ -11,26 +11,18 @@ import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from heldout.market.manifest import Manifest, Resources, TaskFile
+from heldout.market.manifest import TaskFile
 from heldout.market.money import format_tokens
 from heldout.market.posting.jobfile import parse
 from heldout.market.service.manifests import Manifests
 from heldout.market.service.reported import Reported
 from tests.builders import TERMS
+from tests.every_page import MANIFEST
 from tests.html_reader import Told, read
 from tests.scenery import Play, Scenery, small_market
 from tests.service_app import NETWORK, service
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}'
-MANIFEST = Manifest(
-    (TaskFile("train.py", "ab" * 32, 2048),),
-    {"linux/amd64": "sha256:" + "cd" * 32},
-    ("python3", "/in/task/train.py"),
-    Resources(2, 1 << 30, 1 << 30, 0, 500),
-    TaskFile("model.onnx", "ef" * 32, 70_000),
-    "accuracy",
-    "score-v1",
-)
 
 
 @pytest.fixture(scope="module")
