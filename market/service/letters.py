@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from heldout.market.calling import CallForBids
@@ -128,7 +128,7 @@ class Letters:
                 db.one_after_the_other(connection)  # a reader goes by numbers: they must appear in their order
                 _refuse_erased(connection, encoded)  # a party may have erased it while the chain was asked
                 if letter.kind is Kind.BID and self.calls.terms_of(connection, letter.job) is not None:
-                    connection.execute(delete(db.letters).where(*mine))  # bids for calls are renewed, time and again
+                    _drop_outlived(connection, letter, *mine)
                 if (
                     connection.execute(select(func.count()).select_from(db.letters).where(*mine)).scalar() or 0
                 ) >= most:
@@ -228,6 +228,15 @@ def _job(connection: Connection, job: JobId) -> Any:
     if row is None:
         raise NotYetKnown(f"no job {job}", hint="check the id; a new job may be a block away")
     return row
+
+
+def _drop_outlived(connection: Connection, bid: Letter, *mine: ColumnElement[bool]) -> None:
+    """Bids for calls are renewed, time and again: those that end before this one go. An old one that somebody brings
+    again displaces none that is valid for longer."""
+    found = connection.execute(select(db.letters.c.number, db.letters.c.letter).where(*mine))
+    until = bid.int_of("validUntil")
+    outlived = [row.number for row in found if int(json.loads(row.letter)["body"]["validUntil"]) <= until]
+    connection.execute(delete(db.letters).where(db.letters.c.number.in_(outlived)))
 
 
 def _refuse_erased(connection: Connection, encoded: bytes) -> None:

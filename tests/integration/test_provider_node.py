@@ -338,9 +338,7 @@ def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(tmp_path: Path)
         assert job.chain.token_balance(address) >= 1000 * ONE_TOKEN
 
 
-def test_the_book_has_of_every_job_the_very_events_that_a_second_rpc_is_asked_for(
-    net: Devnet, job: ScriptedJob
-) -> None:
+def test_the_book_has_of_every_job_the_events_that_a_second_rpc_is_asked_for(net: Devnet, job: ScriptedJob) -> None:
     """Threat 32: a job whose events compare unequal without a lie would keep its half keys for ever."""
     job.post()
     book = Book.from_block(job.chain, BlockNumber(net.network.deploy_block))

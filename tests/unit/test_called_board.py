@@ -201,3 +201,13 @@ def test_a_renewed_bid_for_a_call_takes_the_place_of_the_one_before(board: Board
         assert board.letters.post(bid_on(letter, validUntil=NOW + 60 + later), None)
     (kept,) = board.letters.bids(letter.job)
     assert kept["letter"]["body"]["validUntil"] in (NOW + 60 + later, str(NOW + 60 + later))
+
+
+def test_an_old_bid_that_somebody_brings_again_displaces_no_newer_one(board: Board) -> None:
+    letter = call()
+    board.letters.post(letter, None)
+    old, new = (bid_on(letter, validUntil=NOW + later) for later in (60, 90))
+    for each in (old, new, old):
+        board.letters.post(each, None)
+    kept = {row["letter"]["body"]["validUntil"] for row in board.letters.bids(letter.job)}
+    assert kept == {old.body["validUntil"], new.body["validUntil"]}
