@@ -150,13 +150,19 @@ def _read_shard(data: bytes, graph: Graph) -> tuple[NDArray[Any], NDArray[Any]]:
         raise BadData(f"a shard is not a safetensors file of rows: {problem.message}") from None
     if entries.keys() != {"x", "y"}:
         raise BadData("a shard must hold exactly x and y")
+    _check_rows(entries["x"], entries["y"], graph)
     x, y = _array(data, entries["x"]), _array(data, entries["y"])
-    kind = "int64" if graph.tokens else "float32"
-    if x.dtype != kind or x.shape[1:] != graph.input_shape or y.shape[:1] != x.shape[:1]:
-        raise BadData(f"x must be {kind} of shape [rows, {', '.join(map(str, graph.input_shape))}], y as long")
     if x.dtype == np.float32 and x.size and not np.abs(x).max() <= _LARGEST_INPUT:
         raise BadData("x holds a value that is not finite, or beyond 2**100")
     return x, y
+
+
+def _check_rows(x: Entry, y: Entry, graph: Graph) -> None:
+    """Before there is any array: a shape that holds nothing, such as [0, 2**47, 2**47], is more than NumPy can make."""
+    kind = "I64" if graph.tokens else "F32"
+    if x.dtype != kind or x.shape[1:] != graph.input_shape or y.shape not in (x.shape[:1], (*x.shape[:1], 1)):
+        told = f"[rows, {', '.join(map(str, graph.input_shape))}]"
+        raise BadData(f"x must be {'int64' if graph.tokens else 'float32'} of shape {told}, y one number for each row")
 
 
 def _array(data: bytes, entry: Entry) -> Array:

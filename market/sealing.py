@@ -45,7 +45,7 @@ def _seal(key: bytes, plaintext: bytes, context: bytes) -> bytes:
 def _open(key: bytes, sealed: bytes, context: bytes, what: str) -> bytes:
     try:
         return AESGCM(key).decrypt(_NONCE, sealed, context)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: a key that a stranger cut to no key's length
         raise BadEnvelope(f"{what} does not open with this key") from None
 
 

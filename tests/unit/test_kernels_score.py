@@ -148,6 +148,13 @@ def test_without_shards_only_the_weights_are_judged(request_: ScoreRequest) -> N
     assert child.run(request, timeout_s=60).code == BAD
 
 
+def _nothing(x: list[int], y: list[int]) -> bytes:
+    """A file of no value at all, whose shapes are more than an array can have: its writer wants a scorer to fail."""
+    entries = {"x": {"dtype": "F32", "shape": x}, "y": {"dtype": "I64", "shape": y}}
+    header = json.dumps({name: entry | {"data_offsets": [0, 0]} for name, entry in entries.items()}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
 def _x(shape: tuple[int, ...], value: float = 0.5) -> np.ndarray:
     return np.full(shape, value, np.float32)
 
@@ -165,8 +172,11 @@ def _x(shape: tuple[int, ...], value: float = 0.5) -> np.ndarray:
         tensors_file({"x": _x((2, 3, 16, 16)), "y": np.full(2, 10)}),
         tensors_file({"x": np.zeros((2, 3, 16, 16), np.int64), "y": np.zeros(2, np.int64)}),
         tensors_file({"x": _x((0, 3, 16, 16)), "y": np.zeros(0, np.int64)}),
+        _nothing([0, 3, 16, 16], [0, 1 << 47, 1 << 47]),
+        _nothing([0, 1 << 47, 1 << 47], [0]),
+        _nothing([1 << 47, 1 << 47, 0], [1 << 47]),
     ],
-    ids=["empty", "no y", "z", "lengths", "shape", "NaN", "huge", "label", "integers", "no rows"],
+    ids="empty;no y;z;lengths;shape;NaN;huge;label;integers;no rows;vast y;vast x;vast and empty".split(";"),
 )
 def test_bad_rows_are_the_requesters_and_never_the_providers(request_: ScoreRequest, shard: bytes) -> None:
     """P9.1."""

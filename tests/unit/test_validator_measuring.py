@@ -129,15 +129,20 @@ def test_a_verdict_is_not_measured_twice(tmp_path: Path) -> None:
     assert scorer.read == []
 
 
+def _without_scorer(job: Delivery) -> bytes:
+    return job.shelf.blobs[job.terms.taskHash].replace(b'"score-v1"', b"1")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda job: replace(job.terms, scorer=scorer_id("score-v9")),
         lambda job: replace(job.terms, metric=5),
         lambda job: replace(job.terms, taskHash=job.shelf.put(b"not a manifest")),
+        lambda job: replace(job.terms, taskHash=job.shelf.put(_without_scorer(job))),
         lambda job: replace(job.terms, taskHash=digest("nowhere")),
     ],
-    ids=["another scorer", "another metric", "no manifest", "nowhere"],
+    ids=["another scorer", "another metric", "no manifest", "no scorer", "nowhere"],
 )
 def test_a_task_that_cannot_be_read_is_the_requesters_fault(spoil, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """P2.3"""
@@ -184,8 +189,9 @@ def test_a_provider_that_denies_keys_it_got_is_missing(tmp_path: Path) -> None:
         (training_letter(SEED), b""),
         (training_letter(SEED), digest("another seed")),
         (training_letter(SEED, b"no keys"), SEED),
+        (training_letter(SEED, b"".join(map(key_of, SPLIT.training))[:-1]), SEED),
     ],
-    ids=["no answer for this lane", "no seed shown", "another seed shown", "no keys inside"],
+    ids=["no answer for this lane", "no seed shown", "another seed shown", "no keys inside", "a byte is cut off"],
 )
 def test_a_requester_that_cannot_prove_delivery_has_not_delivered(
     answer: Letter | None, shown: bytes, tmp_path: Path
