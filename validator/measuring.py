@@ -23,7 +23,7 @@ from heldout.market.lifecycle import REQUESTER
 from heldout.market.manifest import Manifest
 from heldout.market.messages import BAD, MISSING, NO_KEYS, Kind, Letter
 from heldout.market.split import Split
-from heldout.market.terms import JobId, JobTerms, scorer_id
+from heldout.market.terms import METRICS, JobId, JobTerms, scorer_id
 from heldout.validator.opening import (
     Entry,
     Get,
@@ -150,7 +150,7 @@ class _Measurement:
         manifest = Manifest.decode(self._tools.get(terms.taskHash, MANIFEST_BYTES))
         if not scorer_id(manifest.scorer) == terms.scorer == scorer_id(SCORER):
             raise BadManifest(f"the task names scorer {manifest.scorer!r}, the terms or this node another")
-        if manifest.metric != terms.metric_name:
+        if METRICS.get(manifest.metric) != terms.metric:  # the contract takes any number
             raise BadManifest(f"the task names metric {manifest.metric!r}, the terms {terms.metric_name!r}")
         graph = self._tools.get(bytes.fromhex(manifest.graph.sha256), GRAPH_BYTES)
         return _Task(manifest.metric, self._write("graph.onnx", graph))

@@ -129,8 +129,9 @@ def test_a_verdict_is_not_measured_twice(tmp_path: Path) -> None:
     assert scorer.read == []
 
 
-def _without_scorer(job: Delivery) -> bytes:
-    return job.shelf.blobs[job.terms.taskHash].replace(b'"score-v1"', b"1")
+def _task(job: Delivery, old: bytes, new: bytes) -> bytes:
+    """The hash of the job's manifest with something else in it."""
+    return job.shelf.put(job.shelf.blobs[job.terms.taskHash].replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -139,10 +140,11 @@ def _without_scorer(job: Delivery) -> bytes:
         lambda job: replace(job.terms, scorer=scorer_id("score-v9")),
         lambda job: replace(job.terms, metric=5),
         lambda job: replace(job.terms, taskHash=job.shelf.put(b"not a manifest")),
-        lambda job: replace(job.terms, taskHash=job.shelf.put(_without_scorer(job))),
+        lambda job: replace(job.terms, taskHash=_task(job, b'"score-v1"', b"1")),
+        lambda job: replace(job.terms, metric=9, taskHash=_task(job, b'"accuracy"', b'"metric 9"')),
         lambda job: replace(job.terms, taskHash=digest("nowhere")),
     ],
-    ids=["another scorer", "another metric", "no manifest", "no scorer", "nowhere"],
+    ids=["another scorer", "another metric", "no manifest", "no scorer", "a metric nobody has", "nowhere"],
 )
 def test_a_task_that_cannot_be_read_is_the_requesters_fault(spoil, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """P2.3"""
