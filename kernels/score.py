@@ -33,6 +33,8 @@ from heldout.market.weights import Entry, TensorSpec, check, parse
 _EVIDENCE_CONTEXT = b"heldout/evidence/v1"
 _BATCH_ELEMENTS = 1 << 20
 _MOST_ROWS = 256
+TURN = 1 << 14
+"""Operations that take about as long as one turn of the interpreter."""
 _LARGEST_INPUT = 2.0**100
 _OF_VALUES = ("rmse", "mae")
 """Metrics that read values; the others read logits."""
@@ -83,7 +85,7 @@ def _check_ending(graph: Graph, metric: str) -> None:
 def _account(graph: Graph, model: Model, inputs: Sequence[NDArray[Any]], predictions: Integers) -> dict[str, Any]:
     from heldout.kernels.account import account
 
-    batches = (x[begin:end] for x in inputs for begin, end in _batches(graph, len(x)))
+    batches = (x[begin:end] for x in inputs for begin, end in batch_bounds(graph, len(x)))
     return account(model, batches, predictions)
 
 
@@ -99,7 +101,7 @@ def predict(
     batches = [
         (x[begin:end], y[begin:end])
         for x, y in zip(inputs, labels, strict=True)
-        for begin, end in _batches(graph, len(x))
+        for begin, end in batch_bounds(graph, len(x))
     ]
     if not batches:
         return np.zeros(0, np.int64)
@@ -120,9 +122,12 @@ def read_tensors(data: bytes) -> dict[str, Array]:
     return {name: _array(data, entry) for name, entry in parse(data).items()}
 
 
-def _batches(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
-    """Batches whose buffers stay in a cache. Their size cannot change a bit."""
-    size = max(1, min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest, MOST_PER_ROW // per_row(graph)))
+def batch_bounds(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
+    """First row and last (exclusive) of batches whose buffers stay in a cache, but not so small that a graph of many small steps takes far longer than the
+    operations it is bounded by. Their size cannot change a bit."""
+    cached = min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest)
+    worthwhile = graph.turns * TURN // max(1, graph.operations_per_row)
+    size = max(1, min(max(cached, worthwhile), MOST_PER_ROW // per_row(graph)))
     for begin in range(0, rows, size):
         yield begin, min(begin + size, rows)
 

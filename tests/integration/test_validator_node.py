@@ -121,7 +121,9 @@ def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path, beside:
         court.devnet.warp(WINDOW // 3 + 10)
         node.until(case, lambda job: job.demanded)
         letter = court.letter(case, Kind.HELD_OUT_KEYS, court.requester, court.held_out_keys(case))
-        court.call(court.requester, "answer", case.terms.as_tuple(), REQUESTER, b"[" + beside + encode_answer([letter])[1:])
+        court.call(
+            court.requester, "answer", case.terms.as_tuple(), REQUESTER, b"[" + beside + encode_answer([letter])[1:]
+        )
         job = node.until(case, lambda job: job.state >= State.SCORED)
     assert job.standing == (PERFECT,)
 

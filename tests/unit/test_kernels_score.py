@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,24 @@ def test_without_shards_only_the_weights_are_judged(request_: ScoreRequest) -> N
     assert child.run(request, timeout_s=60) == ScoreResult(None, None, None, bytes(32), 0, 0)
     rewrite(request.weights, lambda data: data[:-1])
     assert child.run(request, timeout_s=60).code == BAD
+
+
+@pytest.mark.parametrize("width", [1, 1 << 16])
+def test_a_graph_of_many_small_steps_costs_little_more_than_its_operations(width: int) -> None:
+    """P1.5: they are all that a commit window has to have time for, so that no job is made to fine those who score it."""
+    from heldout.kernels.graph import operations
+    from heldout.kernels.loader import load
+    from heldout.kernels.score import TURN, batch_bounds
+
+    names = ["s", *(f"t{place}" for place in range(1000))]
+    nodes = [node("Expand", "x e", "h"), node("Slice", "h begin end axis", "s")]
+    nodes += [node("Tanh", before, after) for before, after in pairwise(names)]
+    fixed = {"e": [1, width], "begin": [0], "end": [1], "axis": [1]}
+    graph = load(onnx_file([*nodes, node("Gemm", f"{names[-1]} w", "y")], (1,), {"w": (1, 2)}, fixed=fixed))
+    rows = 1 << 20
+    spans = list(batch_bounds(graph, rows))
+    assert len(spans) * graph.turns * TURN <= 2 * operations(graph, rows)
+    assert [begin for begin, _ in spans] == [0, *(end for _, end in spans[:-1])] and spans[-1][1] == rows
 
 
 def _nothing(x: list[int], y: list[int]) -> bytes:
