@@ -123,8 +123,8 @@ def read_tensors(data: bytes) -> dict[str, Array]:
 
 
 def batch_bounds(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
-    """First row and last (exclusive) of batches whose buffers stay in a cache, but not so small that a graph of many small steps takes far longer than the
-    operations it is bounded by. Their size cannot change a bit."""
+    """First and last row (exclusive) of each batch. Its buffers stay in a cache, but it is not so small that a graph of
+    many small steps takes far longer than the operations it is bounded by. Its size cannot change a bit."""
     cached = min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest)
     worthwhile = graph.turns * TURN // max(1, graph.operations_per_row)
     size = max(1, min(max(cached, worthwhile), MOST_PER_ROW // per_row(graph)))

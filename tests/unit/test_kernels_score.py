@@ -151,7 +151,7 @@ def test_without_shards_only_the_weights_are_judged(request_: ScoreRequest) -> N
 
 @pytest.mark.parametrize("width", [1, 1 << 16])
 def test_a_graph_of_many_small_steps_costs_little_more_than_its_operations(width: int) -> None:
-    """P1.5: they are all that a commit window has to have time for, so that no job is made to fine those who score it."""
+    """P1.5: they are all that a commit window has time for: no job is made to fine those who score it."""
     from heldout.kernels.graph import operations
     from heldout.kernels.loader import load
     from heldout.kernels.score import TURN, batch_bounds
@@ -195,7 +195,21 @@ def _x(shape: tuple[int, ...], value: float = 0.5) -> np.ndarray:
         _nothing([0, 1 << 47, 1 << 47], [0]),
         _nothing([1 << 47, 1 << 47, 0], [1 << 47]),
     ],
-    ids="empty;no y;z;lengths;shape;NaN;huge;label;integers;no rows;vast y;vast x;vast and empty".split(";"),
+    ids=[
+        "empty",
+        "no y",
+        "z",
+        "lengths",
+        "shape",
+        "NaN",
+        "huge",
+        "label",
+        "integers",
+        "no rows",
+        "vast y",
+        "vast x",
+        "vast and empty",
+    ],
 )
 def test_bad_rows_are_the_requesters_and_never_the_providers(request_: ScoreRequest, shard: bytes) -> None:
     """P9.1."""

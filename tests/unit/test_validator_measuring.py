@@ -15,6 +15,7 @@ from heldout.market.messages import BAD, MISSING, NO_KEYS, Kind, Letter
 from heldout.market.sealing import wrap_public_key
 from heldout.market.terms import scorer_id
 from heldout.validator.forwarding import handed_on
+from heldout.validator.letters import MOST_PER_SENDER
 from heldout.validator.measuring import Case, Tools, measure
 from heldout.validator.opening import HeldOutSecret, Reader
 from heldout.validator.voting import Finding, Undelivered, Verdict
@@ -98,6 +99,28 @@ def test_a_forged_letter_does_not_hide_the_honest_one(tmp_path: Path) -> None:
     job = deliver()
     forged = [to_seat(kind, PROVIDERS[5], bytes(32 * 6), {"lane": 0}) for kind in (Kind.SUBMISSION, Kind.HELD_OUT_KEYS)]
     assert findings(job, tmp_path, [*forged, *job.letters]) == (Verdict(961_111, EVIDENCE),)
+
+
+def test_letters_that_almost_open_cost_a_seat_no_time(tmp_path: Path) -> None:
+    """Threat 89: a seat that has the keys writes to another what fails at the very last shard, as often as it may."""
+    job = deliver()
+    asked: list[bytes] = []
+    keys = [key_of(shard) for shard in SPLIT.held_out]
+    forged = [
+        to_seat(Kind.HELD_OUT_KEYS, PROVIDERS[5], b"".join([*keys[:-1], digest(f"no key {place}")]))
+        for place in range(MOST_PER_SENDER)
+    ]
+
+    def get(name: bytes, limit: int) -> bytes:
+        asked.append(name)
+        return job.shelf(name, limit)
+
+    tools = Tools(READER, get, Scorer(), tmp_path)
+    assert measure(job.case, [*forged, *job.letters], (), tools) == (Verdict(961_111, EVIDENCE),)
+    assert len(asked) == len(set(asked)), "each artifact is fetched once"
+    (found,) = measure(job.case, [*forged, job.submission], (), tools)
+    assert isinstance(found, Undelivered) and found.party == PARTY_R
+    assert len(asked) == 2 * len(set(asked)), "and once more"
 
 
 def test_held_out_keys_are_as_good_from_another_seat(tmp_path: Path) -> None:
