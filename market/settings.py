@@ -42,11 +42,11 @@ class Network:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @staticmethod
-    def from_json(text: str) -> "Network":
+    def from_json(text: str | bytes) -> "Network":
         """Raises BadInput naming the first missing, unknown or ill-typed key."""
         hint = "write it with `heldout devnet up`, or ask the network's operator for its file"
         try:
-            raw = read_json(text.encode())
+            raw = read_json(text if isinstance(text, bytes) else text.encode())
         except ValueError as problem:
             raise BadInput(f"network file is not JSON: {problem}", hint=hint, code="bad_network_file") from None
         if wrong := _first_problem(raw):

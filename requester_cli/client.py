@@ -83,7 +83,7 @@ class Client:
     @staticmethod
     def open(network: Path, *, home: Path, password_file: Path) -> "Client":
         """A client from a network file and a key ring on disk."""
-        return Client(Network.from_json(network.read_text()), open_ring(home, password_file=password_file), home=home)
+        return Client(Network.from_json(network.read_bytes()), open_ring(home, password_file=password_file), home=home)
 
     def __enter__(self) -> "Client":
         return self

@@ -24,7 +24,7 @@ def fetch(args: argparse.Namespace) -> int:
     with signing(args) as client:
         job = chosen_job(args, client)
         paid = [lane for lane in range(len(job.lanes)) if pays(job, lane)]
-        if args.lane is not None and args.lane >= len(job.lanes):
+        if args.lane is not None and args.lane not in range(len(job.lanes)):
             raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
         lanes = paid if args.lane is None else [args.lane]
         if not lanes:

@@ -44,7 +44,10 @@ class HttpStore(ArtifactStore):
     """`account` signs uploads; without one the store can only be read. Raises BadInput for anything but http(s)."""
 
     def __init__(self, url: str, account: Signer | None = None, *, clock: Callable[[], float] = time.time) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # half an IPv6 address
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise BadInput(f"{url!r} is not the address of a store", hint="write it as http(s)://host[:port]")
         self.name = url.rstrip("/")
@@ -168,8 +171,8 @@ class HttpStore(ArtifactStore):
             ) from None
 
     def _expect(self, answer: httpx2.Response, what: str, *statuses: int, reading: bool = False) -> None:
-        """Raises what the store's refusal means here. What anybody may read it refuses nobody: then it is the store that
-        fails, and another may do better."""
+        """Raises what the store's refusal means here. Nobody is refused to read: then it is the store that fails, and
+        another may do better."""
         status = answer.status_code
         if status in statuses:
             return
