@@ -3,6 +3,7 @@
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from heldout.market.errors import BadInput
 from heldout.market.jsontext import read_json
@@ -78,4 +79,16 @@ def _first_problem(raw: Any) -> str | None:
             return f"has the unknown key {name!r}"
         if not isinstance(value, _OTHER_THAN_TEXT.get(name, str)):
             return f"has a wrong kind of value for {name!r}"
-    return None
+        if isinstance(value, int) and (value < 0 or isinstance(value, bool)):
+            return f"has {value} for {name!r}"
+    urls = [*raw["rpc"], *raw["stores"], *filter(None, [raw.get("service")])]
+    return next((f"names {url!r}, which is no address" for url in urls if not _is_address(url)), None)
+
+
+def _is_address(url: Any) -> bool:
+    """Whether there is a host to ask; which schemes there may be is for those who ask to say."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname and parts.hostname.encode("idna") and parts.port != 0)
+    except (ValueError, TypeError, AttributeError):
+        return False

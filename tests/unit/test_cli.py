@@ -131,7 +131,6 @@ def test_a_closed_pipe_ends_quietly() -> None:
         ["key", "backup", "."],
         ["key", "backup", "/"],
         ["data", "pseudonymise", ".", "--columns", "x"],
-        ["provider", "price", "--watts", "nan"],
         ["market", "hash", "--db", "noise"],
         ["store", "pins", "--store", "http://["],
         ["network", "deploy", "noise", "--rpc", "x", "--out", "y"],
