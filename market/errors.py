@@ -98,8 +98,12 @@ class ChainProblem(HeldoutError):
     retryable = True
 
 
+class BlockMissing(ChainProblem):
+    """An RPC answers, and does not have a block that another knows or that was asked for."""
+
+
 class RpcsDisagree(HeldoutError):
-    """Two RPCs tell different events of a job."""  # no ChainProblem: other jobs go on
+    """Two RPCs tell different things of a job."""  # no ChainProblem: other jobs go on
 
     code = "rpcs_disagree"
     retryable = True

@@ -348,6 +348,8 @@ class Keeper:
             self._do(job, duty)
         except ChainProblem:
             raise
+        except RpcsDisagree as lie:
+            self._alarm.ring(lie.code, lie.message, job=job.id, deadline=job.deadline)
         except HeldoutError as problem:
             log.warning("job %s: %s: %s (%s)", job.id, type(duty).__name__, problem.message, problem.code)
 
@@ -419,11 +421,7 @@ class Keeper:
 
     def _confirm(self, job: JobState) -> None:
         """Threat 32: no secret leaves on the word of one RPC that others contradict. Raises RpcsDisagree."""
-        try:
-            self._tools.chain.confirm_events(job.id, self._events.get(job.id, ()), self._head)
-        except RpcsDisagree as lie:
-            self._alarm.ring(lie.code, lie.message, job=job.id, deadline=job.deadline)
-            raise
+        self._tools.chain.confirm_events(job.id, self._events.get(job.id, ()), self._head)
         self._alarm.clear(RpcsDisagree.code, job=job.id)
 
     def _waive(self, job: JobState) -> None:

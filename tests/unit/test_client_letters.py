@@ -16,10 +16,11 @@ from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState, Lane, State, fold
 from heldout.market.messages import NO_KEYS, Kind, Letter, Submission, encode_answer, hexed
 from heldout.market.money import Wei
+from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.split import draw_split
 from heldout.requester_cli.client import Client
-from heldout.requester_cli.letters import Recipient, Writer
+from heldout.requester_cli.letters import Writer
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
 

@@ -180,6 +180,15 @@ def test_a_bug_in_one_job_rings_the_alarm(world: World, alarm: Alarm) -> None:
     assert alarm.active == {("bug", JOB)}
 
 
+def test_a_job_about_which_rpcs_disagree_rings_until_they_agree(world: World, alarm: Alarm) -> None:
+    """Threat 32."""
+    jobs = Isolation(alarm, clock=world.clock)
+    assert not jobs.run(JOB, failing(RpcsDisagree("one tells another split")))
+    assert alarm.active == {("rpcs_disagree", JOB)}
+    world.now = 2.5
+    assert jobs.run(JOB, lambda: None) and alarm.active == set()
+
+
 @pytest.mark.parametrize("problem", [ChainProblem("down"), WrongNetwork("other chain")])
 def test_what_concerns_every_job_is_not_one_jobs_trouble(world: World, alarm: Alarm, problem: Exception) -> None:
     with pytest.raises(type(problem)):
