@@ -14,7 +14,15 @@ from prometheus_client import CollectorRegistry
 from heldout.market import daemon
 from heldout.market.alarm import Alarm
 from heldout.market.daemon import Isolation, Loop, Pace, parse_listen, stopping_on_signals
-from heldout.market.errors import BadEnvelope, BadInput, ChainProblem, Reverted, StoreProblem, WrongNetwork
+from heldout.market.errors import (
+    BadEnvelope,
+    BadInput,
+    ChainProblem,
+    Reverted,
+    RpcsDisagree,
+    StoreProblem,
+    WrongNetwork,
+)
 from heldout.market.terms import JobId
 
 JOB, OTHER = JobId("0x" + "01" * 32), JobId("0x" + "02" * 32)
