@@ -99,7 +99,9 @@ class ChainProblem(HeldoutError):
 
 
 class BlockMissing(ChainProblem):
-    """An RPC answers, and does not have a block that another knows or that was asked for."""
+    """The RPC does not have a block that it was asked for: it lags, or the block left the chain."""
+
+    code = "block_missing"
 
 
 class RpcsDisagree(HeldoutError):

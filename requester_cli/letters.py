@@ -12,7 +12,7 @@ from typing import Protocol
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import NO_KEYS, Kind, Letter, hexed
 from heldout.market.sealing import Recipient, derive, envelope_context, make_envelope
-from heldout.market.split import Split, draw_split
+from heldout.market.split import Split
 from heldout.market.terms import Address, JobTerms
 
 
@@ -31,13 +31,13 @@ class Holder(Protocol):
 
 
 class Writer:
-    """Writes for one job whose split is drawn. `split_seed` is the hash of block acceptBlock + 2."""
+    """Writes for one job whose split is drawn."""
 
-    def __init__(self, keys: Holder, job: JobState, split_seed: bytes) -> None:
+    def __init__(self, keys: Holder, job: JobState, split: Split) -> None:
         self._keys = keys
         self.job = job
         self._id = bytes.fromhex(job.id[2:])
-        self.split: Split = draw_split(split_seed, self._id, job.terms.shards, job.terms.heldOut)
+        self.split = split
 
     def training_keys(self, lane: int) -> Letter:
         return self._letter(Kind.TRAINING_KEYS, self._provider(lane), self._training_secret())

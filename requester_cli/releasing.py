@@ -5,7 +5,6 @@ from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Rever
 from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import Letter
 from heldout.market.sealing import Recipient
-from heldout.market.split import SEED_DELAY
 from heldout.requester_cli.letters import Holder, Writer
 
 
@@ -26,9 +25,7 @@ def writer_for(chain: Chain, keys: Holder, job: JobState) -> Writer:
     """Raises ChainProblem while the split is not drawn, RpcsDisagree while that is in doubt."""
     if job.accept_block is None:
         raise ChainProblem(f"job {job.id} is not accepted yet")
-    drawn_by = job.accept_block + SEED_DELAY
-    seed = chain.agreed(lambda each: each.block(drawn_by).hash)
-    return Writer(keys, job, bytes.fromhex(seed[2:]))
+    return Writer(keys, job, chain.split(job.terms, job.accept_block))
 
 
 def letter_to_seat(chain: Chain, writer: Writer, seat: int) -> Letter | None:

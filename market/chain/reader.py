@@ -22,6 +22,7 @@ from heldout.market.money import Wei
 from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
+from heldout.market.split import SEED_DELAY, Split, draw_split
 from heldout.market.terms import BlockNumber, JobId, JobTerms, job_id, keccak256
 from heldout.market.valuechain import ValueChain, fold
 
@@ -330,6 +331,13 @@ class Chain:
                 raise ChainProblem(f"the chain has no job {job}", hint="check the id and the network file")
             self._terms[job] = genuine[-1]
         return self._terms[job]
+
+    def split(self, terms: JobTerms, accept_block: BlockNumber) -> Split:
+        """A job's shards as the chain split them, by every RPC (P4.1). Raises ChainProblem before the split is drawn,
+        RpcsDisagree."""
+        seed = self.agreed(lambda each: each.block(accept_block + SEED_DELAY).hash)
+        job = job_id(terms, self.network.chain_id, self.network.market)
+        return draw_split(bytes.fromhex(seed[2:]), bytes.fromhex(job[2:]), terms.shards, terms.heldOut)
 
     def recipients(self, seats: Iterable[int]) -> dict[int, Recipient]:
         """To whom a letter to each seat goes: its hot key, and the wrapping key of its last `Staked` or `Rotated`."""
