@@ -51,11 +51,12 @@ from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.calls import Calls
 from heldout.requester_cli.dataset import seal
 from heldout.requester_cli.duties import Offer, Policy, pays
-from heldout.requester_cli.keeper import Keeper, Tools, getter
+from heldout.requester_cli.keeper import Keeper
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from heldout.requester_cli.posting import Posting, draft
 from heldout.requester_cli.project import Project
 from heldout.requester_cli.shelf import Shelf
+from heldout.requester_cli.tools import Tools, getter
 from heldout.requester_cli.verifying import Check, verify
 
 if TYPE_CHECKING:

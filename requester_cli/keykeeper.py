@@ -13,7 +13,7 @@ from typing import Final
 from heldout.market.alarm import Alarm
 from heldout.market.chain import Block, Chain
 from heldout.market.daemon import Isolation
-from heldout.market.errors import ChainProblem, HeldoutError, Refused
+from heldout.market.errors import ChainProblem, HeldoutError, Refused, RpcsDisagree
 from heldout.market.lifecycle import REQUESTER, ChainEvent, JobState, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter, encode_answer
@@ -136,9 +136,13 @@ class KeyKeeper:
                 return
             letter, name = found
             self._chain.confirm_events(view.job.id, events, view.head)
+            self._alarm.clear(RpcsDisagree.code, job=view.job.id)
             self._mail.send(letter)
         except ChainProblem:
             raise
+        except RpcsDisagree as lie:
+            self._alarm.ring(lie.code, lie.message, job=view.job.id, deadline=view.job.deadline)
+            return
         except HeldoutError as problem:
             log.warning("job %s: %s: %s (%s)", view.job.id, type(duty).__name__, problem.message, problem.code)
             return

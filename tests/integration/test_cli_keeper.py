@@ -28,7 +28,7 @@ from heldout.market.lifecycle import REQUESTER, JobState, Outcome, State
 from heldout.market.messages import Bid, Kind, Letter, bid_letter, decode_answer
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import envelope_context, open_envelope, shard_key
-from heldout.market.split import draw_split
+from heldout.market.split import SEED_DELAY, draw_split
 from heldout.market.terms import JobId
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
@@ -228,16 +228,25 @@ def test_a_requester_that_lost_its_disk_goes_on_with_the_key_ring_alone(
         assert provider.opened(letter) == training_keys(restored, state)
 
 
-def test_no_key_leaves_while_two_rpcs_tell_different_events(
+def test_no_key_leaves_while_two_rpcs_tell_different_things(
     town: Devnet, client: Client, provider: Provider, folder: Path
 ) -> None:
-    """Threat 32: same blocks, same hashes, and events that only one of them tells."""
+    """Threat 32: same blocks, same hashes, and events that only one of them tells; another split; no such block."""
     job = post(client, folder)
-    accepted(town, client, client.keeper(Alarm(), policy=NOW, only=[job]), provider, job)
+    state = accepted(town, client, client.keeper(Alarm(), policy=NOW, only=[job]), provider, job)
+    assert state.accept_block is not None
+    drawn_by = hex(state.accept_block + SEED_DELAY)
     client.close()
 
     def nothing_happened(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
         return [] if method == "eth_getLogs" else ask()
+
+    def another_split(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        answer = ask()
+        return {**answer, "hash": "0x" + "66" * 32} if params and params[0] == drawn_by else answer
+
+    def behind(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        return None if method == "eth_getBlockByNumber" and params[0] != "0x0" else ask()
 
     def no_logs(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
         if method == "eth_getLogs":
@@ -252,10 +261,11 @@ def test_no_key_leaves_while_two_rpcs_tell_different_events(
             events = doubting.events(doubting.job(job))
             proxy.handler = no_logs
             doubting.chain.confirm_events(job, events, doubting.chain.head().number)  # who is silent has no say
-            proxy.handler = nothing_happened
-            step(doubting, keeper)
-            assert announced(client, job, Kind.TRAINING_KEYS) == []
-            assert ("rpcs_disagree", job) in alarm.active
+            for proxy.handler in (nothing_happened, another_split, behind):
+                alarm.clear("rpcs_disagree", job=job)
+                keeper.step(doubting.chain.head())
+                assert announced(client, job, Kind.TRAINING_KEYS) == []
+                assert ("rpcs_disagree", job) in alarm.active
             proxy.handler = lambda method, params, ask: ask()
             step(doubting, keeper)
             assert ("rpcs_disagree", job) not in alarm.active

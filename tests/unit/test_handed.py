@@ -15,7 +15,7 @@ from heldout.requester_cli.handed import PATIENCE_S, Shelf
 from heldout.requester_cli.letters import Writer
 from heldout.requester_cli.loans import PREFIX, Loan, lend_keys
 from tests.builders import TERMS, digest
-from tests.unit.test_client_letters import KEYS, SEED, job
+from tests.unit.test_client_letters import KEYS, SPLIT, job
 
 KEEPER = KeyRing(Account.from_key(digest("keeper")), digest("keeper's root"))
 
@@ -27,7 +27,7 @@ def line(salt: bytes = TERMS.salt, shards: int = TERMS.shards, to: KeyRing = KEE
 def test_a_keepers_letters_are_the_requesters_own_to_the_byte(tmp_path: Path) -> None:
     """Whoever takes over goes on with the same envelopes, so that a seed shown later fits whoever made them (P4.5)."""
     kept = Shelf(tmp_path, KEEPER).take(line())
-    mine, theirs = Writer(KEYS, job(), SEED), Writer(kept, job(), SEED)
+    mine, theirs = Writer(KEYS, job(), SPLIT), Writer(kept, job(), SPLIT)
     assert theirs.training_keys(0) == mine.training_keys(0)
     assert theirs.held_out_keys_for_lane(0) == mine.held_out_keys_for_lane(0)
 

@@ -12,7 +12,7 @@ from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import BadGraph, ChildFailed
 from heldout.market.lifecycle import REQUESTER as PARTY_R
 from heldout.market.messages import BAD, MISSING, NO_KEYS, Kind, Letter
-from heldout.market.sealing import wrap_public_key
+from heldout.market.sealing import Recipient, wrap_public_key
 from heldout.market.terms import scorer_id
 from heldout.validator.forwarding import handed_on
 from heldout.validator.letters import MOST_PER_SENDER
@@ -133,11 +133,11 @@ def test_held_out_keys_are_as_good_from_another_seat(tmp_path: Path) -> None:
 def test_what_one_seat_hands_on_another_seat_can_score(tmp_path: Path) -> None:
     """P4.3: the letters of one seat, wrapped again for another."""
     job, other = deliver(), Reader(PROVIDERS[6], digest("another seat wraps"))
-    key = wrap_public_key(other.wrap_private)
-    letters = list(handed_on(job.letters, READER, lambda *parts: digest(repr(parts)), other.address, key))
+    seat = Recipient(other.address, wrap_public_key(other.wrap_private))
+    letters = list(handed_on(job.letters, READER, lambda *parts: digest(repr(parts)), seat))
     tools = Tools(other, job.shelf, Scorer(), tmp_path)
     assert measure(job.case, letters, (), tools) == (Verdict(961_111, EVIDENCE),)
-    assert list(handed_on(letters, READER, lambda *_: SEED, other.address, key)) == [], "not mine to open"
+    assert list(handed_on(letters, READER, lambda *_: SEED, seat)) == [], "not mine to open"
 
 
 def test_a_lane_that_is_missing_on_chain_is_missing(tmp_path: Path) -> None:
