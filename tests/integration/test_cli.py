@@ -216,7 +216,7 @@ def test_rows_that_a_baseline_is_shown_are_no_other_users_to_read(desk: Desk) ->
     """They are the requester's, in the clear, in a folder for temporary files. The baseline looks at who may enter."""
     desk.edit(
         "def main() -> None:\n",
-        "def main() -> None:\n    above = [each for each in (IN / 'data').resolve().parents if 'heldout-check' in str(each)]\n"
+        "def main() -> None:\n    above = [p for p in (IN / 'data').resolve().parents if 'heldout-check' in str(p)]\n"
         "    assert not above[-1].stat().st_mode & 0o077, above\n",
         "baseline.py",
     )
