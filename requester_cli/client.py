@@ -360,6 +360,7 @@ class Client:
 
     def fetch(self, job: JobState, lane: int) -> bytes:
         """The weights of a paid lane, opened and checked. Raises BadInput while something is lacking."""
+        _refuse_other_lane(job, lane)
         kept = self._shelf.find(job, lane)
         if kept is not None:
             return kept
@@ -390,6 +391,8 @@ class Client:
         """Score the paid lanes again, here, and compare with the chain. `weights` by lane: fetched if left out."""
         if weights is None:
             weights = {lane: self.fetch(job, lane) for lane in range(len(job.lanes)) if pays(job, lane)}
+        for lane in weights:
+            _refuse_other_lane(job, lane)
         return verify(self.chain, self.keys, job, weights, getter(self.stores))
 
     # --------------------------------------------------------------------------------------------- value chain
@@ -400,8 +403,6 @@ class Client:
 
     def claim(self, job: JobState, lane: int) -> Receipt:
         """Enter what a paid lane made in the registry; its weights are fetched first. The requester owns it."""
-        if not 0 <= lane < len(job.lanes):
-            raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
         self.fetch(job, lane)
         preimage = self._shelf.preimage(job, lane)
         if preimage is None:
@@ -438,6 +439,11 @@ class Client:
         if self._home is None:
             raise KeyProblem("weights are kept in a home directory", code="no_home")
         return Shelf(self._home / "weights")
+
+
+def _refuse_other_lane(job: JobState, lane: int) -> None:
+    if lane not in range(len(job.lanes)):
+        raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
 
 
 def _read(letter: Letter) -> tuple[AgreedOutcome, bytes] | None:
