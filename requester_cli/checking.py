@@ -145,8 +145,8 @@ async def _run_baseline(
 
 
 def _lay_out(folder: Path, task: dict[str, bytes], training: Sequence[bytes]) -> None:
-    """The folders a provider would show to the job. Readable by the sandbox's own user, hence the modes; above them is a
-    folder that is nobody else's to enter, for these rows are in the clear."""
+    """The folders a provider would show to the job. Readable by the sandbox's own user, hence the modes; what is above
+    them is nobody else's to enter, for these rows are in the clear."""
     files = {Path("task") / path: data for path, data in task.items()}
     files |= {Path("data") / f"{index:02}.safetensors": data for index, data in enumerate(training)}
     for path, data in files.items():

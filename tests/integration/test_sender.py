@@ -472,7 +472,7 @@ def test_waiting_outlives_an_rpc_that_is_gone_for_a_moment(devnet: Devnet) -> No
 
 
 def test_a_token_without_permits_is_deposited_as_often_as_it_is_told(outbox: Outbox, devnet: Devnet) -> None:
-    """P1.3: the same amount again, from the same free balance. The devnet's own token, but that it knows no `nonces`."""
+    """P1.3: the same amount again, from the same free balance. The token is the devnet's, without its `nonces`."""
     chain, me, amount = outbox.chain, devnet.keys(WHO), Wei(5 * ONE_TOKEN)
     code = str(devnet.anvil.call("eth_getCode", devnet.network.token, "latest"))
     assert code.count("637ecebe00") == 1
