@@ -95,8 +95,7 @@ class Gate:
         if headers.get("host", "") not in self._hosts:
             raise BadInput("this server does not go by that name", hint="set its --public-url", code="wrong_host")
         preflight = self._check_origin(scope, headers, added)
-        if self._body_limit is not None:
-            _check_length(headers, self._body_limit)
+        _check_length(headers, self._body_limit)
         left = self._throttle.take(client_of(scope))
         full = (self._throttle.burst - left) / self._throttle.rate
         added["RateLimit-Policy"] = (
@@ -128,10 +127,15 @@ def _without_cookies(scope: Scope) -> None:
     scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
 
 
-def _check_length(headers: Headers, limit: int) -> None:
-    """Refuse a body that is too large, or does not say how large it is, before any of it is read."""
+def _check_length(headers: Headers, limit: int | None) -> None:
+    """Refuse a body that is too large, or does not say how large it is, before any of it is read.
+
+    A body in chunks ends where it likes, whatever a Content-Length beside them says (RFC 9112, 6.3).
+    """
     if "transfer-encoding" in headers:
         raise BadInput("a request's body needs a Content-Length", code="length_required")
+    if limit is None:
+        return
     announced = headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced) > limit:
         raise BadInput(f"a request's body may have {limit} bytes", code="too_large")
