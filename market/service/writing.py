@@ -15,7 +15,7 @@ from heldout.market.artifacts.gate import client_of
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.errors import BadMessage, Refused
 from heldout.market.jsontext import canonical_json
-from heldout.market.messages import Letter
+from heldout.market.messages import PROVEN, Letter
 from heldout.market.service import shapes
 from heldout.market.service.answers import Answers, IdempotencyKey
 from heldout.market.service.api import Job, OfJob
@@ -63,7 +63,8 @@ Token = Annotated[str, Depends(session_of)]
 
 
 def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, senders: Throttle) -> APIRouter:
-    """The bid board and the mailboxes. `senders` bounds what each signed-in address and each bidder sends."""
+    """The bid board and the mailboxes. `senders` bounds what each signed-in address sends, and what each client brings
+    that needs nobody signed in: were it charged to the address in the letter, strangers could use up anybody's."""
     routes = APIRouter(prefix="/v1", tags=["letters"], responses={**PROBLEMS, **SIGN_IN})
     letters = sources.letters
 
@@ -81,13 +82,14 @@ def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, sender
         except (ValueError, RecursionError):
             raise BadMessage("not a letter") from None
         sender = sessions.session(token).address if token else None
-        senders.take(read.sender.lower())
+        client = client_of(request.scope)
+        senders.take(client if sender is None or read.kind in PROVEN else sender.lower())
 
         def leave() -> tuple[int, dict[str, Any]]:
             new = letters.post(read, sender)
             return (201 if new else 200), {"new": new}
 
-        return answers.once(key, sender or client_of(request.scope), letter, leave)
+        return answers.once(key, sender or client, letter, leave)
 
     @routes.get("/mailbox", response_model=shapes.Letters)
     def mailbox(token: Token, after: Annotated[int, Query(ge=0, lt=2**63)] = 0, job: OfJob = "") -> Any:

@@ -8,10 +8,12 @@ import pytest
 from eth_account import Account
 from starlette.testclient import TestClient
 
+from heldout.market.jsontext import read_json
 from heldout.market.messages import Kind, Letter
 from heldout.market.service.writing import COOKIE
 from heldout.market.signatures import checksummed, sign_text
 from heldout.market.siwe import LIFETIME, SignIn
+from heldout.market.terms import JobId
 from tests.builders import CHAIN_ID
 from tests.scenery import Play, account, small_market
 from tests.service_app import URL, service
@@ -90,6 +92,36 @@ def test_every_answer_says_how_many_requests_are_left(client: TestClient) -> Non
     left = [int(answer.headers["ratelimit"].split("r=")[1].split(";")[0]) for answer in answers]
     assert left == sorted(left, reverse=True) and left[0] > left[2]
     assert answers[0].headers["ratelimit-policy"].startswith('"client";q=')
+
+
+@pytest.mark.attack
+def test_no_stranger_uses_up_what_an_address_may_send(tmp_path: Path, plays: dict[str, Play]) -> None:
+    """Threat 89: anybody can write any sender into a letter that is refused."""
+    job = JobId(plays["measured"].id)
+    mine = Letter(job, Kind.HALF_B, checksummed(ALICE.address), checksummed(ALICE.address), {})
+    with service(tmp_path, plays["measured"].scenery) as (client, _):
+        headers = bearer(client, ALICE.address)
+        answers = [client.post("/v1/letters", json=read_json(mine.encode())).status_code for _ in range(200)]
+        assert (answers[0], answers[-1]) == (401, 429)
+        answer = client.post("/v1/letters", json=read_json(mine.encode()), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_a_party")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/v1/jobs?cursor=99999999999999999999:1",
+        "/v1/events?after=99999999999999999999:1",
+        f"/v1/jobs/0x{'11' * 32}/events?after=1:99999999999999999999",
+        f"/v1/accounts/0x{'11' * 20}/money?cursor=99999999999999999999:1",
+        "/v1/providers?cursor=9:%00",
+        "/v1/artifacts?cursor=1:%00:1",
+        "/jobs?cursor=99999999999999999999:1",
+    ],
+)
+def test_a_cursor_that_no_database_could_hold_is_refused(client: TestClient, address: str) -> None:
+    answer = client.get(address)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
 
 
 # ---------------------------------------------------------------------------------------------------------- origins
