@@ -42,6 +42,7 @@ from heldout.market.service.reported import Reported
 from heldout.market.service.sessions import Sessions
 from heldout.market.service.sources import BlockTime, Sources
 from heldout.market.service.statistics import Statistics
+from heldout.market.service.turns import THREADS
 from heldout.market.service.writing import account_routes, letter_routes, session_routes
 from heldout.market.settings import Network
 
@@ -49,8 +50,6 @@ log = logging.getLogger(__name__)
 
 STALE_S = 60.0
 """Seconds without standing at the chain's head after which the service calls itself not ready."""
-THREADS = 8
-"""Requests worked on at once: more would wait for the interpreter's lock, each with memory of its own."""
 FIGURES_S = 10.0
 """Seconds after which figures of the whole market are worked out again."""
 MOST_FIGURES_S = 120.0

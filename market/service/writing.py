@@ -16,7 +16,7 @@ from heldout.market.artifacts.throttle import Throttle
 from heldout.market.errors import BadMessage, Refused
 from heldout.market.jsontext import canonical_json
 from heldout.market.messages import PROVEN, Letter
-from heldout.market.service import shapes
+from heldout.market.service import shapes, turns
 from heldout.market.service.answers import Answers, IdempotencyKey
 from heldout.market.service.api import Job, OfJob
 from heldout.market.service.describing import PROBLEMS, SIGN_IN
@@ -72,6 +72,7 @@ def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, sender
         "/letters",
         response_model=shapes.Posting,
         status_code=201,
+        dependencies=[turns.CHAIN],
         responses={200: {"model": shapes.Posting, "description": "it was here already"}},
     )
     def post(letter: dict[str, Any], token: Token, request: Request, key: IdempotencyKey = "") -> JSONResponse:
@@ -165,7 +166,7 @@ def session_routes(sessions: Sessions, askers: Throttle, secure: bool) -> APIRou
         value, expires = sessions.nonce()
         return {"nonce": value, "expires": expires}
 
-    @routes.post("/verify", response_model=shapes.SignedIn)
+    @routes.post("/verify", dependencies=[turns.CHAIN], response_model=shapes.SignedIn)
     def verify(request: SignInRequest, response: Response) -> Any:
         """A signed message for a session."""
         token, expires = sessions.sign_in(request.message, bytes.fromhex(request.signature[2:]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from starlette.testclient import TestClient
 
 from heldout.market.jsontext import read_json
 from heldout.market.messages import Kind, Letter
+from heldout.market.service.turns import THREADS
 from heldout.market.service.writing import COOKIE
 from heldout.market.signatures import checksummed, sign_text
 from heldout.market.siwe import LIFETIME, SignIn
 from heldout.market.terms import JobId
 from tests.builders import CHAIN_ID
 from tests.scenery import Play, account, small_market
-from tests.service_app import URL, service
+from tests.service_app import URL, Standing, service
 
 ALICE = Account.from_key("0x" + "01" * 32)
 OWN = {"Origin": URL}
@@ -105,6 +107,32 @@ def test_no_stranger_uses_up_what_an_address_may_send(tmp_path: Path, plays: dic
         assert (answers[0], answers[-1]) == (401, 429)
         answer = client.post("/v1/letters", json=read_json(mine.encode()), headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "not_a_party")
+
+
+def test_a_chain_that_does_not_answer_holds_up_nothing_that_needs_none(
+    tmp_path: Path, plays: dict[str, Play], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait for it hold a few of the threads, not all."""
+    go_on, asked, done = Event(), Semaphore(0), []
+
+    def slow(*_: object) -> bool:
+        asked.release()
+        go_on.wait(20)
+        return True
+
+    with service(tmp_path, plays["measured"].scenery) as (client, _):
+        monkeypatch.setattr(Standing, "verify_signature", slow)
+        waiting = [Thread(target=lambda: done.append(sign_in(client, ALICE.address))) for _ in range(2 * THREADS)]
+        for thread in waiting:
+            thread.start()
+        assert all(asked.acquire(timeout=20) for _ in range(3))
+        assert not asked.acquire(timeout=0.5), "more of them than may"
+        assert client.get("/v1/network").status_code == 200
+        assert not done
+        go_on.set()
+        for thread in waiting:
+            thread.join()
+    assert len(done) == 2 * THREADS
 
 
 @pytest.mark.parametrize(
