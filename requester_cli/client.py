@@ -180,7 +180,7 @@ class Client:
 
     def plan(self, posting: Posting, *, bids_first: bool = False) -> Plan:
         """What posting costs and promises, who could bid, and what it would need first."""
-        return make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
+        return make_plan(self.chain, posting.job, posting.terms, posting.manifest, self.address, bids_first=bids_first)
 
     def post(self, posting: Posting) -> JobId:
         """Upload what the terms name, deposit what the escrow lacks, and post. Safe to repeat."""

@@ -17,7 +17,7 @@ _TOML = """\
 name = "{name}"
 
 [task]
-dir = "."
+dir = "task"
 command = ["python", "/in/task/train.py"]
 graph = "graph.onnx"
 

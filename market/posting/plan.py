@@ -1,5 +1,6 @@
 """What posting a job would do, before anything is signed: cost, promises, deadlines, who could bid, what is lacking."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -8,9 +9,11 @@ from heldout.market.chain import Block, Chain
 from heldout.market.console import amount
 from heldout.market.errors import BadInput, InsufficientFunds
 from heldout.market.lifecycle import State
+from heldout.market.manifest import Manifest
 from heldout.market.messages import describe_score, hexed
 from heldout.market.money import MILLION, ONE_TOKEN, Wei, format_tokens
 from heldout.market.narration import clock
+from heldout.market.posting.publishing import public_lines
 from heldout.market.spans import format_span
 from heldout.market.terms import Address, JobId, JobTerms, Timestamp
 
@@ -29,6 +32,7 @@ class Plan:
 
     job: JobId
     terms: JobTerms
+    manifest: Manifest
     now: Block
     free: Wei
     held: Wei
@@ -56,15 +60,20 @@ class Plan:
 
     def refuse_impossible(self) -> None:
         """Raises InsufficientFunds if the wallet cannot pay."""
+        for refusal in self.refusals():
+            raise refusal
+
+    def refusals(self) -> Iterator[InsufficientFunds]:
+        """What the wallet lacks."""
         if self.to_deposit > self.held:
             what = f"the escrow is {format_tokens(self.terms.escrow)}; {format_tokens(self.free)} are free on the"
             text = f"{what} market and {format_tokens(self.held)} in the wallet"
-            raise InsufficientFunds(
+            yield InsufficientFunds(
                 text, hint="send tokens to your address, or lower [pay]", code="insufficient_tokens"
             )
         if self.gas_money < self.gas_cost:
             text = f"gas costs about {_gas_text(self.gas_cost)}, the wallet holds {_gas_text(self.gas_money)}"
-            raise InsufficientFunds(text, hint="send gas money to your address", code="insufficient_gas_money")
+            yield InsufficientFunds(text, hint="send gas money to your address", code="insufficient_gas_money")
 
     # ----------------------------------------------------------------------------------------------- in words
 
@@ -75,6 +84,7 @@ class Plan:
             *self._cost_lines(),
             *self._time_lines(),
             *self._market_lines(),
+            *public_lines(self.manifest),
         ]
 
     def _cost_lines(self) -> list[str]:
@@ -83,6 +93,7 @@ class Plan:
             f"{format_tokens(self.to_deposit)} moves from the wallet first" if self.to_deposit else "nothing to add"
         )
         return [
+            f"Account    {self.terms.requester} pays, and signs",
             f"Gas        about {_gas_text(self.gas_cost)} at most ({steps}), at {self.gas_price / 10**9:.3f} gwei",
             f"Wallet     {format_tokens(self.free)} free on the market, {format_tokens(self.held)} held: {deposit}",
         ]
@@ -124,6 +135,7 @@ class Plan:
         terms = self.terms
         return {
             "job": self.job,
+            "requester": terms.requester,
             "bids_first": self.bids_first,
             "escrow": amount(terms.escrow),
             "never_more_than": amount(terms.escrow),
@@ -153,6 +165,9 @@ class Plan:
             "median_bid": None if self.median_bid is None else amount(self.median_bid),
             "live_seats": self.live_seats,
             "needed_seats": self.needed_seats,
+            "public": [
+                {"path": file.path, "bytes": file.bytes} for file in (*self.manifest.files, self.manifest.graph)
+            ],
         }
 
 
@@ -190,7 +205,9 @@ def _gas_text(wei: int) -> str:
 # -------------------------------------------------------------------------------------------------- gathering
 
 
-def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_first: bool = False) -> Plan:
+def make_plan(
+    chain: Chain, job: JobId, terms: JobTerms, manifest: Manifest, me: Address, *, bids_first: bool = False
+) -> Plan:
     """Read what the plan needs. Raises BadInput for a data set that a job was already trained on."""
     head = chain.head()
     refuse_used_data(chain, job, terms, head)
@@ -199,6 +216,7 @@ def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_fi
     return Plan(
         job=job,
         terms=terms,
+        manifest=manifest,
         now=head,
         free=free,
         held=chain.token_balance(me, at=head),
