@@ -34,7 +34,9 @@ Column = dict[str, Any]
 def read_table(path: Path) -> Table:
     """The cells of each column."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        names, *rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+        names, *rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row] or [[]]
+    if not rows:
+        raise SystemExit(f"{path} holds no table: a line of names, then a line for each row")
     if len(set(names)) != len(names):
         raise SystemExit(f"{path}: two columns have one name")
     for number, row in enumerate(rows, 2):
