@@ -1,10 +1,13 @@
 """Whole jobs on a real chain with real nodes: how they end when everybody is honest, and when the work is poor (P3)."""
 
+from pathlib import Path
+
 import pytest
 
 from heldout.market.lifecycle import Outcome, Purpose
 from heldout.market.money import Ppm, payout_down
 from tests.e2e.town import GOOD_ENOUGH, HARD, RANDOM, Kept, Town, check_ended
+from tests.tables import cancer, tabular
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
@@ -25,6 +28,27 @@ def test_an_honest_job_pays_what_its_score_is_worth_and_anyone_can_verify_it(tow
     assert all(check.ok for check in client.verify(ended, {0: weights}))
     fees = [m.amount for m in ended.money if m.purpose is Purpose.FEE]
     assert fees == [terms.fee] * 3
+
+
+@pytest.mark.deep
+def test_somebodys_own_table_becomes_a_model_that_is_paid_for(town: Town, tmp_path: Path) -> None:
+    """docs/your-data.md, from a CSV to the payout: checked in the providers' sandbox, then trained by one."""
+    table, folder, client = tmp_path / "patients.csv", tmp_path / "job", town.requester()
+    cancer(table)
+    tabular(folder, str(table), "--target", "diagnosis", "--drop", "name")
+    town.adjust(folder, floor="0.999", target="1")
+    client.seal(folder)
+    report = client.check(folder)
+    assert report.isolated and "not tried" not in report.trial.told
+    windows = {key: value for key, value in GOOD_ENOUGH.items() if key != "command"}
+    town.adjust(folder, **{**windows, "floor": "0.7"})
+    job = client.post(client.draft(folder))
+    with Kept(town):
+        ended = town.settle(job)
+    check_ended(town, ended, Outcome.MEASURED)
+    assert ended.lanes[0].score is not None and ended.lanes[0].score > 800_000
+    assert ended.lanes[0].payout > 0
+    assert all(check.ok for check in client.verify(ended, {0: town.fetch(client, ended)}))
 
 
 def test_a_score_below_the_floor_is_not_paid_and_costs_the_provider_the_fees(town: Town) -> None:
