@@ -41,7 +41,7 @@ from heldout.market.mail import Mail
 from heldout.market.messages import AgreedOutcome, Kind, Letter
 from heldout.market.money import BasisPoints, Wei
 from heldout.market.posting.drafting import SealedData
-from heldout.market.posting.plan import Plan, make_plan
+from heldout.market.posting.plan import Plan, make_plan, offered_twice
 from heldout.market.relayed import sign
 from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
@@ -180,7 +180,11 @@ class Client:
 
     def plan(self, posting: Posting, *, bids_first: bool = False) -> Plan:
         """What posting costs and promises, who could bid, and what it would need first."""
-        return make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
+        plan = make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
+        for other in self.called():
+            if other.id != posting.job and other.terms.dataRoot == posting.terms.dataRoot:
+                raise offered_twice(other.id)
+        return plan
 
     def post(self, posting: Posting) -> JobId:
         """Upload what the terms name, deposit what the escrow lacks, and post. Safe to repeat."""

@@ -214,13 +214,24 @@ def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_fi
 
 
 def refuse_used_data(chain: Chain, job: JobId, terms: JobTerms, head: Block) -> None:
-    """One use of a data root: an accepted job made some of its rows known, and another split would hold them out."""
+    """One use of a data root: an accepted job makes some of its rows known, and another split would hold them out. Two
+    that are open at once could both be accepted. A stranger who names the same root has no key to it."""
     posted = chain.events(chain.network.deploy_block, head.number, names=["Posted"])
-    same = {event.job for event in posted if bytes(event.args["terms"]["dataRoot"]) == terms.dataRoot}
-    for other in same - {None, job}:
-        if other is not None and chain.job(other, at=head).accept_block:
+    told = {event.job: event.args["terms"] for event in posted if event.job not in (None, job)}
+    for other, theirs in told.items():
+        if other is None or bytes(theirs["dataRoot"]) != terms.dataRoot or theirs["requester"] != terms.requester:
+            continue
+        view = chain.job(other, at=head)
+        if view.accept_block:
             hint = "use data no provider has seen; `heldout data seal --again` seals it under fresh keys"
             raise BadInput(f"these shards were opened in job {other}", hint=hint, code="data_used")
+        if view.state is State.OPEN and head.timestamp < view.deadline:
+            raise offered_twice(other)
+
+
+def offered_twice(other: JobId) -> BadInput:
+    hint = "cancel that one first, or seal the data again with `heldout data seal --again`"
+    return BadInput(f"these shards are offered in job {other}", hint=hint, code="data_used")
 
 
 def _gas(chain: Chain, job: JobId, terms: JobTerms, me: Address, free: Wei, bids_first: bool) -> dict[str, int]:
