@@ -11,6 +11,8 @@ from heldout.market.jsontext import canonical_json, read_json
 
 VERSION = 1
 MAX_FILES = 256
+_EXACT = 2**53
+"""Below which a number means the same to every reader of JSON."""
 STANDARD = "standard"
 TIERS = (STANDARD, "strict")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -108,7 +110,7 @@ class Manifest:
 
 
 def _natural(value: object) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < _EXACT
 
 
 def _plain(path: str) -> bool:

@@ -82,6 +82,10 @@ class Acts:
         """Names of letters that need not go again yet."""
         return frozenset(name for name, at in self._sent[job].items() if now < at + _RESEND_S)
 
+    def told(self, job: JobId) -> frozenset[str]:
+        """Names of all letters that went."""
+        return frozenset(self._sent[job])
+
     def forget(self, job: JobId) -> None:
         self._sent.pop(job, None)
 

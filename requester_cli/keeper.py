@@ -232,6 +232,7 @@ class Keeper:
             offers=self._offers(state, letters, head),
             seats=drawn_seats(chain, state, stored, head),
             sent=self._acts.sent(job, head.timestamp),
+            told=self._acts.told(job),
             complete=frozenset(i for i in range(len(state.lanes)) if self._opens(state, i, letters)),
             fetched=frozenset(i for i in range(len(state.lanes)) if self._shelf.path(job, i).exists()),
             rechecked=self._rechecker.agrees(state),

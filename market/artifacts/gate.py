@@ -12,6 +12,7 @@ named at start, and never with cookies; what any other page would change is refu
 import asyncio
 from collections.abc import Collection
 from ipaddress import IPv6Network
+from math import inf
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ from heldout.market.errors import BadInput, HeldoutError, Refused
 
 BODY_SILENCE: Final = 10.0
 """Seconds a request's body may pause."""
+BODY_SECONDS: Final = 30.0
+"""In which the whole of a limited body must arrive."""
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK: Final = ("127.0.0.1:", "localhost:", "[::1]:")
 _ANSWER_HEADERS: Final = {
@@ -87,7 +90,7 @@ class Gate:
             await problem(error)(scope, receive, send_with_headers)
             return
         app = Response(status_code=204) if preflight else self._app
-        await app(scope, _timely(receive), send_with_headers)
+        await app(scope, _timely(receive, inf if self._body_limit is None else BODY_SECONDS), send_with_headers)
 
     def _check(self, scope: Scope, added: dict[str, str]) -> bool:
         """Whether it is a browser's question before a request, which is answered here. Adds headers for the answer."""
@@ -95,8 +98,7 @@ class Gate:
         if headers.get("host", "") not in self._hosts:
             raise BadInput("this server does not go by that name", hint="set its --public-url", code="wrong_host")
         preflight = self._check_origin(scope, headers, added)
-        if self._body_limit is not None:
-            _check_length(headers, self._body_limit)
+        _check_length(headers, self._body_limit)
         left = self._throttle.take(client_of(scope))
         full = (self._throttle.burst - left) / self._throttle.rate
         added["RateLimit-Policy"] = (
@@ -128,28 +130,35 @@ def _without_cookies(scope: Scope) -> None:
     scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
 
 
-def _check_length(headers: Headers, limit: int) -> None:
-    """Refuse a body that is too large, or does not say how large it is, before any of it is read."""
+def _check_length(headers: Headers, limit: int | None) -> None:
+    """Refuse a body that is too large, or does not say how large it is, before any of it is read.
+
+    A body in chunks ends where it likes, whatever a Content-Length beside them says (RFC 9112, 6.3).
+    """
     if "transfer-encoding" in headers:
         raise BadInput("a request's body needs a Content-Length", code="length_required")
+    if limit is None:
+        return
     announced = headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced) > limit:
         raise BadInput(f"a request's body may have {limit} bytes", code="too_large")
 
 
-def _timely(receive: Receive) -> Receive:
-    """Ends a request whose body stops arriving; afterwards `receive` only waits for the client to leave."""
-    complete = False
+def _timely(receive: Receive, seconds: float) -> Receive:
+    """Ends a request whose body stops arriving, or is not there after so many seconds; afterwards `receive` only waits
+    for the client to leave."""
+    complete, now = False, asyncio.get_running_loop().time
+    end = now() + seconds
 
     async def next_message() -> Message:
         nonlocal complete
         if complete:
             return await receive()
         try:
-            async with asyncio.timeout(BODY_SILENCE):
+            async with asyncio.timeout_at(min(now() + BODY_SILENCE, end)):
                 message = await receive()
         except TimeoutError:
-            raise HTTPException(408, "the request's body stopped arriving") from None
+            raise HTTPException(408, "the request's body stopped arriving, or came too slowly") from None
         complete = not message.get("more_body", False)
         return message
 

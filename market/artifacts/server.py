@@ -157,10 +157,11 @@ def create_app(vault: Vault, allowance: Allowance, keeping: Keeping, settings: S
 
 
 async def _take_in(vault: Vault, request: Request, name: ArtifactId, size: int) -> None:
-    """Raises StoreProblem or HashMismatch; 408 if the client is slower than a store can afford."""
+    """Raises StoreProblem or HashMismatch; 408 as soon as the client is slower than a store can afford."""
     try:
-        async with asyncio.timeout(PATIENCE + size / SLOWEST), _receiving(vault, size) as incoming:
+        async with asyncio.timeout(PATIENCE) as patience, _receiving(vault, size) as incoming:
             async for piece in request.stream():
+                patience.reschedule((patience.when() or 0) + len(piece) / SLOWEST)
                 if incoming.add(piece):
                     await run_in_threadpool(incoming.hand_over)
             await run_in_threadpool(incoming.finish, name)

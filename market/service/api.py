@@ -1,5 +1,6 @@
 """The routes under /v1 that anybody may read. What is said is read from the index; nothing here can move money."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -7,7 +8,7 @@ from sse_starlette import EventSourceResponse
 
 from heldout.market.artifacts.gate import client_of
 from heldout.market.jsontext import read_json
-from heldout.market.service import shapes
+from heldout.market.service import shapes, turns
 from heldout.market.service.asking import LONGEST
 from heldout.market.service.describing import PROBLEMS
 from heldout.market.service.errorlist import error_kinds, reverts
@@ -38,13 +39,17 @@ def read_routes(sources: Sources, feed: Feed) -> APIRouter:
     _add_people(routes, sources)
     _add_whole(routes, sources)
 
+    async def place(request: Request) -> AsyncIterator[None]:
+        with feed.place(client_of(request.scope)):  # until the stream has ended
+            yield
+
     @routes.get(
         "/events",
+        dependencies=[Depends(place, scope="request")],
         response_class=EventSourceResponse,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "events"}},
     )
     async def events(
-        request: Request,
         job: OfJob = "",
         after: Annotated[str, Query(max_length=30, description="for a first call; Last-Event-ID goes before it")] = "",
         plain: Annotated[bool, Query(description="without event names, for a browser's `onmessage`")] = False,
@@ -52,8 +57,8 @@ def read_routes(sources: Sources, feed: Feed) -> APIRouter:
     ) -> EventSourceResponse:
         """Server-sent events, confirmed ones only; resumes after Last-Event-ID."""
         known = last_event_id or after
-        place = parse_place(known) if known else BEGINNING
-        return EventSourceResponse(feed.stream(place, job, client_of(request.scope), plain=plain))
+        beginning = parse_place(known) if known else BEGINNING
+        return EventSourceResponse(feed.stream(beginning, job, plain=plain))
 
     return routes
 
@@ -179,7 +184,7 @@ def _add_whole(routes: APIRouter, sources: Sources) -> None:
         """The market as a whole; worked out anew every few seconds at most."""
         return sources.figures()
 
-    @routes.get("/ask", response_model=shapes.Answered)
+    @routes.get("/ask", dependencies=[turns.QUESTIONS], response_model=shapes.Answered)
     def ask(request: Request, question: Annotated[str, Query(min_length=1, max_length=LONGEST)]) -> Any:
         """Ask about Heldout, a job, a transaction or an error, or describe a job and get a draft of its job.toml.
         Answered offline, from the documentation and the index. Nothing is sent, and nobody is believed to be anyone."""

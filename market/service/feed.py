@@ -10,7 +10,8 @@ Only events that deep are told, so an id names one event however the chain's tip
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sse_starlette import ServerSentEvent
@@ -47,26 +48,28 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
-    def stream(self, after: Place, job: str, client: str, *, plain: bool = False) -> AsyncIterator[ServerSentEvent]:
-        """Events after a place, for ever. Raises Throttled if too many listen already, or this client too often."""
+    @contextmanager
+    def place(self, client: str) -> Iterator[None]:
+        """For one stream, until it ends. Raises Throttled if too many listen already, or this client too often."""
         if self._open.total() >= MOST_STREAMS or self._open[client] >= MOST_FROM_ONE:
             raise Throttled(_COME_BACK_S)
-        return self._events(after, job, client, plain)
-
-    async def _events(self, after: Place, job: str, client: str, plain: bool) -> AsyncIterator[ServerSentEvent]:
         self._open[client] += 1
         try:
-            while True:
-                news = self._news
-                events = await run_in_threadpool(self._confirmed, after, job)
-                for event in events:
-                    yield ServerSentEvent(json.dumps(event), event=None if plain else event["name"], id=event["id"])
-                    after = parse_place(event["id"])
-                if len(events) < EVENT_PAGE:
-                    await news.wait()
+            yield
         finally:
             self._open[client] -= 1
             self._open += Counter()  # forgets clients that have none
+
+    async def stream(self, after: Place, job: str, *, plain: bool = False) -> AsyncIterator[ServerSentEvent]:
+        """Events after a place, for ever."""
+        while True:
+            news = self._news
+            events = await run_in_threadpool(self._confirmed, after, job)
+            for event in events:
+                yield ServerSentEvent(json.dumps(event), event=None if plain else event["name"], id=event["id"])
+                after = parse_place(event["id"])
+            if len(events) < EVENT_PAGE:
+                await news.wait()
 
     def _confirmed(self, after: Place, job: str) -> list[dict[str, Any]]:
         block = self._reading.block()

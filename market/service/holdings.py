@@ -28,8 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy import tuple_ as row_of
 
-from heldout.market.errors import BadInput
 from heldout.market.service import database as db
+from heldout.market.service.cursors import LETTER, MANIFEST, READING, parts_of
 from heldout.market.terms import Address
 
 PAGE: Final = 100
@@ -57,11 +57,10 @@ class Holdings:
 
     def rows(self, address: Address, cursor: str) -> Row:
         """One page of everything, letters first. Raises BadInput for a cursor that was not given out."""
-        kind, _, after = (cursor or "letter:").partition(":")
-        if kind not in _KINDS:
-            raise _bad_cursor(cursor)
+        cursor = cursor or "letter:"
+        kind = next((kind for kind in _KINDS if cursor.startswith(f"{kind}:")), "letter")
         with self._engine.connect() as connection:
-            found = getattr(self, f"_{kind}s")(connection, address, after)
+            found = getattr(self, f"_{kind}s")(connection, address, cursor)
         following = _KINDS[_KINDS.index(kind) + 1 :]
         next_ = f"{kind}:{found[PAGE - 1]['place']}" if len(found) > PAGE else f"{following[0]}:" if following else None
         return {"rows": found[:PAGE], "next": next_}
@@ -83,20 +82,21 @@ class Holdings:
             gone["manifests"] = connection.execute(delete(db.manifests).where(manifests)).rowcount
         return {**gone, "kept": self.summary(address)["live"]}
 
-    def _letters(self, connection: Connection, address: Address, after: str) -> list[Row]:
-        later = _LETTERS.number > _number(after or "-1")
+    def _letters(self, connection: Connection, address: Address, cursor: str) -> list[Row]:
+        (after,) = parts_of(cursor, LETTER)
+        later = _LETTERS.number > int(after or "-1")
         query = select(db.letters).where(_letters_of(address), later).order_by(_LETTERS.number)
         return [
             {"kind": "letter", "job": row.job, "value": json.loads(row.letter), "place": str(row.number)}
             for row in _some(connection, query)
         ]
 
-    def _readings(self, connection: Connection, address: Address, after: str) -> list[Row]:
+    def _readings(self, connection: Connection, address: Address, cursor: str) -> list[Row]:
         place = row_of(_READINGS.job, _READINGS.lane, _READINGS.number)
         query = select(db.readings).where(_readings_of(address)).order_by(*place.clauses)
-        if after:
-            job, lane, number = [*after.split(":"), "", ""][:3]
-            query = query.where(place > row_of(job, _number(lane), _number(number)))
+        job, lane, number = parts_of(cursor, READING)
+        if job:
+            query = query.where(place > row_of(job, int(lane), int(number)))
         return [
             {
                 "kind": "reading",
@@ -107,7 +107,8 @@ class Holdings:
             for row in _some(connection, query)
         ]
 
-    def _manifests(self, connection: Connection, address: Address, after: str) -> list[Row]:
+    def _manifests(self, connection: Connection, address: Address, cursor: str) -> list[Row]:
+        (after,) = parts_of(cursor, MANIFEST)
         query = select(db.manifests).where(_manifests_of(address), _MANIFESTS.task > after).order_by(_MANIFESTS.task)
         return [
             {"kind": "manifest", "job": None, "value": json.loads(row.json), "place": row.task}
@@ -145,14 +146,3 @@ def _count(connection: Connection, table: Any, which: ColumnElement[bool]) -> in
 def _some(connection: Connection, query: Any) -> list[Any]:
     rows: Executable = query.limit(PAGE + 1)
     return list(connection.execute(rows))
-
-
-def _number(text: str) -> int:
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 19):
-        raise _bad_cursor(text)
-    return int(text)
-
-
-def _bad_cursor(cursor: str) -> BadInput:
-    return BadInput(f"{cursor!r} is no cursor", hint="use the `next` of a page as it was given", code="bad_cursor")

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 256 << 10
 _BATCH = 20
 _MOST_REFUSED = 10_000
+_MOST_GPUS = 2**31 - 1
+"""That PostgreSQL's integer holds; jobs are filtered by whether there is one."""
 _STOP_S = 3.0
 
 
@@ -48,7 +50,7 @@ class Manifests:
         """What `lacking` no longer names."""
         row = {
             "task": hexed(manifest.task_hash),
-            "gpus": manifest.resources.gpus,
+            "gpus": min(manifest.resources.gpus, _MOST_GPUS),
             "platforms": f" {' '.join(sorted(manifest.image))} ",
             "json": manifest.encode().decode(),
         }
@@ -113,6 +115,9 @@ class Fetcher(Thread):
                 self._manifests.keep(self._fetched(task))
             except HeldoutError as problem:
                 log.debug("no manifest %s: %s", task, problem.message)
+                self._refused[task] = now
+            except Exception:  # what a stranger wrote into one manifest keeps no other from being fetched
+                log.exception("the manifest %s cannot be kept", task)
                 self._refused[task] = now
         while len(self._refused) > _MOST_REFUSED:
             self._refused.popitem(last=False)

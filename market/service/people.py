@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, Executable, Text, and_, case, cast, func, or_, select
 
-from heldout.market.errors import BadInput
 from heldout.market.lifecycle import Outcome
 from heldout.market.messages import BAD, CODES
 from heldout.market.service import database as db
+from heldout.market.service.cursors import MADE, RANKED, parts_of
 from heldout.market.service.letters import NotYetKnown
 from heldout.market.signatures import checksummed
 from heldout.market.texts import later
@@ -166,9 +166,10 @@ class People:
             query = query.where(table.owner == checksummed(owner))
         place = (table.block, cast(table.job, Text), table.lane)
         if before:
-            block, job, lane = _artifact_cursor(before)
-            older = (table.block < block, and_(table.block == block, table.job < job))
-            query = query.where(or_(*older, and_(table.block == block, table.job == job, table.lane < lane)))
+            block, job, lane = parts_of(before, MADE)
+            same = table.block == int(block)
+            older = (table.block < int(block), and_(same, table.job < job))
+            query = query.where(or_(*older, and_(same, table.job == job, table.lane < int(lane))))
         rows = self._rows(query.order_by(*(column.desc() for column in place)).limit(limit + 1))
         last = rows[limit - 1] if len(rows) > limit else None
         following = f"{last.block}:{last.job}:{last.lane}" if last else None
@@ -203,22 +204,9 @@ def _live() -> ColumnElement[bool]:
 
 
 def _ranked(cursor: str) -> tuple[int, str]:
-    """`12:0x…`: a count, and the address after which to go on. Raises BadInput."""
-    count, _, address = cursor.partition(":")
-    if not count.isascii() or not count.isdecimal() or len(count) > 18 or len(address) != 42:
-        raise _bad_cursor(cursor)
+    """A count, and the address after which to go on. Raises BadInput."""
+    count, address = parts_of(cursor, RANKED)
     return int(count), address
-
-
-def _artifact_cursor(cursor: str) -> tuple[int, str, int]:
-    parts = cursor.split(":")
-    if len(parts) != 3 or not all(p.isascii() and p.isdecimal() and len(p) < 19 for p in (parts[0], parts[2])):
-        raise _bad_cursor(cursor)
-    return int(parts[0]), parts[1], int(parts[2])
-
-
-def _bad_cursor(cursor: str) -> BadInput:
-    return BadInput(f"{cursor!r} is no cursor", hint="use the `next` of a page as it was given", code="bad_cursor")
 
 
 def _lane(row: Any) -> dict[str, Any]:

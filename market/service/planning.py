@@ -21,7 +21,7 @@ from heldout.market.manifest import MAX_FILES, Manifest, TaskFile
 from heldout.market.posting.drafting import SealedData, terms_of
 from heldout.market.posting.jobfile import FILE_NAME, JobFile, parse
 from heldout.market.posting.plan import Plan, make_plan
-from heldout.market.service import shapes
+from heldout.market.service import shapes, turns
 from heldout.market.service.describing import PROBLEMS
 from heldout.market.service.graphs import Graphs
 from heldout.market.service.rows import shown
@@ -125,7 +125,7 @@ def plan_routes(planner: Planner, askers: Throttle) -> APIRouter:
         askers.take(client_of(request.scope))
         return {"manifest": manifest_of(draft, planner.images).encode().decode()}
 
-    @routes.post("/plan", response_model=shapes.PlanShown)
+    @routes.post("/plan", dependencies=[turns.PLANS], response_model=shapes.PlanShown)
     def plan(draft: Draft, request: Request) -> Any:
         """Terms with every default filled in and every bound checked, and the plan in words. Nothing is sent."""
         askers.take(client_of(request.scope))

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, Table, func, or_, select, tuple_
 
-from heldout.market.errors import BadInput
 from heldout.market.lifecycle import ChainEvent
 from heldout.market.service import database as db
+from heldout.market.service.cursors import PLACE, parts_of
 from heldout.market.service.letters import NotYetKnown
 from heldout.market.service.rows import event_of, price_key, shown
 from heldout.market.signatures import checksummed
@@ -27,11 +27,7 @@ BEGINNING: Place = (-1, -1)
 
 def parse_place(text: str) -> Place:
     """`12:3` as (12, 3). Raises BadInput."""
-    block, _, index = text.partition(":")
-    if not (block.isdecimal() and index.isdecimal()) or len(text) > 30:
-        raise BadInput(
-            f"{text!r} is no place in the chain", hint="use a cursor or event id as it was given", code="bad_cursor"
-        )
+    block, index = parts_of(text, PLACE)
     return int(block), int(index)
 
 

@@ -15,8 +15,8 @@ from heldout.market.artifacts.gate import client_of
 from heldout.market.artifacts.throttle import Throttle
 from heldout.market.errors import BadMessage, Refused
 from heldout.market.jsontext import canonical_json
-from heldout.market.messages import Letter
-from heldout.market.service import shapes
+from heldout.market.messages import PROVEN, Letter
+from heldout.market.service import shapes, turns
 from heldout.market.service.answers import Answers, IdempotencyKey
 from heldout.market.service.api import Job, OfJob
 from heldout.market.service.describing import PROBLEMS, SIGN_IN
@@ -37,7 +37,8 @@ class SignInRequest(BaseModel):
     """A signed EIP-4361 message. With `cookie` the token is set as an httpOnly cookie and not told."""
 
     message: str = Field(max_length=4096)
-    signature: str = Field(pattern="^0x([0-9a-fA-F]{2}){65,4096}$")
+    # Counted apart from the pattern, which would take 2 MB as a program of 4,096 repetitions.
+    signature: str = Field(min_length=2 + 2 * 65, max_length=2 + 2 * 4096, pattern="^0x([0-9a-fA-F]{2})+$")
     cookie: bool = False
 
 
@@ -63,7 +64,8 @@ Token = Annotated[str, Depends(session_of)]
 
 
 def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, senders: Throttle) -> APIRouter:
-    """The bid board and the mailboxes. `senders` bounds what each signed-in address and each bidder sends."""
+    """The bid board and the mailboxes. `senders` bounds what each signed-in address sends, and what each client brings
+    that needs nobody signed in: were it charged to the address in the letter, strangers could use up anybody's."""
     routes = APIRouter(prefix="/v1", tags=["letters"], responses={**PROBLEMS, **SIGN_IN})
     letters = sources.letters
 
@@ -71,6 +73,7 @@ def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, sender
         "/letters",
         response_model=shapes.Posting,
         status_code=201,
+        dependencies=[turns.CHAIN],
         responses={200: {"model": shapes.Posting, "description": "it was here already"}},
     )
     def post(letter: dict[str, Any], token: Token, request: Request, key: IdempotencyKey = "") -> JSONResponse:
@@ -81,13 +84,14 @@ def letter_routes(sources: Sources, sessions: Sessions, answers: Answers, sender
         except (ValueError, RecursionError):
             raise BadMessage("not a letter") from None
         sender = sessions.session(token).address if token else None
-        senders.take(read.sender.lower())
+        client = client_of(request.scope)
+        senders.take(client if sender is None or read.kind in PROVEN else sender.lower())
 
         def leave() -> tuple[int, dict[str, Any]]:
             new = letters.post(read, sender)
             return (201 if new else 200), {"new": new}
 
-        return answers.once(key, sender or client_of(request.scope), letter, leave)
+        return answers.once(key, sender or client, letter, leave)
 
     @routes.get("/mailbox", response_model=shapes.Letters)
     def mailbox(token: Token, after: Annotated[int, Query(ge=0, lt=2**63)] = 0, job: OfJob = "") -> Any:
@@ -163,7 +167,7 @@ def session_routes(sessions: Sessions, askers: Throttle, secure: bool) -> APIRou
         value, expires = sessions.nonce()
         return {"nonce": value, "expires": expires}
 
-    @routes.post("/verify", response_model=shapes.SignedIn)
+    @routes.post("/verify", dependencies=[turns.CHAIN], response_model=shapes.SignedIn)
     def verify(request: SignInRequest, response: Response) -> Any:
         """A signed message for a session."""
         token, expires = sessions.sign_in(request.message, bytes.fromhex(request.signature[2:]))

@@ -83,8 +83,9 @@ def test_no_path_leads_out_of_the_store(place: StorePlace, path: str) -> None:
 
 
 def test_connections_that_never_finish_a_request_are_closed_and_keep_nobody_out(place: StorePlace) -> None:
-    """Threat 80: "slowloris", with more connections than the server takes at once."""
-    lines = [socket.create_connection(("127.0.0.1", place.port)) for _ in range(MAX_CONNECTIONS + 10)]
+    """Threat 80: "slowloris", with more connections than the server takes at once, from five clients."""
+    clients = [(f"127.0.0.{1 + number % 5}", 0) for number in range(MAX_CONNECTIONS + 10)]
+    lines = [socket.create_connection(("127.0.0.1", place.port), source_address=each) for each in clients]
     for line in lines[::2]:
         line.sendall(b"GET /v1/blobs/")
     try:

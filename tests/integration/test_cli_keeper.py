@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
 
 from heldout.devnet import Devnet
 from heldout.market.alarm import Alarm
@@ -29,7 +31,8 @@ from heldout.market.messages import Bid, Kind, Letter, bid_letter, decode_answer
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import envelope_context, open_envelope, shard_key
 from heldout.market.split import SEED_DELAY, draw_split
-from heldout.market.terms import JobId
+from heldout.market.terms import JobId, keccak256
+from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
 from heldout.requester_cli.keeper import Keeper
@@ -329,6 +332,23 @@ def test_forged_unbacked_and_expired_bids_are_never_accepted(
     assert client.offers(client.job(job)) == ()
     step(client, client.keeper(Alarm(), policy=NOW, only=[job]))
     assert client.job(job).state is State.OPEN
+
+
+def test_bids_that_nothing_backs_hide_no_other(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
+    """Threat 89: fresh keys whose deposits were withdrawn, and an honest bidder's name under cheap bids of others."""
+    job, head = client.job(post(client, folder)), client.chain.head()
+    honest, network = provider.keys, client.network
+
+    def bid(account: LocalAccount, claimed: str, price: int, nonce: int) -> Letter:
+        made = Bid(bytes.fromhex(job.id[2:]), claimed, Wei(price), honest.wrap_public, head.timestamp + 3600, nonce)
+        return bid_letter(made, sign_digest(account, made.digest(network.chain_id, network.market)))
+
+    strangers = [Account.from_key(keccak256(bytes([number]))) for number in range(150)]
+    flood = [bid(account, account.address, 1, nonce) for account in strangers for nonce in range(4)]
+    forged = [bid(strangers[0], honest.address, 1, nonce) for nonce in range(100)]
+    mine = bid(honest.account, honest.address, 40 * ONE_TOKEN, 7)
+    (offer,) = valid_offers(client.chain, [*flood, *forged, mine], job, head)
+    assert (offer.bid.provider, offer.bid.price) == (honest.address, 40 * ONE_TOKEN)
 
 
 def test_a_job_nobody_bids_for_is_refunded_by_the_keeper(town: Devnet, client: Client, folder: Path) -> None:

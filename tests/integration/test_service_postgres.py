@@ -28,7 +28,8 @@ BINARIES = next((path.parent for path in sorted(Path("/usr/lib/postgresql").glob
 ROOT = os.geteuid() == 0
 SAME = (
     *("tests/unit/test_service_api.py", "tests/unit/test_market_pages.py"),
-    *("tests/unit/test_holdings.py", "tests/unit/test_letters.py", "tests/attacks/test_sign_in.py"),
+    *("tests/unit/test_holdings.py", "tests/unit/test_letters.py", "tests/unit/test_manifests_fetched.py"),
+    "tests/attacks/test_sign_in.py",
 )
 
 

@@ -125,8 +125,15 @@ def test_too_large_is_refused_before_the_body_is_read(client: TestClient) -> Non
 
 
 def test_an_upload_needs_its_length(client: TestClient) -> None:
-    answer = client.put(f"/v1/blobs/{ID}", content=iter([DATA]), headers=permit())
-    assert code(answer) == (422, "bad_request")
+    assert code(client.put(f"/v1/blobs/{ID}", content=iter([DATA]), headers=permit())) == (411, "length_required")
+
+
+@pytest.mark.attack
+def test_an_upload_in_chunks_claims_no_other_length(client: TestClient) -> None:
+    """Threat 80: what it claims is what counts on its account, and chunks end where they like."""
+    headers = {**permit(size=1), "Content-Length": "1", "Transfer-Encoding": "chunked"}
+    assert code(client.put(f"/v1/blobs/{ID}", content=DATA, headers=headers)) == (411, "length_required")
+    assert client.head(f"/v1/blobs/{ID}").status_code == 404
 
 
 def test_an_address_has_its_share_of_a_day(client: TestClient) -> None:

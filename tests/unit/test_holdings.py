@@ -121,7 +121,9 @@ def test_the_manifest_goes_with_its_requesters_last_wish(
     assert client.get("/v1/account", headers=requester).json()["manifests"] == 0
 
 
-@pytest.mark.parametrize("cursor", ["letter:x", "nothing:1", "reading:a", "letter:" + "9" * 30, "letter:²"])
+@pytest.mark.parametrize(
+    "cursor", ["letter:x", "nothing:1", "reading:a", "letter:" + "9" * 30, "letter:²", "manifest:\0", "reading:0x0:1:1"]
+)
 def test_a_cursor_that_was_not_given_out_is_refused(served: tuple[TestClient, Engine], cursor: str) -> None:
     client, _ = served
     answer = client.get("/v1/account/export", params={"cursor": cursor}, headers=bearer(client, STRANGER))

@@ -139,7 +139,7 @@ def test_events_go_on_after_a_place(chain: ScriptedChain, engine: Engine) -> Non
     assert [event["id"] for event in rest] == ["1:1", "2:0", "2:1"]
 
 
-@pytest.mark.parametrize("text", ["", "1", "1:", ":1", "-1:0", "1:0:0", "a:b", "9" * 31 + ":0"])
+@pytest.mark.parametrize("text", ["", "1", "1:", ":1", "-1:0", "1:0:0", "a:b", "9" * 19 + ":0", "1:" + "9" * 19, "١:١"])
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         parse_place(text)

@@ -44,6 +44,7 @@ def test_a_path_that_is_not_plain_is_refused(path: str) -> None:
         {"resources": Resources(True, 1, 1, 0, 1)},
         {"scorer": 1},
         {"metric": ["accuracy"]},
+        {"resources": Resources(1, 1, 1, 2**53, 1)},
     ],
 )
 def test_an_unsound_manifest_is_refused(change: dict[str, object]) -> None:

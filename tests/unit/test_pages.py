@@ -251,6 +251,15 @@ def test_a_job_taken_away_as_toml_asks_for_the_same(tmp_path: Path) -> None:
         assert "train.py" in files and "68.4 KiB" in files
 
 
+def test_a_job_taken_away_says_a_strangers_words_exactly(tmp_path: Path) -> None:
+    words = ("python3", '\U0001f600 \x7f \x01 \u2028 " ]')
+    manifest, scene = replace(MANIFEST, command=words), Scenery()
+    play = scene.job("odd words", taskHash=manifest.task_hash)
+    with service(tmp_path, scene) as (client, engine):
+        Manifests(engine).keep(manifest)
+        assert tomllib.loads(client.get(f"/jobs/{play.id}.toml").text)["task"]["command"] == list(words)
+
+
 def test_a_job_taken_away_as_python_is_a_program(client: TestClient, plays: dict[str, Play]) -> None:
     source = client.get(f"/jobs/{plays['measured'].id}.py").text
     compile(source, "job.py", "exec")

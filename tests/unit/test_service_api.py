@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 import pytest
 from eth_account import Account
 from starlette.testclient import TestClient
 
+from heldout.market.jsontext import read_json
 from heldout.market.messages import Kind, Letter
+from heldout.market.service.turns import THREADS
 from heldout.market.service.writing import COOKIE
 from heldout.market.signatures import checksummed, sign_text
 from heldout.market.siwe import LIFETIME, SignIn
+from heldout.market.terms import JobId
 from tests.builders import CHAIN_ID
 from tests.scenery import Play, account, small_market
-from tests.service_app import URL, service
+from tests.service_app import URL, Standing, service
 
 ALICE = Account.from_key("0x" + "01" * 32)
 OWN = {"Origin": URL}
@@ -90,6 +94,62 @@ def test_every_answer_says_how_many_requests_are_left(client: TestClient) -> Non
     left = [int(answer.headers["ratelimit"].split("r=")[1].split(";")[0]) for answer in answers]
     assert left == sorted(left, reverse=True) and left[0] > left[2]
     assert answers[0].headers["ratelimit-policy"].startswith('"client";q=')
+
+
+@pytest.mark.attack
+def test_no_stranger_uses_up_what_an_address_may_send(tmp_path: Path, plays: dict[str, Play]) -> None:
+    """Threat 89: anybody can write any sender into a letter that is refused."""
+    job = JobId(plays["measured"].id)
+    mine = Letter(job, Kind.HALF_B, checksummed(ALICE.address), checksummed(ALICE.address), {})
+    with service(tmp_path, plays["measured"].scenery) as (client, _):
+        headers = bearer(client, ALICE.address)
+        answers = [client.post("/v1/letters", json=read_json(mine.encode())).status_code for _ in range(200)]
+        assert (answers[0], answers[-1]) == (401, 429)
+        answer = client.post("/v1/letters", json=read_json(mine.encode()), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_a_party")
+
+
+def test_a_chain_that_does_not_answer_holds_up_nothing_that_needs_none(
+    tmp_path: Path, plays: dict[str, Play], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait for it hold a few of the threads, not all."""
+    go_on, asked, done = Event(), Semaphore(0), []
+
+    def slow(*_: object) -> bool:
+        asked.release()
+        go_on.wait(20)
+        return True
+
+    with service(tmp_path, plays["measured"].scenery) as (client, _):
+        monkeypatch.setattr(Standing, "verify_signature", slow)
+        waiting = [Thread(target=lambda: done.append(sign_in(client, ALICE.address))) for _ in range(2 * THREADS)]
+        for thread in waiting:
+            thread.start()
+        assert all(asked.acquire(timeout=20) for _ in range(3))
+        assert not asked.acquire(timeout=0.5), "more of them than may"
+        assert client.get("/v1/network").status_code == 200
+        assert not done
+        go_on.set()
+        for thread in waiting:
+            thread.join()
+    assert len(done) == 2 * THREADS
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/v1/jobs?cursor=99999999999999999999:1",
+        "/v1/events?after=99999999999999999999:1",
+        f"/v1/jobs/0x{'11' * 32}/events?after=1:99999999999999999999",
+        f"/v1/accounts/0x{'11' * 20}/money?cursor=99999999999999999999:1",
+        "/v1/providers?cursor=9:%00",
+        "/v1/artifacts?cursor=1:%00:1",
+        "/jobs?cursor=99999999999999999999:1",
+    ],
+)
+def test_a_cursor_that_no_database_could_hold_is_refused(client: TestClient, address: str) -> None:
+    answer = client.get(address)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
 
 
 # ---------------------------------------------------------------------------------------------------------- origins

@@ -89,9 +89,9 @@ class _Bare(str):
 
 
 def _value(value: Any) -> str:
-    """TOML of a value; its basic strings are written like JSON's."""
+    """TOML of a value. Its basic strings are JSON's, but for two things: no surrogate is escaped, and DEL is."""
     if isinstance(value, _Bare):
         return str(value)
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    return json.dumps(value)
+        return "{ " + ", ".join(f"{_value(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from heldout.market.artifacts.gate import client_of
 from heldout.market.messages import HIGHEST_SCORE
 from heldout.market.money import ONE_TOKEN
+from heldout.market.service import turns
 from heldout.market.service.asking import LONGEST
 from heldout.market.service.errorlist import error_kinds, reverts
 from heldout.market.service.pages.chain_view import chain_drawing
@@ -55,7 +56,7 @@ def add_market_pages(routes: APIRouter, sources: Sources, shown: Render) -> None
     def validator(address: Account) -> Response:
         return shown("validator.html", "/validators", shown=people.validator(address))
 
-    @routes.get("/accounts/{address}.csv")
+    @routes.get("/accounts/{address}.csv", dependencies=[turns.CHAIN])
     def account_csv(address: Account) -> Response:
         about = {"Content-Disposition": f'attachment; filename="account-{address[2:10]}.csv"'}
         return Response(sources.accounts.csv(address), media_type="text/csv", headers=about)
@@ -89,7 +90,7 @@ def add_market_pages(routes: APIRouter, sources: Sources, shown: Render) -> None
         about = {"Content-Disposition": 'attachment; filename="settled-lanes.csv"'}
         return Response(text.getvalue(), media_type="text/csv", headers=about)
 
-    @routes.get("/ask")
+    @routes.get("/ask", dependencies=[turns.QUESTIONS])
     def ask(request: Request, question: Annotated[str, Query(max_length=LONGEST)] = "") -> Response:
         answer = sources.ask(question, client_of(request.scope)) if question.strip() else None
         return shown("ask.html", "/ask", question=question, answer=answer)
