@@ -182,10 +182,9 @@ class Client:
     def plan(self, posting: Posting, *, bids_first: bool = False) -> Plan:
         """What posting costs and promises, who could bid, and what it would need first. Raises BadInput for data that
         another job uses."""
-        now = self.chain.head().timestamp
-        for call, _ in self._calls if self._home else ():
-            if call.terms.dataRoot == posting.terms.dataRoot and call.job != posting.job and call.until > now:
-                raise data_offered(call.job)
+        for other in self.called():
+            if other.id != posting.job and other.terms.dataRoot == posting.terms.dataRoot:
+                raise data_offered(other.id)
         return make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
 
     def post(self, posting: Posting) -> JobId:

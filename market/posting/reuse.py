@@ -10,11 +10,13 @@ from heldout.market.terms import JobId, JobTerms
 
 
 def others_of(chain: Chain, job: JobId, terms: JobTerms, head: Block) -> Iterator[tuple[JobId, JobView]]:
-    """Every other job that was posted on the same sealed data, as it stands at `head`."""
-    posted = chain.events(chain.network.deploy_block, head.number, names=["Posted"])
-    same = {event.job for event in posted if bytes(event.args["terms"]["dataRoot"]) == terms.dataRoot}
-    for other in sorted(each for each in same if each is not None and each != job):
-        yield other, chain.job(other, at=head)
+    """Every other job of its requester on the same sealed data, as it stands at `head`. A stranger who names the same
+    root has no key to it."""
+    for event in chain.events(chain.network.deploy_block, head.number, names=["Posted"]):
+        theirs = event.args["terms"]
+        same = bytes(theirs["dataRoot"]) == terms.dataRoot and theirs["requester"].lower() == terms.requester.lower()
+        if same and event.job is not None and event.job != job:
+            yield event.job, chain.job(event.job, at=head)
 
 
 def refuse_used_data(chain: Chain, job: JobId, terms: JobTerms, head: Block, *, posting: bool = True) -> None:

@@ -150,6 +150,25 @@ def training_keys(client: Client, job: JobState) -> bytes:
     return b"".join(shard_key(client.keys.data_secret, job.terms.salt, shard) for shard in split.training)
 
 
+@pytest.mark.parametrize("bids_first", [False, True], ids=["posted", "called for"])
+def test_shards_are_offered_in_one_job_at_a_time(client: Client, folder: Path, bids_first: bool) -> None:
+    """Threat 67: both could be accepted, and a provider of one know what the other holds out."""
+    client.seal(folder)
+    first = client.draft(folder)
+    (client.call if bids_first else client.post)(first)
+    (folder / "job.toml").write_text((folder / "job.toml").read_text().replace("price = 100", "price = 99"))
+    second = client.draft(folder)
+    for offer in (client.post, client.call):
+        with pytest.raises(BadInput) as refused:
+            offer(second)
+        assert refused.value.code == "data_used" and first.job in refused.value.message
+    if bids_first:
+        client.forget(client.job(first.job))
+    else:
+        client.cancel(client.job(first.job))
+    client.cancel(client.job(client.post(second)))
+
+
 def test_the_cheapest_backed_bid_is_accepted_and_gets_the_training_keys(
     town: Devnet, client: Client, provider: Provider, folder: Path
 ) -> None:
