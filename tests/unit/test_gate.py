@@ -102,6 +102,8 @@ def test_one_machine_is_one_client_whatever_addresses_it_takes() -> None:
     assert client_of({"client": one}) == client_of({"client": other}) == "2001:db8:1:2::/64"
     assert client_of({"client": ("2001:db8:1:3::1", 1)}) != client_of({"client": one})
     assert client_of({"client": ("10.0.0.1", 1)}) == "10.0.0.1"
+    assert client_of({"client": ("::ffff:10.0.0.1", 1)}) == "10.0.0.1", "or all of IPv4 were one client"
+    assert client_of({"client": ("nobody:knows", 1)}) == "nobody:knows"
 
 
 @pytest.mark.attack
