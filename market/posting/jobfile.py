@@ -134,7 +134,10 @@ def load(folder: Path) -> JobFile:
     try:
         text = path.read_text()
     except FileNotFoundError:
-        raise BadJobFile(f"there is no {path}", hint="make one with `heldout init digits`") from None
+        raise BadJobFile(
+            f"there is no {path}",
+            hint="make one with `heldout init digits`, or of your own table with `heldout init tabular`",
+        ) from None
     except UnicodeDecodeError:
         raise BadJobFile(f"{path} is not UTF-8 text") from None
     return parse(text, path)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heldout.market import errors
@@ -59,6 +59,11 @@ def test_a_users_question_finds_its_answer(assistant: Assistant, question: str, 
     answer = assistant.answer(question)
     assert answer.sources[0] == f"questions.md {title}"
     assert answer.text and answer.mode == "offline: BM25; nothing was sent anywhere"
+
+
+@pytest.mark.parametrize("question", ["how do I use my own CSV data?", "which files of my job folder are public?"])
+def test_who_brings_a_table_finds_the_page(assistant: Assistant, question: str) -> None:
+    assert assistant.answer(question).sources[0].startswith("your-data.md")
 
 
 def test_a_question_about_nothing_of_ours_gets_no_answer(assistant: Assistant) -> None:
@@ -194,6 +199,7 @@ def test_questions_about_jobs_are_no_orders(question: str) -> None:
     assert not wants_draft(question)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_whatever_is_written_gets_an_answer(question: str) -> None:
     answer = Assistant(Bm25(passages()[:5]), Rows()).answer(question)
