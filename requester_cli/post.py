@@ -11,6 +11,8 @@ from heldout.requester_cli.session import folder_argument, signing
 
 if TYPE_CHECKING:
     from heldout.market.posting.plan import Plan
+    from heldout.requester_cli.posting import Posting
+    from heldout.requester_cli.project import Project
 
 
 def post_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +39,7 @@ def post(args: argparse.Namespace) -> int:
         if client.chain.job(posting.job).state is not State.NONE:
             hint = "`heldout job watch` follows it; change job.toml or seal the data again to post another"
             raise BadInput(f"this very job was posted already: {posting.job}", hint=hint, code="job_exists")
-        is_unchecked = not args.unchecked and project.check_record(posting.subject) is None
-        refusals = [*_unchecked(is_unchecked), *plan.refusals()]
+        refusals = list(_refusals(project, posting, plan, unchecked=args.unchecked))
         if args.dry_run:
             return _show(args, plan, refusals)
         say(*plan.lines())
@@ -57,10 +58,12 @@ def post(args: argparse.Namespace) -> int:
     return 0
 
 
-def _unchecked(is_unchecked: bool) -> Iterator[HeldoutError]:
-    if is_unchecked:
+def _refusals(project: "Project", posting: "Posting", plan: "Plan", *, unchecked: bool) -> Iterator[HeldoutError]:
+    """What speaks against posting now."""
+    if not unchecked and project.check_record(posting.subject) is None:
         hint = "run `heldout job check`, or add --unchecked"
         yield BadInput("this task and data have not passed `job check`", hint=hint, code="unchecked")
+    yield from plan.refusals()
 
 
 def _show(args: argparse.Namespace, plan: "Plan", refusals: Sequence[HeldoutError]) -> int:

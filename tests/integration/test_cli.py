@@ -343,6 +343,8 @@ def test_an_unfunded_wallet_is_told_what_it_lacks_and_nothing_is_sent(desk: Desk
     KeyRing.create(desk.devnet.home("pauper"), desk.devnet.password_file.read_text().strip(), light=True)
     sealed = desk.run("data", "seal", home="pauper")
     assert sealed.returncode == 0, sealed.stderr
+    dry = desk.run("job", "post", "--dry-run", "--unchecked", home="pauper").stdout
+    assert "Would be refused now: the escrow is" in dry and "Post it" not in dry
     code, told = desk.refused("job", "post", "-y", "--unchecked", home="pauper")
     assert (code, told["code"]) == (8, "insufficient_tokens")
     assert desk.run("job", "list", "--mine", "--json", home="pauper").stdout == ""
