@@ -20,10 +20,10 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.logs import CHECKPOINTS
 from heldout.market.chain.rpc import GREATEST_ANSWER
 from heldout.market.chain.signatures import sign_digest
+from heldout.market.chain.views import Recipient
 from heldout.market.errors import ChainProblem, Reverted, RpcsDisagree, WrongNetwork
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import Outcome, State, fold
-from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.terms import JobId, JobTerms, Timestamp, job_id, keccak256
 
