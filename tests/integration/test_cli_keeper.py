@@ -334,6 +334,36 @@ def test_forged_unbacked_and_expired_bids_are_never_accepted(
     assert client.job(job).state is State.OPEN
 
 
+def test_two_jobs_never_share_sealed_data(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
+    """Threat 67: two splits of the same shards hold out nothing. One is posted behind the client's back."""
+    first = post(client, folder)
+    path = folder / "job.toml"
+    path.write_text(path.read_text().replace("price = 100", "price = 99"))
+    second = client.draft(folder)
+    with pytest.raises(BadInput, match=first) as refused:
+        client.post(second)
+    assert refused.value.code == "data_used"
+    for blob in second.blobs:
+        client.stores.put(blob)
+    lacking = second.terms.escrow - client.chain.free(client.address)
+    if lacking > 0:
+        client.deposit(Wei(lacking))
+    client.outbox.send(f"behind:{second.job}", "post", second.terms.as_tuple(), wait=True)
+    for job in (first, second.job):
+        provider.bid(client, job)
+    alarm = Alarm()
+    keeper = client.keeper(alarm, policy=NOW, only=[first, second.job])
+    for _ in range(2):  # accepted in one cycle, or one after the other: once
+        step(client, keeper)
+        states = [client.job(job).state for job in (first, second.job)]
+        assert sorted(states) == [State.OPEN, State.RUNNING]
+    (waiting,) = (job for job in (first, second.job) if client.job(job).state is State.OPEN)
+    assert ("data_used", waiting) in alarm.active
+    with pytest.raises(BadInput) as refused:
+        client.accept(client.job(waiting), client.offers(client.job(waiting)))
+    assert refused.value.code == "data_used"
+
+
 def test_bids_that_nothing_backs_hide_no_other(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
     """Threat 89: fresh keys whose deposits were withdrawn, and an honest bidder's name under cheap bids of others."""
     job, head = client.job(post(client, folder)), client.chain.head()
