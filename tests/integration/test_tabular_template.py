@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 import heldout.requester_cli
 from heldout.devnet import Devnet
+from heldout.market.errors import BadInput
 from heldout.requester_cli.client import Client
 from tests.tables import cancer, diabetes, tabular
 
@@ -66,8 +67,13 @@ def test_a_table_of_numbers_passes_the_check(client: Client, tmp_path: Path) -> 
     table, folder = tmp_path / "diabetes.csv", tmp_path / "job"
     diabetes(table)
     tabular(folder, str(table), "--target", "progression", "--regression")
-    adjust(folder, "rmse", 0.3, 0.2)
     client.seal(folder)
+    adjust(folder, "accuracy", 0.95, 0.99)
+    with pytest.raises(BadInput, match="y must be one int64 class number") as refused:
+        client.check(folder, runner="process")
+    assert (refused.value.code, "your-data.md" in refused.value.hint) == ("bad_data", True)
+    (folder / "job.toml").write_text((TEMPLATE / "job.toml").read_text())
+    adjust(folder, "rmse", 0.3, 0.2)
     report = client.check(folder, runner="process")
     assert report.baseline.score is not None and 500_000 < report.baseline.score < 950_000
 
