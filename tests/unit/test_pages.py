@@ -260,12 +260,6 @@ def test_a_job_taken_away_says_a_strangers_words_exactly(tmp_path: Path) -> None
         assert tomllib.loads(client.get(f"/jobs/{play.id}.toml").text)["task"]["command"] == list(words)
 
 
-def test_a_job_taken_away_as_python_is_a_program(client: TestClient, plays: dict[str, Play]) -> None:
-    source = client.get(f"/jobs/{plays['measured'].id}.py").text
-    compile(source, "job.py", "exec")
-    assert plays["measured"].id in source
-
-
 def test_what_is_not_there_is_a_page_too(client: TestClient) -> None:
     for path in ("/jobs/0x" + "00" * 32, "/jobs/0x12", "/nowhere"):
         answer = client.get(path, headers={"Accept": "text/html"})
