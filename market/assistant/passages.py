@@ -16,7 +16,6 @@ PAGES = (
     "keeping",
     "mechanism",
     "score-v1",
-    "score-v1",
 )
 """Pages that answer users; one that is absent is passed over."""
 LONGEST = 1200
