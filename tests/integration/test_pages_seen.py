@@ -59,6 +59,7 @@ def pages(plays: dict[str, Play]) -> dict[str, str]:
         "validator": f"/validators/{account('cold validator 1')}",
         "artifact": f"/artifacts/{hexed(plays['measured'].artifact_of(0))}",
         "network": "/network",
+        "earn": "/earn",
         "errors": "/errors",
         "account": f"/accounts/{requester}",
         "post": "/post",
