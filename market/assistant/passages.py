@@ -8,6 +8,7 @@ from importlib.resources import files
 
 PAGES = (
     "questions",
+    "your-data",
     "protocol",
     "cli",
     "architecture",

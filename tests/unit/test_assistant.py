@@ -30,6 +30,8 @@ ASKED = {
     "is my data private": "Is my data private?",
     "what does a job cost me": "What does a job cost?",
     "how are validators chosen": "How are validators chosen?",
+    "what is a lane": "What is a lane?",
+    "what happens if my training program crashes?": "What happens if my training program crashes?",
     "which metrics are supported?": "Which metrics are there?",
     "how do I become a provider": "How do I become a provider?",
     "can the requester peek at my weights without paying?": "Can the requester peek at the weights and not pay?",
