@@ -173,6 +173,19 @@ def test_the_assistants_draft_opens_the_wizard_filled_in(browser: Browser, url: 
     context.close()
 
 
+@pytest.mark.parametrize("width", [PHONE["width"], 900, 1270, DESKTOP["width"]])
+def test_the_dock_covers_no_text_and_is_never_far(browser: Browser, url: str, width: int) -> None:
+    """Beside the text where there is room, else below it, with a link on top."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, base_url=url)
+    page = visit(context, "/jobs")
+    dock, rows = page.locator(".dock").bounding_box(), page.locator("#rows").bounding_box()
+    assert dock and rows
+    assert dock["x"] >= rows["x"] + rows["width"] or dock["y"] >= rows["y"] + rows["height"]
+    seen = dock["y"] + dock["height"] <= 800
+    assert seen or page.locator("nav").get_by_role("link", name="Ask").is_visible()
+    context.close()
+
+
 @pytest.mark.parametrize("size", [PHONE, {"width": 900, "height": 700}, DESKTOP], ids=["phone", "tablet", "desktop"])
 def test_the_dock_answers_in_place_beside_what_the_wallet_says(
     browser: Browser, url: str, size: dict[str, int]
