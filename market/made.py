@@ -11,7 +11,7 @@ from heldout.market.terms import JobId
 
 JOURNAL: Final = "journal"
 """Folder of a node's home with its journal."""
-PREFIX: Final = "job/"
+ENTRIES: Final = "job/"
 """Of the journal's keys of jobs; in an entry, `sealed` has the fields of `Sealed`."""
 
 
@@ -40,5 +40,5 @@ class Sealed:
 
 def sealed_in(home: Path, job: JobId) -> Sealed | None:
     """What the node of this home keeps of its lane, running or not. Raises JournalProblem."""
-    found = dict(glance(home / JOURNAL, PREFIX + job)).get(PREFIX + job, {}).get("sealed")
+    found = dict(glance(home / JOURNAL, ENTRIES + job)).get(ENTRIES + job, {}).get("sealed")
     return Sealed(**found) if found else None

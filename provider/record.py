@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from heldout.market.journal import Journal
-from heldout.market.made import PREFIX, Sealed
+from heldout.market.made import ENTRIES, Sealed
 from heldout.market.money import Wei
 from heldout.market.runrecord import RunRecord
 from heldout.market.terms import BlockNumber, JobId
 from heldout.provider.bidding import Refusal, Rule
 
+PREFIX = ENTRIES
 MOST_REMEMBERED = 1_000
 """Jobs that are over and kept for `why`."""
 

@@ -9,12 +9,11 @@ from heldout.market.console import amount, emit, home_path, load_network, start_
 from heldout.market.errors import BadInput
 from heldout.market.journal import glance
 from heldout.market.keys import KeyRing
-from heldout.market.made import PREFIX
 from heldout.market.money import format_tokens
 from heldout.provider import showing
 from heldout.provider.assembly import journal_path
 from heldout.provider.making import PROGRESS
-from heldout.provider.record import Record
+from heldout.provider.record import PREFIX, Record
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,12 @@ from heldout.market.console import clean, home_path, load_network, table
 from heldout.market.errors import BadInput, ChainProblem
 from heldout.market.journal import glance
 from heldout.market.keys import KeyRing
-from heldout.market.made import PREFIX
 from heldout.market.money import format_tokens
 from heldout.provider import showing
 from heldout.provider.assembly import journal_path, read_config
 from heldout.provider.making import PROGRESS
 from heldout.provider.owner import objection
-from heldout.provider.record import Record
+from heldout.provider.record import PREFIX, Record
 from heldout.provider.senses import Senses
 
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"

@@ -19,11 +19,10 @@ from heldout.devnet.devnet import Devnet
 from heldout.market.artifacts import Stores, parse_id
 from heldout.market.journal import glance
 from heldout.market.lifecycle import State
-from heldout.market.made import PREFIX
 from heldout.market.messages import Kind
 from heldout.market.sandbox.hostile import load_manifest
 from heldout.market.sandbox.profile import LABEL_JOB
-from heldout.provider.record import Record
+from heldout.provider.record import PREFIX, Record
 from heldout.provider.shown import FILE_NAME, Shown
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]

@@ -19,13 +19,12 @@ from scripted_job import ScriptedJob
 from heldout.devnet.devnet import Devnet
 from heldout.market.journal import glance
 from heldout.market.lifecycle import REQUESTER, Outcome, State
-from heldout.market.made import PREFIX
 from heldout.market.messages import NO_KEYS, Kind, Letter, decode_answer, encode_answer
 from heldout.market.money import ONE_TOKEN
 from heldout.market.sealing import envelope_context, open_envelope, open_weights
 from heldout.market.terms import BlockNumber
 from heldout.provider.book import Book
-from heldout.provider.record import Record
+from heldout.provider.record import PREFIX, Record
 
 pytestmark = pytest.mark.integration
 
