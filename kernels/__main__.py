@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from heldout.kernels.child import ScoreRequest
 from heldout.kernels.errors import ChildFailed, KernelError, OutOfMemory
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_TO_GO = "1000"
+"""When a machine runs out of memory: the kernel then ends this process and not the node, which holds votes."""
 _LONGEST_FILE = 1 << 20
 _LONGEST_MESSAGE = 2000
 _ON_CPU = ("numpy", "float32")
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _answer(arguments: list[str]) -> str:
-    _die_with_parent()
+    _die_first()
     match arguments:
         case ["--self-test", *device]:
             from heldout.kernels.devices.choice import open_device
@@ -80,10 +83,12 @@ def _limit(request: ScoreRequest) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def _die_with_parent() -> None:
+def _die_first() -> None:
     """A node that is killed leaves no scoring behind (P11d). Linux only; elsewhere the time limits see to it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
 
 
 if __name__ == "__main__":

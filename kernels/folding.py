@@ -17,6 +17,7 @@ from heldout.kernels.errors import BadGraph, Unsupported
 from heldout.kernels.windows import Shape
 
 Value = NDArray[Any]
+MAX_AXES = 8
 MOST_ELEMENTS = 1 << 22
 """Of one folded constant."""
 _TYPES = {
@@ -70,11 +71,20 @@ def fold(node: onnx.NodeProto, inputs: Sequence[Value]) -> Value:
     return special(node, list(inputs))
 
 
-def fixed_slices(inputs: Sequence[Value], size: Shape) -> tuple[slice, ...]:
+def axes_of(node: onnx.NodeProto, value: Value) -> list[int]:
+    """A list of axes, or of what is given for each. Raises BadGraph for more than a tensor has: each node that reads
+    the list goes through it, and a file has room for a list of millions."""
+    if value.size > MAX_AXES:
+        raise BadGraph(f"{called(node)} names {value.size} axes: a tensor has at most {MAX_AXES}")
+    found: list[int] = value.ravel().tolist()
+    return found
+
+
+def fixed_slices(inputs: Sequence[Sequence[int]], size: Shape) -> tuple[slice, ...]:
     """One slice for each axis, from starts, ends, axes and steps as ONNX gives them; Python cuts them off alike."""
-    starts, ends = (value.ravel().tolist() for value in inputs[:2])
-    axes = inputs[2].ravel().tolist() if len(inputs) > 2 and inputs[2].size else range(len(starts))
-    steps = inputs[3].ravel().tolist() if len(inputs) > 3 else [1] * len(starts)
+    starts, ends = inputs[:2]
+    axes = inputs[2] if len(inputs) > 2 and inputs[2] else range(len(starts))
+    steps = inputs[3] if len(inputs) > 3 else [1] * len(starts)
     ranges = [slice(None)] * len(size)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         ranges[axis] = slice(start, end, step)
@@ -158,7 +168,7 @@ def _reshape(node: onnx.NodeProto, inputs: list[Value]) -> Value:
 
 
 def _slice(node: onnx.NodeProto, inputs: list[Value]) -> Value:
-    return np.asarray(inputs[0][fixed_slices(inputs[1:], inputs[0].shape)])
+    return np.asarray(inputs[0][fixed_slices([axes_of(node, value) for value in inputs[1:]], inputs[0].shape)])
 
 
 def _squeeze(node: onnx.NodeProto, inputs: list[Value]) -> Value:

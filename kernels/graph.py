@@ -87,6 +87,11 @@ class Graph:
         return sum(node.operations for node in self.nodes)
 
     @property
+    def turns(self) -> int:
+        """How often computing a batch, of however many rows, comes back to Python: about."""
+        return sum(_turns(node) for node in self.nodes)
+
+    @property
     def ending(self) -> Operator | None:
         """What makes the outputs, reshaping aside."""
         made = {node.output: node for node in self.nodes}
@@ -106,6 +111,15 @@ class Graph:
             if isinstance(node.operator, Recurrent):
                 sizes.append(math.prod(node.shape) * node.operator.gates)
         return max(sizes)
+
+
+def _turns(node: Node) -> int:
+    match node.operator:
+        case Recurrent() as cell:
+            return 4 * node.shape[0] * len(cell.reverse)
+        case MaxPool(window=window) | AveragePool(window=window):
+            return window.cells
+    return 1
 
 
 def operations(graph: Graph, rows: int, cap: int | None = None) -> int:

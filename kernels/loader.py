@@ -30,6 +30,8 @@ from heldout.kernels.wire import check_description
 
 MAX_GRAPH_BYTES = 1 << 26
 MAX_NODES = 4096
+MAX_OUTPUTS = 2 * MAX_NODES
+"""Of all nodes together: each part of a Split is a step of its own."""
 LEAST_OPSET = 17
 _COMPUTED = COMPUTING.keys() | MOVING.keys() | {"Constant", "Identity", "Shape", "Cast"}
 SUPPORTED = " ".join(sorted(_COMPUTED))
@@ -50,6 +52,8 @@ def load(data: bytes) -> Graph:
         raise BadGraph(f"the graph needs ONNX opset {LEAST_OPSET} or later")
     if not 0 < len(model.graph.node) <= MAX_NODES:
         raise BadGraph(f"the graph has {len(model.graph.node)} nodes: at least 1 and at most {MAX_NODES} are read")
+    if sum(len(node.output) for node in model.graph.node) > MAX_OUTPUTS:
+        raise BadGraph(f"the graph's nodes have more than {MAX_OUTPUTS} outputs")
     try:
         return _Loader(model.graph, _read_settings(model)).load()
     except (TypeError, ValueError, IndexError, AttributeError, AssertionError, OverflowError) as problem:
@@ -128,7 +132,7 @@ class _Loader:
     def _read_input(self) -> tuple[str, tuple[int, ...], bool]:
         """The one input's name, a row's shape, and whether it holds whole numbers."""
         scope = self.scope
-        inputs = [value for value in self.graph.input if value.name not in scope.values | scope.weights]
+        inputs = [each for each in self.graph.input if each.name not in scope.values and each.name not in scope.weights]
         if len(inputs) != 1:
             raise BadGraph(f"the graph must have exactly one input that is no initialiser, not {len(inputs)}")
         name, tensor = scope.declare(inputs[0].name, "the input"), inputs[0].type.tensor_type

@@ -175,7 +175,7 @@ def _global_average(scope: Scope, node: onnx.NodeProto) -> None:
 def _reduce_mean(scope: Scope, node: onnx.NodeProto) -> None:
     attributes = read_attributes(node, axes=None, keepdims=1, noop_with_empty_axes=0)
     size = scope.shape(node.input[0])
-    given = scope.value(node, 1).ravel().tolist() if optional(node, 1) else attributes["axes"]
+    given = scope.axes(node, 1) if optional(node, 1) else attributes["axes"]
     if not given and attributes["noop_with_empty_axes"]:
         raise Unsupported(f"{called(node)} must name its axes")
     axes = sorted({axis_of(axis, size) for axis in given or range(len(size))})

@@ -27,7 +27,7 @@ def _move(scope: Scope, node: onnx.NodeProto, operator: Move, *inputs: str, outp
 
 def _reshape(scope: Scope, node: onnx.NodeProto) -> None:
     zeros = bool(read_attributes(node, allowzero=0)["allowzero"])
-    target = scope.value(node, 1).ravel().tolist()
+    target = scope.axes(node, 1)
     _move(scope, node, Reshape(fixed_shape(target, scope.shape(node.input[0]), zeros=zeros)), node.input[0])
 
 
@@ -42,7 +42,7 @@ def _squeeze(scope: Scope, node: onnx.NodeProto) -> None:
     read_attributes(node)
     size = scope.shape(node.input[0])
     if optional(node, 1):
-        axes = {axis_of(axis, size) for axis in scope.value(node, 1).ravel().tolist()}
+        axes = {axis_of(axis, size) for axis in scope.axes(node, 1)}
     else:
         axes = {axis for axis in range(1, len(size)) if size[axis] == 1}
     _move(scope, node, Reshape(tuple(n for axis, n in enumerate(size) if axis not in axes)), node.input[0])
@@ -50,7 +50,7 @@ def _squeeze(scope: Scope, node: onnx.NodeProto) -> None:
 
 def _unsqueeze(scope: Scope, node: onnx.NodeProto) -> None:
     read_attributes(node)
-    shape = np.expand_dims(np.empty(scope.shape(node.input[0]), np.bool_), tuple(scope.value(node, 1).ravel())).shape
+    shape = np.expand_dims(np.empty(scope.shape(node.input[0]), np.bool_), tuple(scope.axes(node, 1))).shape
     _move(scope, node, Reshape(shape), node.input[0])
 
 
@@ -63,7 +63,7 @@ def _transpose(scope: Scope, node: onnx.NodeProto) -> None:
 def _slice(scope: Scope, node: onnx.NodeProto) -> None:
     read_attributes(node)
     size = scope.shape(node.input[0])
-    chosen = fixed_slices([scope.value(node, place) for place in range(1, len(node.input))], size)
+    chosen = fixed_slices([scope.axes(node, place) for place in range(1, len(node.input))], size)
     if any((each.step or 1) < 1 for each in chosen):
         raise Unsupported(f"{called(node)} runs backwards")
     ranges = tuple(each.indices(length) for each, length in zip(chosen, size, strict=True))
@@ -94,7 +94,7 @@ def _concat(scope: Scope, node: onnx.NodeProto) -> None:
 
 def _expand(scope: Scope, node: onnx.NodeProto) -> None:
     read_attributes(node)
-    _move(scope, node, Expand(tuple(scope.value(node, 1).ravel().tolist())), node.input[0])
+    _move(scope, node, Expand(tuple(scope.axes(node, 1))), node.input[0])
 
 
 def _gather(scope: Scope, node: onnx.NodeProto) -> None:

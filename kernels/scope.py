@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from heldout.kernels.attributes import called
 from heldout.kernels.errors import BadGraph, Unsupported
-from heldout.kernels.folding import Value
+from heldout.kernels.folding import MAX_AXES, Value, axes_of
 from heldout.kernels.graph import Node, Operator
 from heldout.kernels.operators import Widths, default_widths
 from heldout.kernels.windows import Shape
 
-MAX_AXES = 8
 MAX_ELEMENTS = 1 << 28
 """Elements of a tensor of weights, or of what one row makes: 1 GiB of binary32."""
 MOST_FOLDED = 1 << 24
@@ -85,6 +84,10 @@ class Scope:
         if name not in self.values:
             raise Unsupported(f"{called(node)} must have a constant for its input {place}, not {node.input[place]!r}")
         return self.values[name]
+
+    def axes(self, node: onnx.NodeProto, place: int) -> list[int]:
+        """The same for a list of axes, or of what is given for each."""
+        return axes_of(node, self.value(node, place))
 
     def tensor(self, name: str) -> str:
         """The tensor of numbers a name stands for; a constant of floats becomes one here. Raises BadGraph."""

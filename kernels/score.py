@@ -33,6 +33,8 @@ from heldout.market.weights import Entry, TensorSpec, check, parse
 _EVIDENCE_CONTEXT = b"heldout/evidence/v1"
 _BATCH_ELEMENTS = 1 << 20
 _MOST_ROWS = 256
+TURN = 1 << 14
+"""Operations that take about as long as one turn of the interpreter."""
 _LARGEST_INPUT = 2.0**100
 _OF_VALUES = ("rmse", "mae")
 """Metrics that read values; the others read logits."""
@@ -83,7 +85,7 @@ def _check_ending(graph: Graph, metric: str) -> None:
 def _account(graph: Graph, model: Model, inputs: Sequence[NDArray[Any]], predictions: Integers) -> dict[str, Any]:
     from heldout.kernels.account import account
 
-    batches = (x[begin:end] for x in inputs for begin, end in _batches(graph, len(x)))
+    batches = (x[begin:end] for x in inputs for begin, end in batch_bounds(graph, len(x)))
     return account(model, batches, predictions)
 
 
@@ -99,7 +101,7 @@ def predict(
     batches = [
         (x[begin:end], y[begin:end])
         for x, y in zip(inputs, labels, strict=True)
-        for begin, end in _batches(graph, len(x))
+        for begin, end in batch_bounds(graph, len(x))
     ]
     if not batches:
         return np.zeros(0, np.int64)
@@ -120,9 +122,12 @@ def read_tensors(data: bytes) -> dict[str, Array]:
     return {name: _array(data, entry) for name, entry in parse(data).items()}
 
 
-def _batches(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
-    """Batches whose buffers stay in a cache. Their size cannot change a bit."""
-    size = max(1, min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest, MOST_PER_ROW // per_row(graph)))
+def batch_bounds(graph: Graph, rows: int) -> Iterator[tuple[int, int]]:
+    """First and last row (exclusive) of each batch. Its buffers stay in a cache, but it is not so small that a graph of
+    many small steps takes far longer than the operations it is bounded by. Its size cannot change a bit."""
+    cached = min(_MOST_ROWS, _BATCH_ELEMENTS // graph.widest)
+    worthwhile = graph.turns * TURN // max(1, graph.operations_per_row)
+    size = max(1, min(max(cached, worthwhile), MOST_PER_ROW // per_row(graph)))
     for begin in range(0, rows, size):
         yield begin, min(begin + size, rows)
 
@@ -150,13 +155,19 @@ def _read_shard(data: bytes, graph: Graph) -> tuple[NDArray[Any], NDArray[Any]]:
         raise BadData(f"a shard is not a safetensors file of rows: {problem.message}") from None
     if entries.keys() != {"x", "y"}:
         raise BadData("a shard must hold exactly x and y")
+    _check_rows(entries["x"], entries["y"], graph)
     x, y = _array(data, entries["x"]), _array(data, entries["y"])
-    kind = "int64" if graph.tokens else "float32"
-    if x.dtype != kind or x.shape[1:] != graph.input_shape or y.shape[:1] != x.shape[:1]:
-        raise BadData(f"x must be {kind} of shape [rows, {', '.join(map(str, graph.input_shape))}], y as long")
     if x.dtype == np.float32 and x.size and not np.abs(x).max() <= _LARGEST_INPUT:
         raise BadData("x holds a value that is not finite, or beyond 2**100")
     return x, y
+
+
+def _check_rows(x: Entry, y: Entry, graph: Graph) -> None:
+    """Before there is any array: a shape that holds nothing, such as [0, 2**47, 2**47], is more than NumPy can make."""
+    kind = "I64" if graph.tokens else "F32"
+    if x.dtype != kind or x.shape[1:] != graph.input_shape or y.shape not in (x.shape[:1], (*x.shape[:1], 1)):
+        told = f"[rows, {', '.join(map(str, graph.input_shape))}]"
+        raise BadData(f"x must be {'int64' if graph.tokens else 'float32'} of shape {told}, y one number for each row")
 
 
 def _array(data: bytes, entry: Entry) -> Array:

@@ -237,7 +237,7 @@ def load_network(args: argparse.Namespace) -> "Network":
 
     path = network_path(args)
     try:
-        return Network.from_json(path.read_text())
+        return Network.from_json(path.read_bytes())
     except FileNotFoundError:
         hint = "start one with `heldout devnet up`, or name a network file with --network"
         raise BadInput(f"there is no network file at {path}", hint=hint, code="no_network") from None

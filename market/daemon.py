@@ -23,7 +23,7 @@ from typing import Generic, Protocol, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from heldout.market.alarm import Alarm
-from heldout.market.errors import BadInput, ChainProblem, HeldoutError, Reverted
+from heldout.market.errors import BadInput, ChainProblem, HeldoutError, Reverted, RpcsDisagree
 from heldout.market.journal import JournalUnwritable
 from heldout.market.terms import JobId
 
@@ -160,6 +160,7 @@ class Isolation:
         self._clock = clock
         self._failures: dict[JobId, int] = {}
         self._not_before: dict[JobId, float] = {}
+        self._disputed: set[JobId] = set()
 
     def run(self, job: JobId, step: Callable[[], None]) -> bool:
         """Whether `step` ran through. Raises what concerns every job: trouble with the chain, a disk that is full."""
@@ -173,6 +174,11 @@ class Isolation:
             return False
         except (ChainProblem, JournalUnwritable):
             raise
+        except RpcsDisagree as lie:
+            self._alarm.ring(lie.code, lie.message, job=job)
+            self._disputed.add(job)
+            self._pause(job)
+            return False
         except HeldoutError as problem:
             log.warning("job %s: %s (%s) %s", job, problem.message, problem.code, problem.hint)
             self._pause(job)
@@ -184,6 +190,9 @@ class Isolation:
             return False
         self._failures.pop(job, None)
         self._not_before.pop(job, None)
+        if job in self._disputed:
+            self._disputed.discard(job)
+            self._alarm.clear(RpcsDisagree.code, job=job)
         return True
 
     def _pause(self, job: JobId) -> None:

@@ -98,8 +98,14 @@ class ChainProblem(HeldoutError):
     retryable = True
 
 
+class BlockMissing(ChainProblem):
+    """The RPC does not have a block that it was asked for: it lags, or the block left the chain."""
+
+    code = "block_missing"
+
+
 class RpcsDisagree(HeldoutError):
-    """Two RPCs tell different events of a job."""  # no ChainProblem: other jobs go on
+    """Two RPCs tell different things of a job."""  # no ChainProblem: other jobs go on
 
     code = "rpcs_disagree"
     retryable = True

@@ -95,15 +95,18 @@ class KeyRing:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         keys = {ACCOUNT: bytes(ring.account.key), SECRET: ring._root}
         _refuse_existing(directory)
-        for name, key in keys.items():
-            _write(directory / name, _locked(key, password, light))
+        _write_both(directory, {name: _locked(key, password, light) for name, key in keys.items()})
         return ring
 
     @staticmethod
     def open(directory: Path, password: str) -> "KeyRing":
         """Raises KeyProblem (`wrong_password`, `no_keys`, `key_mode`, `key_damaged`)."""
         account, root = (_unlocked(_read(directory / name), password) for name in (ACCOUNT, SECRET))
-        return KeyRing(Account.from_key(account), root)
+        ring = KeyRing(Account.from_key(account), root)
+        if KeyRing.address_of(directory) != ring.address:
+            hint = "restore your backup, and send nothing to the address that the file names"
+            raise KeyProblem(f"{directory / ACCOUNT} names another address", hint=hint, code="key_damaged")
+        return ring
 
     @staticmethod
     def address_of(directory: Path) -> Address:
@@ -143,8 +146,7 @@ def restore(file: Path, directory: Path, password: str) -> KeyRing:
         _unlocked(stores.get(name, {}), password)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _refuse_existing(directory)
-    for name in (ACCOUNT, SECRET):
-        _write(directory / name, stores[name])
+    _write_both(directory, {name: stores[name] for name in (ACCOUNT, SECRET)})
     return KeyRing.open(directory, password)
 
 
@@ -185,7 +187,7 @@ def given_password(file: Path | None, fd: int | None) -> str:
     try:
         with open(source, closefd=fd is None) as stream:
             password = stream.readline().rstrip("\r\n")
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, TypeError) as problem:  # TypeError: more than any descriptor
         raise KeyProblem(f"no password in {source}: {problem}", code="no_password") from None
     if not password:
         raise KeyProblem(f"no password in {source}: it is empty", code="no_password")
@@ -212,7 +214,7 @@ def _unlocked(store: dict[str, Any], password: str) -> bytes:
     except ValueError:
         hint = "the password of `heldout key` is asked for, not the wallet's"
         raise KeyProblem("wrong password", hint=hint, code="wrong_password") from None
-    except (KeyError, TypeError, NotImplementedError) as problem:
+    except (KeyError, TypeError, AttributeError, NotImplementedError) as problem:
         raise KeyProblem(f"a key file is damaged: {problem}", hint="restore your backup", code="key_damaged") from None
 
 
@@ -244,9 +246,22 @@ def _refuse_existing(directory: Path) -> None:
         raise KeyProblem(f"{directory} has {existing[0]} already", hint=hint, code="keys_exist")
 
 
+def _write_both(directory: Path, stores: dict[str, dict[str, Any]]) -> None:
+    """Both or, on a full disk, none: half a ring opens nothing, and would be in the way of a whole one."""
+    written: list[Path] = []
+    try:
+        for name, store in stores.items():
+            _write(directory / name, store)
+            written.append(directory / name)
+    except BaseException:
+        for path in written:
+            path.unlink()
+        raise
+
+
 def _write(path: Path, store: dict[str, Any]) -> None:
     """On disk under its name, whole or not at all. Raises KeyProblem if the name is taken."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.parent / f".{path.name}.{os.getpid()}"
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -14,6 +14,7 @@ from heldout.market.carrier import Carrier, ServiceProblem
 from heldout.market.errors import BadMessage, HeldoutError, Refused
 from heldout.market.lifecycle import ChainEvent
 from heldout.market.messages import BULLETIN, PROVEN, Kind, Letter
+from heldout.market.pile import Pile
 from heldout.market.settings import Network
 from heldout.market.signatures import Signer
 from heldout.market.terms import JobId
@@ -25,6 +26,11 @@ PAUSE_S: Final = 0.7
 """Between tries of a letter that the service does not take yet: its index may be a block behind."""
 RESEND_S: Final = 30.0
 MOST_CALLS: Final = 1_000
+MOST_WAITING: Final = 8 << 20
+"""Bytes of letters, and of bids, kept of each road: whoever floods one drives out what came by it, and no node out of
+its memory."""
+MOST_SEEN: Final = 100_000
+"""Letters that are known when they come again. An older one is new again: that costs its reader time alone."""
 REREAD: Final = 64
 """Blocks read again each time, for letters that a reorg moved."""
 
@@ -69,9 +75,8 @@ class Mail:
         self._pause, self._ticks = pause, ticks
         self._carrier = carrier or (Carrier(network.service, network, account) if network.service else None)
         self._sent: dict[bytes, float] = {}
-        self._seen: set[bytes] = set()
-        self._inbox: dict[bytes, Letter] = {}
-        self._board: dict[bytes, Letter] = {}
+        self._seen = Pile[None](MOST_SEEN)
+        self._roads = self._by_chain, self._by_service = _Road(), _Road()
         self._calls: dict[bytes, Letter] = {}
         self._mail_after = self._calls_after = 0
         self._read_until = network.deploy_block
@@ -128,19 +133,20 @@ class Mail:
         """
         self._read_chain()
         self._read_service(job)
-        return self._take_out([key for key, letter in self._inbox.items() if job is None or letter.job == job])
+        return self._take_out(job)
 
-    def _take_out(self, keys: Sequence[bytes]) -> Iterator[Letter]:
-        for key in keys:
-            if letter := self._inbox.get(key):
-                yield letter
-                self._inbox.pop(key, None)
+    def _take_out(self, job: JobId | None) -> Iterator[Letter]:
+        for inbox in (road.inbox for road in self._roads):
+            for key, letter in inbox:
+                if key in inbox and (job is None or letter.job == job):
+                    yield letter
+                    inbox.pop(key)
 
     def bids(self, job: JobId) -> list[Letter]:
         """All bids on a job that are known by either road, signatures unchecked. Raises ChainProblem."""
         self._read_chain()
         self._read_board(job)
-        return [letter for letter in self._board.values() if letter.job == job]
+        return [letter for road in self._roads for _, letter in road.board if letter.job == job]
 
     def calls(self, now: int) -> Mapping[bytes, Letter]:
         """All calls for bids that are known by either road and not over at `now`, block time, by their hashes;
@@ -153,7 +159,7 @@ class Mail:
     def drop_call(self, key: bytes) -> None:
         """A call that turned out to be none makes room for others, and is not taken again."""
         self._calls.pop(key, None)
-        self._seen.add(key)
+        self._seen.add(key, None, 1)
 
     def report(self, job: JobId, lane: int, lines: Sequence[Mapping[str, float]]) -> None:
         """What a training says of itself, to the service only: it is for watching, and worth no gas.
@@ -187,7 +193,7 @@ class Mail:
         first = max(self._network.deploy_block, min(self._read_until, last) - REREAD)
         for event in self._chain.events(first, last, names=["Announced"]):
             for letter in _announced(event):
-                self._take(letter)
+                self._take(letter, self._by_chain)
         self._read_until = last
 
     def _read_service(self, job: JobId | None) -> None:
@@ -197,7 +203,7 @@ class Mail:
             try:
                 for number, letter in self._carrier.mail(self._mail_after):
                     self._mail_after = max(self._mail_after, number)
-                    self._take(letter)
+                    self._take(letter, self._by_service)
             except HeldoutError as problem:
                 log.debug("no mail from the service: %s", problem.message)
 
@@ -205,7 +211,7 @@ class Mail:
         if self._carrier:
             try:
                 for letter in self._carrier.bids(job):
-                    self._take(letter)
+                    self._take(letter, self._by_service)
             except HeldoutError as problem:
                 log.debug("no bids from the service: %s", problem.message)
 
@@ -214,13 +220,14 @@ class Mail:
             try:
                 for number, letter in self._carrier.calls(self._calls_after):
                     self._calls_after = max(self._calls_after, number)
-                    self._take(letter)
+                    self._take(letter, self._by_service)
             except HeldoutError as problem:
                 log.debug("no calls for bids from the service: %s", problem.message)
 
-    def _take(self, letter: Letter) -> None:
+    def _take(self, letter: Letter, road: "_Road") -> None:
         """File a letter that is public or for this address, the first time it comes."""
-        key = _key(letter)
+        data = letter.encode()
+        key, size = sha256(data).digest(), len(data)
         mine = self._account is not None and letter.receiver.lower() == self._account.address.lower()
         public = letter.kind in PROVEN and letter.receiver == BULLETIN
         if key in self._seen or not (mine or public):
@@ -229,10 +236,19 @@ class Mail:
             if len(self._calls) < MOST_CALLS:  # whoever floods crowds out later calls, not this node's memory
                 self._calls[key] = letter
             return
-        self._seen.add(key)
-        self._inbox[key] = letter
+        self._seen.add(key, None, 1)
+        displaced = road.inbox.add(key, letter, size)
         if public:
-            self._board[key] = letter
+            displaced += road.board.add(key, letter, size)
+        for each in displaced:  # it may come again, and by the other road
+            self._seen.pop(each)
+
+
+class _Road:
+    """What came by the chain, or by the service."""
+
+    def __init__(self) -> None:
+        self.inbox, self.board = Pile[Letter](MOST_WAITING), Pile[Letter](MOST_WAITING)
 
 
 def _key(letter: Letter) -> bytes:

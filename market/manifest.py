@@ -102,6 +102,7 @@ class Manifest:
             (not self.command or any(not isinstance(w, str) or "\0" in w for w in self.command), "no command"),
             (not all(_natural(value) for value in self.resources.amounts), "a resource that is not a number"),
             (self.resources.tier not in TIERS, "a tier that nobody knows"),
+            (not isinstance(self.metric, str) or not isinstance(self.scorer, str), "a metric or scorer without a name"),
         ]
         for wrong, what in problems:
             if wrong:

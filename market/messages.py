@@ -284,7 +284,7 @@ def decode_answer(data: bytes) -> list[Letter]:
     for item in items if isinstance(items, list) else []:
         try:
             letters.append(Letter.decode(canonical_json(item)))
-        except BadMessage:
+        except (BadMessage, ValueError):  # JSON can be read of which none can be written: NaN, half a surrogate
             continue
     return letters
 

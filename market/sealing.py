@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from heldout.market.errors import BadEnvelope
+from heldout.market.terms import Address
 
 _NONCE = bytes(12)
 _SHARD_CONTEXT = b"heldout/shard/v1"
@@ -45,7 +46,7 @@ def _seal(key: bytes, plaintext: bytes, context: bytes) -> bytes:
 def _open(key: bytes, sealed: bytes, context: bytes, what: str) -> bytes:
     try:
         return AESGCM(key).decrypt(_NONCE, sealed, context)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: a key that a stranger cut to no key's length
         raise BadEnvelope(f"{what} does not open with this key") from None
 
 
@@ -120,6 +121,14 @@ def decode_leaves(data: bytes, shards: int) -> tuple[Leaf, ...]:
 
 
 # ----------------------------------------------------------------------------------------------- envelopes
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """An address, and the X25519 key that envelopes to it are made to."""
+
+    address: Address
+    wrap_key: bytes
 
 
 def wrap_public_key(private: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from heldout.market.errors import BadInput
 from heldout.market.jsontext import read_json
@@ -42,11 +43,11 @@ class Network:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @staticmethod
-    def from_json(text: str) -> "Network":
+    def from_json(text: str | bytes) -> "Network":
         """Raises BadInput naming the first missing, unknown or ill-typed key."""
         hint = "write it with `heldout devnet up`, or ask the network's operator for its file"
         try:
-            raw = read_json(text.encode())
+            raw = read_json(text if isinstance(text, bytes) else text.encode())
         except ValueError as problem:
             raise BadInput(f"network file is not JSON: {problem}", hint=hint, code="bad_network_file") from None
         if wrong := _first_problem(raw):
@@ -78,4 +79,16 @@ def _first_problem(raw: Any) -> str | None:
             return f"has the unknown key {name!r}"
         if not isinstance(value, _OTHER_THAN_TEXT.get(name, str)):
             return f"has a wrong kind of value for {name!r}"
-    return None
+        if isinstance(value, int) and (value < 0 or isinstance(value, bool)):
+            return f"has {value} for {name!r}"
+    urls = [*raw["rpc"], *raw["stores"], *filter(None, [raw.get("service")])]
+    return next((f"names {url!r}, which is no address" for url in urls if not _is_address(url)), None)
+
+
+def _is_address(url: Any) -> bool:
+    """Whether there is a host to ask; which schemes there may be is for those who ask to say."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname and parts.hostname.encode("idna") and parts.port != 0)
+    except (ValueError, TypeError, AttributeError):
+        return False

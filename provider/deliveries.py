@@ -17,6 +17,7 @@ from heldout.market.money import Wei
 from heldout.market.relayed import Waiver, sign, waiver_letter
 from heldout.market.runrecord import RunRecord
 from heldout.market.sealing import (
+    Recipient,
     envelope_context,
     make_envelope,
     open_checkpoint,
@@ -91,21 +92,20 @@ class Deliveries:
         """How the training ran, signed, for everybody."""
         return record.letter(self._keys.account)
 
-    def to_seats(
-        self, job: JobId, lane: int, round_: int, sealed: Sealed, seats: Iterable[tuple[Address, bytes]]
-    ) -> list[Letter]:
+    def to_seats(self, job: JobId, lane: int, round_: int, sealed: Sealed, seats: Iterable[Recipient]) -> list[Letter]:
         """One letter for each hot key and wrapping key among the drawn seats, with what opens the weights. A seat whose
         wrapping key is unusable gets none: it could not be answered on chain either."""
         secret = b"".join(bytes.fromhex(part) for part in (sealed.half_a, sealed.half_b, sealed.seed_a))
         letters = []
-        for hot, wrap_key in dict.fromkeys(seats):
-            parts = (bytes([round_]), bytes.fromhex(hot[2:]), wrap_key, bytes.fromhex(sealed.weights_hash))
-            seed = self._keys.seed(b"to-seat", _bytes(job), *parts)
-            context = envelope_context(_bytes(job), Kind.SUBMISSION, self.me, hot)
+        for seat in dict.fromkeys(seats):
+            hot, weights = bytes.fromhex(seat.address[2:]), bytes.fromhex(sealed.weights_hash)
+            seed = self._keys.seed(b"to-seat", _bytes(job), bytes([round_]), hot, seat.wrap_key, weights)
+            context = envelope_context(_bytes(job), Kind.SUBMISSION, self.me, seat.address)
             try:
-                letters.append(self._submission(job, lane, sealed, hot, make_envelope(seed, wrap_key, secret, context)))
+                envelope = make_envelope(seed, seat.wrap_key, secret, context)
             except BadEnvelope:
                 continue
+            letters.append(self._submission(job, lane, sealed, seat.address, envelope))
         return letters
 
     def half(self, job: JobId, lane: int, terms: JobTerms, sealed: Sealed) -> Letter:

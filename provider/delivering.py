@@ -8,7 +8,7 @@ import logging
 
 from heldout.market.chain.fees import Urgency
 from heldout.market.errors import HeldoutError, Reverted
-from heldout.market.lifecycle import VACANT, State
+from heldout.market.lifecycle import State
 from heldout.market.messages import NO_KEYS, Letter, encode_answer
 from heldout.market.terms import JobId
 from heldout.market.waiving import willing
@@ -121,14 +121,11 @@ class Delivering:
         if view.head < chain.job(job.id).seed_block + view.confirmations:
             return None
         try:
-            _, drawn = chain.committee(job.id)
+            drawn = chain.agreed(lambda each: each.drawn(job.id))
         except Reverted as early:
             log.debug("job %s: no committee yet: %s", job.id, early.message)
             return None
-        seats = [seat for seat in drawn if seat != VACANT]
-        wrap_keys = chain.seat_wrap_keys(seats)
-        receivers = [(held.hot, wrap_keys[seat]) for seat, held in zip(seats, chain.seats(seats), strict=True)]
-        letters = self._tools.deliveries.to_seats(job.id, view.lane, job.round, mine.sealed, receivers)
+        letters = self._tools.deliveries.to_seats(job.id, view.lane, job.round, mine.sealed, drawn.values())
         self._made[job.id, job.round] = letters
         return letters
 

@@ -16,7 +16,7 @@ from heldout.market.manifest import Manifest
 from heldout.market.messages import Letter, decode_answer
 from heldout.market.runrecord import RunRecord
 from heldout.market.sandbox import Limits, OutputRefused, RunReport, RunSpec, SandboxUnavailable
-from heldout.market.split import SEED_DELAY, Split, draw_split
+from heldout.market.split import Split
 from heldout.market.terms import JobId
 from heldout.market.weights import all_finite, parse
 from heldout.provider.bidding import Refusal
@@ -84,10 +84,8 @@ class Making:
         return self._tools.records.keep(mine.but(demanded=True))
 
     def _split(self, view: View) -> Split:
-        terms, accepted = view.job.terms, view.job.accept_block
-        assert accepted is not None
-        seed = bytes.fromhex(self._tools.chain.block(accepted + SEED_DELAY).hash[2:])
-        return draw_split(seed, job_bytes(view.job.id), terms.shards, terms.heldOut)
+        assert view.job.accept_block is not None
+        return self._tools.chain.split(view.job.terms, view.job.accept_block)
 
     def fetch_data(self, view: View, mine: Record) -> Record:
         """Task and opened shards on disk. Keys that open something else are refused, as if they had never come."""

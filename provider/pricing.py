@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median, quantiles
 
+from heldout.market.errors import BadInput
 from heldout.market.lifecycle import JobState
 from heldout.market.manifest import Manifest
 from heldout.market.money import Wei
@@ -54,7 +55,9 @@ def sales(jobs: Iterable[JobState], manifest_of: Callable[[JobTerms], Manifest |
 
 
 def power_up(watts: float, per_kwh: Wei) -> Wei:
-    """Tokens that an hour at `watts` costs, rounded up."""
+    """Tokens that an hour at `watts` costs, rounded up. Raises BadInput for what is no power."""
+    if not 0 <= watts < 1e9:
+        raise BadInput(f"{watts} W is no power of a machine", hint="what its meter shows in training", code="bad_input")
     return Wei(-(-int(watts * per_kwh) // 1000))
 
 

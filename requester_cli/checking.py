@@ -137,7 +137,7 @@ async def _run_baseline(
     project: Project, posting: Posting, training: Sequence[bytes], network: Network, kind: str
 ) -> list[_Run]:
     with TemporaryDirectory(prefix="heldout-check-") as name:
-        folder = Path(name)
+        folder = Path(name) / "shown"
         _lay_out(folder, project.task_files(), training)
         runner = open_runner(kind, folder / "sandbox", chain_id=network.chain_id)
         await runner.check()
@@ -145,7 +145,8 @@ async def _run_baseline(
 
 
 def _lay_out(folder: Path, task: dict[str, bytes], training: Sequence[bytes]) -> None:
-    """The folders a provider would show to the job. Readable by the sandbox's own user, hence the modes."""
+    """The folders a provider would show to the job. Readable by the sandbox's own user, hence the modes; what is above
+    them is nobody else's to enter, for these rows are in the clear."""
     files = {Path("task") / path: data for path, data in task.items()}
     files |= {Path("data") / f"{index:02}.safetensors": data for index, data in enumerate(training)}
     for path, data in files.items():

@@ -42,6 +42,7 @@ from heldout.market.messages import AgreedOutcome, Kind, Letter
 from heldout.market.money import BasisPoints, Wei
 from heldout.market.posting.drafting import SealedData
 from heldout.market.posting.plan import Plan, make_plan
+from heldout.market.posting.reuse import data_offered, refuse_used_data
 from heldout.market.relayed import sign
 from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
@@ -51,11 +52,12 @@ from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.calls import Calls
 from heldout.requester_cli.dataset import seal
 from heldout.requester_cli.duties import Offer, Policy, pays
-from heldout.requester_cli.keeper import Keeper, Tools, getter
+from heldout.requester_cli.keeper import Keeper
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from heldout.requester_cli.posting import Posting, draft
 from heldout.requester_cli.project import Project
 from heldout.requester_cli.shelf import Shelf
+from heldout.requester_cli.tools import Tools, getter
 from heldout.requester_cli.verifying import Check, verify
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Client:
     @staticmethod
     def open(network: Path, *, home: Path, password_file: Path) -> "Client":
         """A client from a network file and a key ring on disk."""
-        return Client(Network.from_json(network.read_text()), open_ring(home, password_file=password_file), home=home)
+        return Client(Network.from_json(network.read_bytes()), open_ring(home, password_file=password_file), home=home)
 
     def __enter__(self) -> "Client":
         return self
@@ -178,7 +180,11 @@ class Client:
         return check(Project(folder), self.draft(folder), self.keys, self.network, runner=runner)
 
     def plan(self, posting: Posting, *, bids_first: bool = False) -> Plan:
-        """What posting costs and promises, who could bid, and what it would need first."""
+        """What posting costs and promises, who could bid, and what it would need first. Raises BadInput for data that
+        another job uses."""
+        for other in self.called():
+            if other.id != posting.job and other.terms.dataRoot == posting.terms.dataRoot:
+                raise data_offered(other.id)
         return make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
 
     def post(self, posting: Posting) -> JobId:
@@ -273,7 +279,8 @@ class Client:
         return valid_offers(self.chain, self.mail.bids(job.id), job, self.chain.head())
 
     def accept(self, job: JobState, offers: Sequence[Offer]) -> Receipt:
-        """Take bids; of a job that is only called for, post it in the same transaction."""
+        """Take bids; of a job that is only called for, post it in the same transaction. Raises BadInput `data_used`."""
+        refuse_used_data(self.chain, job.id, job.terms, self.chain.head(), posting=False)
         bids, signatures = [offer.bid.as_tuple() for offer in offers], [offer.signature for offer in offers]
         function = "open" if is_called(job) else "accept"
         arguments = (job.terms.as_tuple(), bids, signatures)
@@ -359,6 +366,7 @@ class Client:
 
     def fetch(self, job: JobState, lane: int) -> bytes:
         """The weights of a paid lane, opened and checked. Raises BadInput while something is lacking."""
+        _refuse_other_lane(job, lane)
         kept = self._shelf.find(job, lane)
         if kept is not None:
             return kept
@@ -389,6 +397,8 @@ class Client:
         """Score the paid lanes again, here, and compare with the chain. `weights` by lane: fetched if left out."""
         if weights is None:
             weights = {lane: self.fetch(job, lane) for lane in range(len(job.lanes)) if pays(job, lane)}
+        for lane in weights:
+            _refuse_other_lane(job, lane)
         return verify(self.chain, self.keys, job, weights, getter(self.stores))
 
     # --------------------------------------------------------------------------------------------- value chain
@@ -399,8 +409,6 @@ class Client:
 
     def claim(self, job: JobState, lane: int) -> Receipt:
         """Enter what a paid lane made in the registry; its weights are fetched first. The requester owns it."""
-        if not 0 <= lane < len(job.lanes):
-            raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
         self.fetch(job, lane)
         preimage = self._shelf.preimage(job, lane)
         if preimage is None:
@@ -437,6 +445,11 @@ class Client:
         if self._home is None:
             raise KeyProblem("weights are kept in a home directory", code="no_home")
         return Shelf(self._home / "weights")
+
+
+def _refuse_other_lane(job: JobState, lane: int) -> None:
+    if lane not in range(len(job.lanes)):
+        raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
 
 
 def _read(letter: Letter) -> tuple[AgreedOutcome, bytes] | None:

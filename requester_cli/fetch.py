@@ -18,14 +18,12 @@ def fetch(args: argparse.Namespace) -> int:
     against the word on chain, and write weights.safetensors (weights-N.safetensors if there are several)."""
     from hashlib import sha256
 
-    from heldout.market.errors import BadInput, OutcomeNegative
+    from heldout.market.errors import OutcomeNegative
     from heldout.requester_cli.duties import pays
 
     with signing(args) as client:
         job = chosen_job(args, client)
         paid = [lane for lane in range(len(job.lanes)) if pays(job, lane)]
-        if args.lane is not None and args.lane >= len(job.lanes):
-            raise BadInput(f"the job has {len(job.lanes)} lane(s), counted from 0", code="no_such_lane")
         lanes = paid if args.lane is None else [args.lane]
         if not lanes:
             hint = "`heldout job show` says where it stands"

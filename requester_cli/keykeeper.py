@@ -13,7 +13,7 @@ from typing import Final
 from heldout.market.alarm import Alarm
 from heldout.market.chain import Block, Chain
 from heldout.market.daemon import Isolation
-from heldout.market.errors import ChainProblem, HeldoutError, Refused
+from heldout.market.errors import ChainProblem, HeldoutError, Refused, RpcsDisagree
 from heldout.market.lifecycle import REQUESTER, ChainEvent, JobState, fold
 from heldout.market.mail import Mail
 from heldout.market.messages import Letter, encode_answer
@@ -106,7 +106,7 @@ class KeyKeeper:
 
     def _look(self, state: JobState, changed: BlockNumber, head: Block) -> View:
         stored = self._chain.job(state.id, at=head)
-        sent = self._sent[state.id].items()
+        sent = self._sent[state.id]
         return View(
             job=state,
             changed=changed,
@@ -116,7 +116,8 @@ class KeyKeeper:
             stage_start=stored.stage_start,
             seed_block=stored.seed_block,
             seats=drawn_seats(self._chain, state, stored, head),
-            sent=frozenset(name for name, at in sent if head.timestamp < at + _RESEND_S),
+            sent=frozenset(name for name, at in sent.items() if head.timestamp < at + _RESEND_S),
+            told=frozenset(sent),
             policy=Policy(accept=False),
         )
 
@@ -136,9 +137,13 @@ class KeyKeeper:
                 return
             letter, name = found
             self._chain.confirm_events(view.job.id, events, view.head)
+            self._alarm.clear(RpcsDisagree.code, job=view.job.id)
             self._mail.send(letter)
         except ChainProblem:
             raise
+        except RpcsDisagree as lie:
+            self._alarm.ring(lie.code, lie.message, job=view.job.id, deadline=view.job.deadline)
+            return
         except HeldoutError as problem:
             log.warning("job %s: %s: %s (%s)", view.job.id, type(duty).__name__, problem.message, problem.code)
             return

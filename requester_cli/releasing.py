@@ -2,10 +2,10 @@
 
 from heldout.market.chain import Block, Chain, JobView
 from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Reverted
-from heldout.market.lifecycle import VACANT, JobState, State
+from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import Letter
-from heldout.market.split import SEED_DELAY
-from heldout.requester_cli.letters import Holder, Recipient, Writer
+from heldout.market.sealing import Recipient
+from heldout.requester_cli.letters import Holder, Writer
 
 
 def drawn_seats(chain: Chain, job: JobState, stored: JobView, head: Block) -> tuple[int, ...]:
@@ -22,17 +22,25 @@ def drawn_seats(chain: Chain, job: JobState, stored: JobView, head: Block) -> tu
 
 
 def writer_for(chain: Chain, keys: Holder, job: JobState) -> Writer:
-    """Raises ChainProblem while the split is not drawn."""
+    """Raises ChainProblem while the split is not drawn, RpcsDisagree while that is in doubt."""
     if job.accept_block is None:
         raise ChainProblem(f"job {job.id} is not accepted yet")
-    seed = chain.block(job.accept_block + SEED_DELAY).hash
-    return Writer(keys, job, bytes.fromhex(seed[2:]))
+    return Writer(keys, job, chain.split(job.terms, job.accept_block))
 
 
 def letter_to_seat(chain: Chain, writer: Writer, seat: int) -> Letter | None:
-    """None for a seat whose wrapping key is unusable: it shut itself out, and nobody else."""
+    """None for a seat that is not drawn any more, or whose wrapping key is unusable: it shut itself out, and nobody
+    else. Raises RpcsDisagree."""
     try:
-        return writer.held_out_keys(Recipient(chain.seat(seat).hot, chain.seat_wrap_key(seat)))
+        drawn = chain.agreed(lambda each: each.drawn(writer.job.id))
+    except Reverted:  # as in drawn_seats, or the stage is over by now
+        return None
+    return _held_out_keys(writer, drawn[seat]) if seat in drawn else None
+
+
+def _held_out_keys(writer: Writer, recipient: Recipient) -> Letter | None:
+    try:
+        return writer.held_out_keys(recipient)
     except BadEnvelope:
         return None
 
@@ -44,8 +52,8 @@ def owed(chain: Chain, keys: Holder, job: JobState) -> list[Letter]:
         case State.RUNNING:
             return [writer.training_keys(lane) for lane in range(len(job.lanes))]
         case State.COMMITTING:
-            seats = sorted(set(chain.committee(job.id)[1]) - {VACANT})
-            return [letter for seat in seats if (letter := letter_to_seat(chain, writer, seat))]
+            drawn = chain.agreed(lambda each: each.drawn(job.id))
+            return [letter for each in drawn.values() if (letter := _held_out_keys(writer, each))]
         case State.SCORED:
             return [writer.held_out_keys_for_lane(lane) for lane in range(len(job.lanes))]
     raise HeldoutError(f"nothing can be demanded while a job is {job.state.name}")

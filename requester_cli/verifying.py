@@ -10,7 +10,6 @@ from heldout.market.lifecycle import JobState
 from heldout.market.manifest import Manifest
 from heldout.market.messages import CODES, describe_score, evidence_root
 from heldout.market.sealing import LEAF_BYTES, SEAL_OVERHEAD, decode_leaves, open_shard, shard_key
-from heldout.market.split import SEED_DELAY, draw_split
 from heldout.market.terms import JobTerms, job_id
 from heldout.requester_cli.opening import Get
 from heldout.requester_cli.scoring import score, vote_of
@@ -37,8 +36,7 @@ def held_out_shards(chain: Chain, keys: KeyRing, job: JobState, get: Get) -> lis
     if job.accept_block is None:
         raise BadInput("the job was never accepted, so nothing was held out", code="nothing_to_verify")
     terms = job.terms
-    seed = bytes.fromhex(chain.block(job.accept_block + SEED_DELAY).hash[2:])
-    split = draw_split(seed, bytes.fromhex(job.id[2:]), terms.shards, terms.heldOut)
+    split = chain.split(terms, job.accept_block)
     leaves = decode_leaves(get(terms.dataRoot, terms.shards * LEAF_BYTES), terms.shards)
     limit = terms.shardBytes + SEAL_OVERHEAD
     return [

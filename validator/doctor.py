@@ -79,8 +79,8 @@ def _on_chain(chain: Chain, keys: KeyRing) -> Iterator[Finding]:
     yield Finding(
         "seats", bool(live), f"{len(live)} live: {', '.join(map(str, live)) or 'see `heldout validator stake`'}"
     )
-    keys_on_chain = chain.seat_wrap_keys(live) if live else {}
-    wrong = [seat for seat, wrap_key in keys_on_chain.items() if wrap_key != keys.wrap_public]
+    told_on_chain = chain.recipients(live) if live else {}
+    wrong = [seat for seat, recipient in told_on_chain.items() if recipient.wrap_key != keys.wrap_public]
     told = f"seats {wrong} name another: `rotate` them" if wrong else "envelopes to the seats open with this ring"
     yield Finding("wrapping key", not wrong, told)
 

@@ -25,6 +25,7 @@ from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, new_password, open_ring
 from heldout.market.money import Wei, format_tokens
 from heldout.market.spans import format_span
+from heldout.market.terms import Address
 from heldout.validator.seats import seats_of
 from heldout.validator.voting import penalties
 
@@ -73,12 +74,18 @@ def stake(args: argparse.Namespace) -> int:
     with _cold_outbox(args, chain) as (ring, outbox):
         if lacking:
             deposit(chain, outbox, ring.account, lacking)
-        before = len(seats_of(chain, chain.head(), cold=cold))  # in the name, so that a killed run stakes once
-        name = f"stake:{args.count}:{before}:{hot.address}"
+        name = f"stake:{args.count}:{_staked(chain, cold)}:{hot.address}"
         receipt = outbox.send(name, "stake", args.count, hot.address, hot.wrap_public, wait=True)
     seats = [event.args["seat"] for event in receipt.events if event.name == "Staked"]
     emit(args, {**plan, "sent": True, "tx": receipt.hash, "seat_numbers": seats}, f"seats {_listed(seats)}")
     return 0
+
+
+def _staked(chain: Chain, cold: Address) -> int:
+    """How many seats this key ever staked: named in an intent, a killed run stakes once, and who left and comes back
+    stakes again."""
+    told = chain.events(chain.network.deploy_block, chain.head().number, names=["Staked"])
+    return sum(event.args["cold"].lower() == cold.lower() for event in told)
 
 
 def _show_stake(chain: Chain, count: int, cost: Wei, lacking: Wei, cold: str) -> None:

@@ -10,23 +10,23 @@ from hashlib import sha256
 
 from heldout.market.errors import BadEnvelope, BadMessage
 from heldout.market.messages import Letter, hexed
-from heldout.market.sealing import envelope_context, make_envelope
-from heldout.market.terms import Address
+from heldout.market.sealing import Recipient, envelope_context, make_envelope
 from heldout.validator.opening import Reader
 
 Seed = Callable[..., bytes]
 """KeyRing.seed: 32 bytes for these parts."""
 
 
-def handed_on(letters: Iterable[Letter], reader: Reader, seed: Seed, to: Address, wrap_key: bytes) -> Iterator[Letter]:
-    """Each letter that opens for `reader`, wrapped again for the seat `to`, the rest of it unchanged."""
+def handed_on(letters: Iterable[Letter], reader: Reader, seed: Seed, to: Recipient) -> Iterator[Letter]:
+    """Each letter that opens for `reader`, wrapped again for a seat, the rest of it unchanged."""
     for letter in letters:
         try:
             secret = reader.open(letter)
         except (BadEnvelope, BadMessage):
             continue
         job = bytes.fromhex(letter.job[2:])
-        context = envelope_context(job, letter.kind, reader.address, to)
-        parts = (b"forward", job, letter.kind.encode(), bytes.fromhex(to[2:]), wrap_key, sha256(secret).digest())
-        envelope = make_envelope(seed(*parts), wrap_key, secret, context)
-        yield replace(letter, sender=reader.address, receiver=to, body={**letter.body, "envelope": hexed(envelope)})
+        context = envelope_context(job, letter.kind, reader.address, to.address)
+        named = (letter.kind.encode(), bytes.fromhex(to.address[2:]), to.wrap_key, sha256(secret).digest())
+        envelope = make_envelope(seed(b"forward", job, *named), to.wrap_key, secret, context)
+        body = {**letter.body, "envelope": hexed(envelope)}
+        yield replace(letter, sender=reader.address, receiver=to.address, body=body)

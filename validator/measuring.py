@@ -12,6 +12,7 @@ depends on one, is written to a log (P4.7).
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +24,7 @@ from heldout.market.lifecycle import REQUESTER
 from heldout.market.manifest import Manifest
 from heldout.market.messages import BAD, MISSING, NO_KEYS, Kind, Letter
 from heldout.market.split import Split
-from heldout.market.terms import JobId, JobTerms, scorer_id
+from heldout.market.terms import METRICS, Address, JobId, JobTerms, scorer_id
 from heldout.validator.opening import (
     Entry,
     Get,
@@ -150,14 +151,14 @@ class _Measurement:
         manifest = Manifest.decode(self._tools.get(terms.taskHash, MANIFEST_BYTES))
         if not scorer_id(manifest.scorer) == terms.scorer == scorer_id(SCORER):
             raise BadManifest(f"the task names scorer {manifest.scorer!r}, the terms or this node another")
-        if manifest.metric != terms.metric_name:
+        if METRICS.get(manifest.metric) != terms.metric:  # the contract takes any number
             raise BadManifest(f"the task names metric {manifest.metric!r}, the terms {terms.metric_name!r}")
         graph = self._tools.get(bytes.fromhex(manifest.graph.sha256), GRAPH_BYTES)
         return _Task(manifest.metric, self._write("graph.onnx", graph))
 
     def _weights(self, entry: Entry) -> Path | Undelivered:
         reason = "its weights have not come"
-        for letter in self._of(Kind.SUBMISSION):
+        for letter in self._of(Kind.SUBMISSION, entry.provider):
             try:
                 tools = self._tools
                 weights = open_submission(entry, self._case.terms, letter, tools.reader, tools.get)
@@ -174,40 +175,43 @@ class _Measurement:
 
     def _open_rows(self) -> tuple[Path, ...] | Undelivered:
         terms, shards = self._case.terms, self._case.split.held_out
-        reason = "the held-out keys have not come"
-        for secret in self._secrets():
-            try:
-                files = open_shards(secret.keys, shards, terms, self._tools.get)
-                return tuple(self._write(f"shard-{i}", file) for i, file in zip(shards, files, strict=True))
-            except _NOT_FITTING as problem:
-                reason = problem.message
-        return Undelivered(REQUESTER, reason)
+        secrets = [secret.keys for secret in self._secrets()]
+        if not secrets:
+            return Undelivered(REQUESTER, "the held-out keys have not come")
+        offered = [dict.fromkeys(keys) for keys in zip(*secrets, strict=True)]
+        try:
+            files = open_shards(offered, shards, terms, self._tools.get)
+            return tuple(self._write(f"shard-{i}", file) for i, file in zip(shards, files, strict=True))
+        except _NOT_FITTING as problem:
+            return Undelivered(REQUESTER, problem.message)
 
     def _judge_no_keys(self, entry: Entry) -> Finding:
         """Whether requester or provider is wrong about the training keys: MISSING if they were delivered (P4.5)."""
         answers = [a for a in self._case.answered if a.kind is Kind.TRAINING_KEYS and a.receiver == entry.provider]
         position = [lane.lane for lane in self._case.lanes if lane.word == NO_KEYS].index(entry.lane)
+        seeds = dict.fromkeys(each.seeds[position] for each in self._secrets() if position < len(each.seeds))
         reason = "the seed of the training envelope was not shown"
-        for secret in self._secrets():
-            for answer in answers if position < len(secret.seeds) else ():
-                try:
-                    seed, training = secret.seeds[position], self._case.split.training
-                    check_training_envelope(entry, self._case.terms, answer, seed, training, self._tools.get)
-                    return Verdict(MISSING)
-                except _NOT_FITTING as problem:
-                    reason = problem.message
+        for seed, answer in product(seeds, answers):
+            try:
+                training = self._case.split.training
+                check_training_envelope(entry, self._case.terms, answer, seed, training, self._tools.get)
+                return Verdict(MISSING)
+            except _NOT_FITTING as problem:
+                reason = problem.message
         return Undelivered(REQUESTER, reason)
 
     def _secrets(self) -> Iterable[HeldOutSecret]:
         """Every held-out letter that opens; a forged one is nobody's fault."""
-        for letter in self._of(Kind.HELD_OUT_KEYS):
+        for letter in self._of(Kind.HELD_OUT_KEYS, self._case.terms.requester):
             try:
                 yield HeldOutSecret.decode(self._tools.reader.open(letter), self._case.terms.heldOut)
             except _NOT_FITTING:
                 continue
 
-    def _of(self, kind: Kind) -> list[Letter]:
-        return [letter for letter in self._letters if letter.kind is kind]
+    def _of(self, kind: Kind, owing: Address) -> list[Letter]:
+        """Those first that came from who owes them: what others forge or forward then costs no time."""
+        known = (letter for letter in self._letters if letter.kind is kind)
+        return sorted(known, key=lambda letter: letter.sender.lower() != owing.lower())
 
     def _write(self, name: str, data: bytes) -> Path:
         path = self._folder / name

@@ -9,7 +9,8 @@ So it does not matter who carried or forwarded a letter: what opens is what was 
 BadEnvelope or BadMessage for a letter that does not fit, and StoreProblem for bytes that no store has (yet).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -125,16 +126,25 @@ def fetch_leaves(terms: JobTerms, get: Get) -> tuple[Leaf, ...]:
     return decode_leaves(get(terms.dataRoot, terms.shards * LEAF_BYTES), terms.shards)
 
 
-def open_shards(keys: Sequence[bytes], shards: Sequence[int], terms: JobTerms, get: Get) -> list[bytes]:
-    """The files in these shards, each proved to have been fixed before the job was posted (P2.4)."""
+def open_shards(keys: Sequence[Collection[bytes]], shards: Sequence[int], terms: JobTerms, get: Get) -> Iterator[bytes]:
+    """The files in these shards, one after the other, each proved to have been fixed before the job was posted (P2.4).
+
+    `keys` are those that were offered for each: the first that opens it is the right one, and however many there are a
+    shard is fetched once.
+    """
     if len(keys) != len(shards):
         raise BadEnvelope(f"{len(shards)} shards need as many keys, not {len(keys)}")
     leaves = fetch_leaves(terms, get)
-    limit = terms.shardBytes + SEAL_OVERHEAD
-    return [
-        open_shard(key, get(leaves[shard].sealed_hash, limit), leaves[shard])
-        for key, shard in zip(keys, shards, strict=True)
-    ]
+    for offered, shard in zip(keys, shards, strict=True):
+        yield _open_with_any(offered, get(leaves[shard].sealed_hash, terms.shardBytes + SEAL_OVERHEAD), leaves[shard])
+
+
+def _open_with_any(keys: Collection[bytes], sealed: bytes, leaf: Leaf) -> bytes:
+    *others, last = keys
+    for key in others:
+        with suppress(BadEnvelope):
+            return open_shard(key, sealed, leaf)
+    return open_shard(last, sealed, leaf)
 
 
 def check_training_envelope(
@@ -147,5 +157,6 @@ def check_training_envelope(
     """
     context = envelope_context(bytes.fromhex(entry.job[2:]), Kind.TRAINING_KEYS, terms.requester, entry.provider)
     secret = reopen_envelope(seed, entry.provider_key, answered.bytes_of("envelope"), context)
-    keys = [secret[i : i + KEY_BYTES] for i in range(0, len(secret), KEY_BYTES)]
-    open_shards(keys, training, terms, get)
+    keys = [(secret[i : i + KEY_BYTES],) for i in range(0, len(secret), KEY_BYTES)]
+    for _ in open_shards(keys, training, terms, get):
+        pass

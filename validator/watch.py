@@ -13,7 +13,6 @@ from heldout.market.journal import Journal
 from heldout.market.lifecycle import VACANT, State
 from heldout.market.mail import REREAD
 from heldout.market.messages import NO_KEYS, Letter, decode_answer
-from heldout.market.split import SEED_DELAY, draw_split
 from heldout.market.terms import Address, JobId
 from heldout.validator.duties import Sight
 from heldout.validator.measuring import Case
@@ -130,8 +129,7 @@ class Watch:
             Entry(job, index, lane.provider, bid["wrapKey"], lane.word)
             for index, (lane, bid) in enumerate(zip(lanes, accepted[-1].args["bids"], strict=True))
         )
-        seed = bytes.fromhex(self._chain.block(view.accept_block + SEED_DELAY).hash[2:])
-        split = draw_split(seed, bytes.fromhex(job[2:]), sight.terms.shards, sight.terms.heldOut)
+        split = self._chain.split(sight.terms, view.accept_block)
         disputed = any(lane.word == NO_KEYS for lane in lanes)
         over = view.state not in (State.COMMITTING, State.REVEALING)
         asked = view.demanded or disputed or view.round > 1  # a new round forgets what the one before demanded

@@ -26,6 +26,7 @@ from heldout.market.artifacts.permit import (
     write_permit,
 )
 from heldout.market.errors import BadInput, HeldoutError, Refused, StoreProblem
+from heldout.market.jsontext import read_json
 from heldout.market.signatures import Signer
 
 SILENCE: Final = httpx2.Timeout(10.0, connect=3.0, write=30.0)
@@ -43,7 +44,10 @@ class HttpStore(ArtifactStore):
     """`account` signs uploads; without one the store can only be read. Raises BadInput for anything but http(s)."""
 
     def __init__(self, url: str, account: Signer | None = None, *, clock: Callable[[], float] = time.time) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # half an IPv6 address
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise BadInput(f"{url!r} is not the address of a store", hint="write it as http(s)://host[:port]")
         self.name = url.rstrip("/")
@@ -99,7 +103,7 @@ class HttpStore(ArtifactStore):
             answer = self._client.head(self._url(artifact))
             if answer.status_code == 404:
                 return None
-            self._expect(answer, artifact, 200)
+            self._expect(answer, artifact, 200, reading=True)
             return _length(answer)
 
     def open(self, artifact: ArtifactId, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -109,7 +113,7 @@ class HttpStore(ArtifactStore):
         if start or end is not None:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         with self._asked(artifact), self._client.stream("GET", self._url(artifact), headers=headers) as answer:
-            self._expect(answer, artifact, 206 if "Range" in headers else 200)
+            self._expect(answer, artifact, 206 if "Range" in headers else 200, reading=True)
             expected = _length(answer)
             received = 0
             for piece in self._timely(answer.iter_raw(), expected):
@@ -143,7 +147,7 @@ class HttpStore(ArtifactStore):
                 raise too_large(f"the answer of {self.name}", _MOST_TOLD)
             answer.read()
         try:
-            said = answer.json()
+            said = read_json(answer.content)
         except ValueError:
             said = None
         if not isinstance(said, dict):
@@ -166,8 +170,9 @@ class HttpStore(ArtifactStore):
                 f"{self.name} did not answer about {what}: {problem!r}", hint="retry, or use another store"
             ) from None
 
-    def _expect(self, answer: httpx2.Response, what: str, *statuses: int) -> None:
-        """Raises what the store's refusal means here."""
+    def _expect(self, answer: httpx2.Response, what: str, *statuses: int, reading: bool = False) -> None:
+        """Raises what the store's refusal means here. Nobody is refused to read: then it is the store that fails, and
+        another may do better."""
         status = answer.status_code
         if status in statuses:
             return
@@ -175,7 +180,7 @@ class HttpStore(ArtifactStore):
             raise missing(what, self.name)
         said = _problem(answer)
         message = f"{self.name} refused {what}: {said.get('detail') or f'status {status}'}"
-        kind: type[HeldoutError] = Refused if status in (401, 403) else StoreProblem
+        kind: type[HeldoutError] = Refused if status in (401, 403) and not reading else StoreProblem
         raise kind(message, hint=said.get("hint", ""), code=said.get("code", "") or kind.code)
 
 
@@ -192,7 +197,7 @@ def _problem(answer: httpx2.Response) -> dict[str, str]:
     if int(answer.headers.get("Content-Length", "-1")) not in range(1, 1 << 16):
         return {}
     try:
-        said = answer.json() if answer.is_closed else (answer.read(), answer.json())[1]
+        said = read_json(answer.content if answer.is_closed else answer.read())
     except ValueError:
         return {}
     return {key: value[:500] for key, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}

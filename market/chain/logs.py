@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from heldout.market.chain.contracts import Contract
 from heldout.market.chain.rpc import AnswerTooLarge, Rpc, RpcError
 from heldout.market.chain.views import Block
-from heldout.market.errors import BadInput, ChainProblem
+from heldout.market.errors import BadInput, BlockMissing, ChainProblem
 from heldout.market.lifecycle import ChainEvent
 from heldout.market.terms import BlockNumber, JobId, Timestamp
 
@@ -91,7 +91,7 @@ def read_logs(rpc: Batching, address: str, topics: Topics, first: int, last: int
             pages += [(middle + 1, end), (start, middle)]
             continue
         if block is None:
-            raise ChainProblem(f"the RPC does not have block {end}", hint="it lags behind; try again")
+            raise BlockMissing(f"the RPC does not have block {end}", hint="it lags behind; try again")
         logs += [log for log in page if not log.get("removed")]
     return logs
 
@@ -160,7 +160,7 @@ def follow(
         return Followed([], kept, rolled_back)
     end = head if last == head.number else read_block(rpc, last)
     if end is None:
-        raise ChainProblem(f"the RPC does not have block {last}", hint="it lags behind; try again")
+        raise BlockMissing(f"the RPC does not have block {last}", hint="it lags behind; try again")
     told = [read_events(rpc, contract, kept.block + 1, last, job=None, names=None) for contract in contracts]
     events = sorted(chain.from_iterable(told), key=lambda event: (event.block, event.log_index))
     still = read_block(rpc, last)

@@ -5,24 +5,28 @@ another branch's state), a block number, or None for the newest block.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from heldout.market.chain.contracts import Contract
-from heldout.market.chain.logs import Cursor, Followed, follow, read_block, read_events, read_logs
+from heldout.market.chain.logs import Cursor, Followed, Topics, follow, read_block, read_events, read_logs
 from heldout.market.chain.rpc import AnswerTooLarge, Endpoint, Rpc, RpcError
 from heldout.market.chain.signatures import MAGIC, recovers, wallet_question
 from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, RoundView, SeatView
-from heldout.market.errors import ChainProblem, Reverted, RpcsDisagree, WrongNetwork
-from heldout.market.lifecycle import ChainEvent
+from heldout.market.errors import BlockMissing, ChainProblem, Reverted, RpcsDisagree, WrongNetwork
+from heldout.market.lifecycle import VACANT, ChainEvent
 from heldout.market.messages import hexed
 from heldout.market.money import Wei
+from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
+from heldout.market.split import SEED_DELAY, Split, draw_split
 from heldout.market.terms import BlockNumber, JobId, JobTerms, job_id, keccak256
 from heldout.market.valuechain import ValueChain, fold
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 At = Block | int | None
@@ -33,6 +37,8 @@ STALE_ANSWERS = 3
 """Times in a row that a head further back than the confirmations is refused before it is believed."""
 _WALLET_GAS = 5_000_000
 """For a contract wallet to say whether it signed; a stranger's code may run for ever."""
+_MOST_CONFIRMED: Final = 1_000
+"""Jobs whose confirmed events are kept; another's are asked for again, from its first."""
 _NOBODY = "0x" + "00" * 18 + "dead"
 """Has no code: a call of it goes well wherever calls do."""
 _LIES = "one of them lies or follows another branch; find out which and take it out of the network file"
@@ -58,11 +64,14 @@ class Chain:
         self._highest = 0
         self._stale = 0
         self._terms: dict[JobId, JobTerms] = {}
+        self._witnesses = [Chain(replace(network, rpc=(url,)), timeout_s=timeout_s) for url in _several(network.rpc)]
+        """The same market by each RPC alone, if there are several."""
         self._confirmed: dict[JobId, tuple[BlockNumber, list[ChainEvent]]] = {}
         """Events of a job that several RPCs told, and the first block about which they were not asked."""
 
     def close(self) -> None:
-        self.rpc.close()
+        for each in (self, *self._witnesses):
+            each.rpc.close()
 
     # ------------------------------------------------------------------------------------------------ blocks
 
@@ -78,15 +87,29 @@ class Chain:
         """Raises ChainProblem if the node does not have it (yet)."""
         block = read_block(self.rpc, number)
         if block is None:
-            raise ChainProblem(f"the RPC does not have block {number}", hint="it lags behind; try again")
+            raise BlockMissing(f"the RPC does not have block {number}", hint="it lags behind; try again")
         return block
 
     def confirm(self, head: Block) -> None:
-        """Before money moves, all RPCs of the network file (that are up) agree about the chain, confirmations deep.
+        """Before money moves, the RPCs that are up and do not lag agree about the chain, confirmations deep.
 
         Raises ChainProblem `rpcs_disagree`. With one RPC there is nobody else to ask.
         """
-        self._witnesses(head.number)
+        if not self._witnesses:
+            return
+        block = self.block(self._deep(head.number))
+        for url, raw in self.rpc.witnesses("eth_getBlockByNumber", hex(block.number), False):
+            if raw and raw["hash"] != block.hash:
+                raise ChainProblem(f"{url} has another block {block.number}", hint=_LIES, code="rpcs_disagree")
+
+    def agreed(self, read: "Callable[[Chain], T]") -> T:
+        """What `read` tells, before a secret leaves because of it, if every RPC that is up tells the same.
+
+        Raises RpcsDisagree, and what `read` raises. With one RPC there is nobody else to ask.
+        """
+        told = read(self)
+        self._hear(read, told)
+        return told
 
     def confirm_events(self, job: JobId, events: Sequence[ChainEvent], head: BlockNumber) -> None:
         """Before a secret leaves because of a job's `events`, first to last as they were read: all RPCs tell the same
@@ -96,39 +119,41 @@ class Chain:
         """
         last = self._deep(head)
         deep = [event for event in events if event.block <= last]
-        if not deep or len(self._witnesses(head)) < 2:
+        if not deep:
             return
-        first, known = self._confirmed.get(job, (deep[0].block, []))
+        first, known = self._confirmed.pop(job, (deep[0].block, []))
         if deep[: len(known)] != known:
             first, known = deep[0].block, []
-        heard = 0
-        for endpoint in self.rpc.endpoints:
+        if self._hear(lambda each: each.events(first, last, job=job), deep[len(known) :]) > 1:
+            self._confirmed[job] = (BlockNumber(last + 1), deep)
+        while len(self._confirmed) > _MOST_CONFIRMED:
+            del self._confirmed[next(iter(self._confirmed))]
+
+    def _hear(self, read: "Callable[[Chain], T]", told: T) -> int:
+        """How many RPCs have this chain, confirmations deep, and tell by `read` what was `told`; who is down has no
+        say. One that lags is waited for: else whoever forges blocks need only be ahead of it. Raises RpcsDisagree."""
+        if not self._witnesses:
+            return 0
+        heard, deep = 0, self.head(self.network.confirmations)
+        for witness in self._witnesses:
+            url = witness.network.rpc[0]
             try:
-                told = read_events(self.rpc.ready(endpoint), self.market, first, last, job=job, names=None)
+                agrees = witness.block(deep.number).hash == deep.hash and read(witness) == told
+            except (BlockMissing, Reverted) as behind:
+                text = f"{url} does not tell what another RPC tells: {behind.message}"
+                raise RpcsDisagree(text, hint=f"it lags, or {_LIES}") from None
             except ChainProblem as silent:
                 if not silent.retryable:
                     raise
-                log.warning("%s has no say about the events of job %s: %s", endpoint.url, job, silent.message)
+                log.warning("%s has no say in what leaves: %s", url, silent.message)
                 continue
-            if told != deep[len(known) :]:
-                raise RpcsDisagree(f"{endpoint.url} tells other events of job {job}", hint=_LIES)
+            if not agrees:
+                raise RpcsDisagree(f"{url} tells something else than another RPC", hint=_LIES)
             heard += 1
-        if heard > 1:
-            self._confirmed[job] = (BlockNumber(last + 1), deep)
+        return heard
 
     def _deep(self, head: BlockNumber) -> BlockNumber:
         return BlockNumber(max(0, head - self.network.confirmations))
-
-    def _witnesses(self, head: BlockNumber) -> list[str]:
-        """The RPCs, if there are several, that have the newest block that is deep; who lags has no say."""
-        if len(self.rpc.endpoints) == 1:
-            return []
-        block = self.block(self._deep(head))
-        heard = [(url, raw) for url, raw in self.rpc.witnesses("eth_getBlockByNumber", hex(block.number), False) if raw]
-        for url, raw in heard:
-            if raw["hash"] != block.hash:
-                raise ChainProblem(f"{url} has another block {block.number}", hint=_LIES, code="rpcs_disagree")
-        return [url for url, _ in heard]
 
     def _refuse_stale(self, newest: Block) -> None:
         """A head that moves far back is a lagging node, until it insists: then it is a reorg, and said aloud."""
@@ -307,20 +332,26 @@ class Chain:
             self._terms[job] = genuine[-1]
         return self._terms[job]
 
-    def seat_wrap_keys(self, seats: Sequence[int]) -> dict[int, bytes]:
-        """The X25519 key each seat's envelopes are made to: of its last `Staked` or `Rotated`."""
-        topics = [self.market.topics(["Staked", "Rotated"]), [f"0x{seat:064x}" for seat in seats]]
-        first, last = self.network.deploy_block, self.head().number
-        logs = read_logs(self.rpc, self.market.address, [*topics], first, last)
-        decoded = [event for event in map(self.market.decode_log, logs) if event is not None]
-        return {args["seat"]: args["wrapKey"] for _, args in decoded}
+    def split(self, terms: JobTerms, accept_block: BlockNumber) -> Split:
+        """A job's shards as the chain split them, by every RPC (P4.1). Raises ChainProblem before the split is drawn,
+        RpcsDisagree."""
+        seed = self.agreed(lambda each: each.block(accept_block + SEED_DELAY).hash)
+        job = job_id(terms, self.network.chain_id, self.network.market)
+        return draw_split(bytes.fromhex(seed[2:]), bytes.fromhex(job[2:]), terms.shards, terms.heldOut)
 
-    def seat_wrap_key(self, seat: int) -> bytes:
-        """Raises ChainProblem if there is no such seat."""
-        try:
-            return self.seat_wrap_keys([seat])[seat]
-        except KeyError:
-            raise ChainProblem(f"nobody ever staked seat {seat}") from None
+    def recipients(self, seats: Iterable[int]) -> dict[int, Recipient]:
+        """To whom a letter to each seat goes: its hot key, and the wrapping key of its last `Staked` or `Rotated`."""
+        asked = list(seats)
+        topics: Topics = [self.market.topics(["Staked", "Rotated"]), [f"0x{seat:064x}" for seat in asked]]
+        logs = read_logs(self.rpc, self.market.address, topics, self.network.deploy_block, self.head().number)
+        decoded = [event for event in map(self.market.decode_log, logs) if event is not None]
+        keys = {args["seat"]: args["wrapKey"] for _, args in decoded}
+        held = zip(asked, self.seats(asked), strict=True)
+        return {seat: Recipient(view.hot, keys[seat]) for seat, view in held if seat in keys}
+
+    def drawn(self, job: JobId) -> dict[int, Recipient]:
+        """The committee of the present round, by seat, vacant places left out. Raises Reverted as `committee` does."""
+        return self.recipients(sorted(set(self.committee(job)[1]) - {VACANT}))
 
     # ------------------------------------------------------------------------------------------------- trust
 
@@ -359,6 +390,10 @@ def _reverts(contract: Contract) -> Iterator[None]:
         if refused.data or "revert" in refused.text.lower():
             raise contract.error(refused.data) from None
         raise
+
+
+def _several(urls: Sequence[str]) -> Sequence[str]:
+    return urls if len(urls) > 1 else ()
 
 
 def _tag(at: At) -> Any:

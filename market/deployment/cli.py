@@ -113,6 +113,8 @@ def _text_of(path: Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         raise BadInput(f"there is no {path}", hint="docs/deploying.md has one to start from") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not UTF-8 text", hint="docs/deploying.md has one to start from") from None
 
 
 def _plan_lines(plan: "Plan") -> list[str]:

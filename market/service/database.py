@@ -43,7 +43,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from heldout.market.errors import BadInput
 from heldout.market.jsontext import canonical_json
@@ -276,8 +276,12 @@ def open_database(url: str) -> Engine:
         raise BadInput(f"the database cannot be opened: {problem}", hint=hint, code="bad_database") from None
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, Path(parsed.database or ""))
-    _drop_outdated(engine)
-    metadata.create_all(engine)
+    try:
+        _drop_outdated(engine)
+        metadata.create_all(engine)
+    except DatabaseError as problem:
+        hint = "is it the file, or the server, of a market service, and may it be written to?"
+        raise BadInput(f"the database cannot be used: {problem.orig}", hint=hint, code="bad_database") from None
     return engine
 
 

@@ -212,6 +212,17 @@ def test_a_bad_job_is_refused_by_the_check(desk: Desk, old: str, new: str, code:
     assert not (desk.folder / ".heldout" / "check.json").exists()
 
 
+def test_rows_that_a_baseline_is_shown_are_no_other_users_to_read(desk: Desk) -> None:
+    """They are the requester's, in the clear, in a folder for temporary files. The baseline looks at who may enter."""
+    desk.edit(
+        "def main() -> None:\n",
+        "def main() -> None:\n    above = [p for p in (IN / 'data').resolve().parents if 'heldout-check' in str(p)]\n"
+        "    assert not above[-1].stat().st_mode & 0o077, above\n",
+        "baseline.py",
+    )
+    sealed_and_checked(desk)
+
+
 def test_a_baseline_that_differs_between_runs_is_refused(desk: Desk) -> None:
     desk.edit(
         "    save_file(",

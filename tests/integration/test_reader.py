@@ -20,9 +20,10 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.logs import CHECKPOINTS
 from heldout.market.chain.rpc import GREATEST_ANSWER
 from heldout.market.chain.signatures import sign_digest
-from heldout.market.errors import ChainProblem, Reverted, WrongNetwork
+from heldout.market.errors import ChainProblem, Reverted, RpcsDisagree, WrongNetwork
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import Outcome, State, fold
+from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.terms import JobId, JobTerms, Timestamp, job_id, keccak256
 
@@ -122,8 +123,7 @@ def test_what_does_not_exist_is_said(devnet: Devnet) -> None:
     assert chain.job(NO_JOB).state is State.NONE
     with pytest.raises(ChainProblem, match="no job"):
         chain.terms(NO_JOB)
-    with pytest.raises(ChainProblem, match="seat 5"):
-        chain.seat_wrap_key(5)
+    assert chain.recipients([5]) == {}
     with pytest.raises(ChainProblem, match="block 9999"):
         chain.block(9999)
 
@@ -158,9 +158,43 @@ def test_a_seats_wrapping_key_is_that_of_its_last_rotation(devnet: Devnet) -> No
     hot = devnet.keys("validator-1").address
     with outbox_of(devnet, "validator-0-cold") as outbox:
         outbox.send("rotate", "rotate", 1, hot, new, wait=True)
-    chain = devnet.chain()
-    assert chain.seat_wrap_keys([0, 1]) == {0: devnet.keys("validator-0").wrap_public, 1: new}
-    assert chain.seat(1).hot == hot
+    first = devnet.keys("validator-0")
+    assert devnet.chain().recipients([0, 1]) == {
+        0: Recipient(first.address, first.wrap_public),
+        1: Recipient(hot, new),
+    }
+
+
+def test_to_whose_key_a_secret_goes_is_for_all_rpcs_to_tell(devnet: Devnet) -> None:
+    """Threat 32: one that tells another key, in state or in logs, or lags, stops it; one that is down does not."""
+    devnet.stake(0)
+    devnet.mine(devnet.network.confirmations)
+    seats = [0, 1]
+
+    def another_hot_key(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        answer = ask()
+        mine, thief = devnet.keys("validator-0").address, devnet.keys("validator-1").address
+        return answer.replace(mine[2:].lower(), thief[2:].lower()) if method == "eth_call" else answer
+
+    def no_rotation(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        return ask()[:1] if method == "eth_getLogs" else ask()
+
+    def behind(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        return None if method == "eth_getBlockByNumber" and params[0] != "0x0" else ask()
+
+    def down(method: str, params: list[Any], ask: Callable[[], Any]) -> Any:
+        raise Refuse(status=503)
+
+    with RpcProxy(devnet.network.rpc[0]) as proxy:
+        chain = connect(replace(devnet.network, rpc=(*devnet.network.rpc, proxy.url)))
+        told = chain.agreed(lambda each: each.recipients(seats))
+        assert told == devnet.chain().recipients(seats)
+        for proxy.handler in (another_hot_key, no_rotation, behind):
+            with pytest.raises(RpcsDisagree, match=proxy.url):
+                chain.agreed(lambda each: each.recipients(seats))
+        proxy.handler = down
+        assert chain.agreed(lambda each: each.recipients(seats)) == told
+        chain.close()
 
 
 def test_events_are_filtered_by_job_and_name(devnet: Devnet) -> None:

@@ -469,3 +469,20 @@ def test_waiting_outlives_an_rpc_that_is_gone_for_a_moment(devnet: Devnet) -> No
             devnet.mine()
             assert outbox.wait("hello", timeout_s=20).ok
         chain.close()
+
+
+def test_a_token_without_permits_is_deposited_as_often_as_it_is_told(outbox: Outbox, devnet: Devnet) -> None:
+    """P1.3: the same amount again, from the same free balance. The token is the devnet's, without its `nonces`."""
+    chain, me, amount = outbox.chain, devnet.keys(WHO), Wei(5 * ONE_TOKEN)
+    code = str(devnet.anvil.call("eth_getCode", devnet.network.token, "latest"))
+    assert code.count("637ecebe00") == 1
+    devnet.anvil.call("anvil_setCode", devnet.network.token, code.replace("637ecebe00", "63deadbeef"))
+    before = chain.token_balance(me.address)
+    for time_ in (1, 2):
+        deposit(chain, outbox, me.account, amount)
+        assert chain.free(me.address) == amount
+        outbox.send(f"withdraw:{time_}", "withdraw", me.address, amount, wait=True)
+        devnet.mine(devnet.network.confirmations + 1)
+        outbox.poll()
+    deposit(chain, outbox, me.account, amount)
+    assert chain.token_balance(me.address) == before - amount

@@ -169,10 +169,23 @@ def answered(body: bytes, *headers: str) -> bytes:
         (answered(b"\x1f\x8b\x08", "Content-Length: 3", "Content-Encoding: gzip"), HashMismatch),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", StoreProblem),
         (b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n[1, 2, 3]", StoreProblem),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\n{}", StoreProblem),
         (b"not http at all\r\n\r\n", StoreProblem),
         (b"", StoreProblem),
     ],
-    ids=["other bytes", "chunked", "no length", "short", "bad length", "gzip", "redirect", "500", "noise", "silence"],
+    ids=[
+        "other bytes",
+        "chunked",
+        "no length",
+        "short",
+        "bad length",
+        "gzip",
+        "redirect",
+        "500",
+        "refused",
+        "noise",
+        "silence",
+    ],
 )
 def test_a_store_that_lies_gives_nobody_its_bytes(answer: bytes, kind: type[HeldoutError]) -> None:
     """Threats 50 and 71: no redirect is followed, no unbounded body is read, no other bytes are believed."""

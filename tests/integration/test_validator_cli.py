@@ -132,6 +132,12 @@ def test_a_stranger_becomes_a_validator_and_leaves_again(court: Court, tmp_path:
     assert heldout(court, "unstake", *cold, "-y", home=home)["sent"]
     assert court.chain.free(owner) == 2_000 * ONE_TOKEN
 
+    court.devnet.mine(court.devnet.network.confirmations + 1)
+    again = heldout(court, "stake", "2", *cold, *password, "-y", home=home)
+    assert {court.chain.seat(seat).cold for seat in again["seat_numbers"]} == {owner}, "and comes back"
+    assert again["tx"] != staked["tx"] and court.chain.free(owner) == 0
+    heldout(court, "unstake", *cold, "-y", home=home)
+
 
 def test_the_slashing_table_is_shown_before_any_stake(court: Court) -> None:
     """Issue 2, item 6: in tokens, at the bounds of the fee."""

@@ -111,8 +111,9 @@ def test_rows_that_never_come_are_demanded_and_their_silence_ends_the_job(court:
     assert job.outcome is Outcome.HELD_OUT_KEYS_WITHHELD and job.lanes[0].payout == job.lanes[0].price
 
 
-def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path) -> None:
-    """P4.5: the answer itself is the letter."""
+@pytest.mark.parametrize("beside", [b"", b'NaN,"\\ud800",'], ids=["letters", "what no letter can hold"])
+def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path, beside: bytes) -> None:
+    """P4.5: the answer itself is the letter, and nothing beside it keeps a seat from its vote."""
     case = court.case()
     court.send_weights(case)
     with working(court, tmp_path) as node:
@@ -120,7 +121,9 @@ def test_rows_answered_on_chain_are_scored(court: Court, tmp_path: Path) -> None
         court.devnet.warp(WINDOW // 3 + 10)
         node.until(case, lambda job: job.demanded)
         letter = court.letter(case, Kind.HELD_OUT_KEYS, court.requester, court.held_out_keys(case))
-        court.call(court.requester, "answer", case.terms.as_tuple(), REQUESTER, encode_answer([letter]))
+        court.call(
+            court.requester, "answer", case.terms.as_tuple(), REQUESTER, b"[" + beside + encode_answer([letter])[1:]
+        )
         job = node.until(case, lambda job: job.state >= State.SCORED)
     assert job.standing == (PERFECT,)
 

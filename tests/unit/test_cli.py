@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import heldout
-from heldout.market.console import Command
-from heldout.requester_cli.main import COMMANDS
+from heldout.market.console import Command, run_command
+from heldout.market.keys import KeyRing
+from heldout.requester_cli.main import COMMANDS, dispatch
 from heldout.requester_cli.reference import generated, help_of, walk
 
 ROOT = Path(__file__).parents[2]
@@ -119,3 +120,36 @@ def test_a_closed_pipe_ends_quietly() -> None:
     script = f"{sys.executable} -m heldout --help | head -c 10"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=os.environ, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["job", "list", "--network", "noise"],
+        ["job", "list", "--network", "half.json"],
+        ["key", "create", "--password-fd", "9" * 20],
+        ["key", "backup", "."],
+        ["key", "backup", "/"],
+        ["data", "pseudonymise", ".", "--columns", "x"],
+        ["market", "hash", "--db", "noise"],
+        ["store", "pins", "--store", "http://["],
+        ["network", "deploy", "noise", "--rpc", "x", "--out", "y"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_words_are_told_in_json_and_never_a_traceback(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("STATE", "HOME"):
+        monkeypatch.setenv(f"HELDOUT_{name}", str(tmp_path / "home"))
+    Path("noise").write_bytes(bytes(range(128, 256)))
+    Path("half.json").write_bytes(b'{"name": "\xff')
+    Path("password").write_text("correct horse battery")
+    Path("password").chmod(0o600)
+    monkeypatch.setenv("HELDOUT_PASSWORD_FILE", "password")
+    if words[:2] != ["key", "create"]:
+        KeyRing.create(tmp_path / "home", "correct horse battery", light=True)
+    assert run_command(dispatch, [*words, "--json"]) > 0
+    told = capsys.readouterr()
+    assert told.out == "" and {"code", "message", "hint"} <= json.loads(told.err).keys()

@@ -16,18 +16,20 @@ from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState, Lane, State, fold
 from heldout.market.messages import NO_KEYS, Kind, Letter, Submission, encode_answer, hexed
 from heldout.market.money import Wei
+from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.split import draw_split
 from heldout.requester_cli.client import Client
-from heldout.requester_cli.letters import Recipient, Writer
+from heldout.requester_cli.letters import Writer
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from tests.builders import JOB, JOB_BYTES, PROVIDERS, TERMS, EventLog, digest, terms_values
 
 KEYS = KeyRing(Account.from_key(digest("requester")), digest("root"))
-SEED = digest("block hash")
 PROVIDER_PRIVATE = digest("provider's wrapping key")
 PROVIDER_KEY = sealing.wrap_public_key(PROVIDER_PRIVATE)
-SPLIT = draw_split(SEED, JOB_BYTES, TERMS.shards, TERMS.heldOut)
+SPLIT, REDRAWN = (
+    draw_split(digest(seed), JOB_BYTES, TERMS.shards, TERMS.heldOut) for seed in ("block hash", "reorganised")
+)
 WEIGHTS = b"weights of the provider"
 HALF_A, HALF_B = digest("a"), digest("b")
 
@@ -53,7 +55,7 @@ def keys_of(shards: tuple[int, ...]) -> bytes:
 
 
 def test_a_provider_gets_the_training_keys_in_the_splits_order_and_no_others() -> None:
-    letter = Writer(KEYS, job(), SEED).training_keys(0)
+    letter = Writer(KEYS, job(), SPLIT).training_keys(0)
     secret = opened(letter, PROVIDER_PRIVATE, PROVIDERS[0])
     assert secret == keys_of(SPLIT.training)
     assert not any(sealing.shard_key(KEYS.data_secret, TERMS.salt, shard) in secret for shard in SPLIT.held_out)
@@ -61,27 +63,27 @@ def test_a_provider_gets_the_training_keys_in_the_splits_order_and_no_others() -
 
 def test_a_letter_comes_out_the_same_after_a_lost_disk() -> None:
     again = KeyRing(Account.from_key(digest("requester")), digest("root"))
-    assert Writer(KEYS, job(), SEED).training_keys(0) == Writer(again, job(), SEED).training_keys(0)
+    assert Writer(KEYS, job(), SPLIT).training_keys(0) == Writer(again, job(), SPLIT).training_keys(0)
 
 
 def test_another_split_never_shares_an_envelope_key() -> None:
     """A reorganised chain draws another split: one symmetric key seals exactly one plaintext."""
-    one = Writer(KEYS, job(), SEED).training_keys(0).bytes_of("envelope")
-    two = Writer(KEYS, job(), digest("reorganised")).training_keys(0).bytes_of("envelope")
+    one = Writer(KEYS, job(), SPLIT).training_keys(0).bytes_of("envelope")
+    two = Writer(KEYS, job(), REDRAWN).training_keys(0).bytes_of("envelope")
     assert one[:32] != two[:32]
 
 
 def test_a_seat_gets_the_held_out_keys() -> None:
     private = digest("seat")
     seat = Recipient(PROVIDERS[6], sealing.wrap_public_key(private))
-    letter = Writer(KEYS, job(digest("word")), SEED).held_out_keys(seat)
+    letter = Writer(KEYS, job(digest("word")), SPLIT).held_out_keys(seat)
     assert opened(letter, private, PROVIDERS[6]) == keys_of(SPLIT.held_out)
 
 
 def test_a_disputed_lane_shows_its_envelopes_seed_so_that_seats_can_judge() -> None:
     """P4.5: a wrong envelope can be proved without anybody's private key."""
     private = digest("seat")
-    writer = Writer(KEYS, job(NO_KEYS), SEED)
+    writer = Writer(KEYS, job(NO_KEYS), SPLIT)
     letter = writer.held_out_keys(Recipient(PROVIDERS[6], sealing.wrap_public_key(private)))
     secret = opened(letter, private, PROVIDERS[6])
     seed = secret[len(keys_of(SPLIT.held_out)) :]
@@ -93,7 +95,7 @@ def test_a_disputed_lane_shows_its_envelopes_seed_so_that_seats_can_judge() -> N
 
 def test_a_letter_is_not_written_to_an_unusable_key() -> None:
     with pytest.raises(BadEnvelope):
-        Writer(KEYS, job(), SEED).held_out_keys(Recipient(PROVIDERS[6], bytes(32)))
+        Writer(KEYS, job(), SPLIT).held_out_keys(Recipient(PROVIDERS[6], bytes(32)))
 
 
 # ------------------------------------------------------------------------------------------------- opening

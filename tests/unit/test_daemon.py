@@ -14,7 +14,15 @@ from prometheus_client import CollectorRegistry
 from heldout.market import daemon
 from heldout.market.alarm import Alarm
 from heldout.market.daemon import Isolation, Loop, Pace, parse_listen, stopping_on_signals
-from heldout.market.errors import BadEnvelope, BadInput, ChainProblem, Reverted, StoreProblem, WrongNetwork
+from heldout.market.errors import (
+    BadEnvelope,
+    BadInput,
+    ChainProblem,
+    Reverted,
+    RpcsDisagree,
+    StoreProblem,
+    WrongNetwork,
+)
 from heldout.market.terms import JobId
 
 JOB, OTHER = JobId("0x" + "01" * 32), JobId("0x" + "02" * 32)
@@ -178,6 +186,15 @@ def test_one_jobs_trouble_leaves_the_others_alone(world: World, alarm: Alarm, pr
 def test_a_bug_in_one_job_rings_the_alarm(world: World, alarm: Alarm) -> None:
     Isolation(alarm, clock=world.clock).run(JOB, failing(ZeroDivisionError()))
     assert alarm.active == {("bug", JOB)}
+
+
+def test_a_job_about_which_rpcs_disagree_rings_until_they_agree(world: World, alarm: Alarm) -> None:
+    """Threat 32."""
+    jobs = Isolation(alarm, clock=world.clock)
+    assert not jobs.run(JOB, failing(RpcsDisagree("one tells another split")))
+    assert alarm.active == {("rpcs_disagree", JOB)}
+    world.now = 2.5
+    assert jobs.run(JOB, lambda: None) and alarm.active == set()
 
 
 @pytest.mark.parametrize("problem", [ChainProblem("down"), WrongNetwork("other chain")])

@@ -1,6 +1,7 @@
 """Keys that are handed to a keeper: what is taken in, what is refused, and that the letters are the requester's own."""
 
 import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from heldout.requester_cli.handed import PATIENCE_S, Shelf
 from heldout.requester_cli.letters import Writer
 from heldout.requester_cli.loans import PREFIX, Loan, lend_keys
 from tests.builders import TERMS, digest
-from tests.unit.test_client_letters import KEYS, SEED, job
+from tests.unit.test_client_letters import KEYS, SPLIT, job
 
 KEEPER = KeyRing(Account.from_key(digest("keeper")), digest("keeper's root"))
 
@@ -24,10 +25,16 @@ def line(salt: bytes = TERMS.salt, shards: int = TERMS.shards, to: KeyRing = KEE
     return lend_keys(KEYS, to.wrap_public, salt, shards).line()
 
 
+def _with_shards(count: bytes) -> str:
+    body = line().removeprefix(PREFIX)
+    told = urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    return PREFIX + urlsafe_b64encode(told.replace(b'"shards":%d' % TERMS.shards, b'"shards":' + count)).decode()
+
+
 def test_a_keepers_letters_are_the_requesters_own_to_the_byte(tmp_path: Path) -> None:
     """Whoever takes over goes on with the same envelopes, so that a seed shown later fits whoever made them (P4.5)."""
     kept = Shelf(tmp_path, KEEPER).take(line())
-    mine, theirs = Writer(KEYS, job(), SEED), Writer(kept, job(), SEED)
+    mine, theirs = Writer(KEYS, job(), SPLIT), Writer(kept, job(), SPLIT)
     assert theirs.training_keys(0) == mine.training_keys(0)
     assert theirs.held_out_keys_for_lane(0) == mine.held_out_keys_for_lane(0)
 
@@ -69,6 +76,7 @@ def test_keys_are_good_for_their_own_data_only(tmp_path: Path) -> None:
         line()[:-40],
         "x" * 5000,
         line().replace("A", "é"),
+        _with_shards(b"1e999"),
     ],
 )
 def test_what_is_no_line_is_refused(tmp_path: Path, text: str) -> None:

@@ -1,17 +1,22 @@
 """P9.1: how much a graph takes is known, and bounded, before anything runs. Threat 65."""
 
+import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import helper
-from score_graphs import EXAMPLES, node, onnx_file
+from score_graphs import EXAMPLES, node, onnx_file, tensors_file
 
+from heldout.kernels import child
+from heldout.kernels.child import ScoreRequest
 from heldout.kernels.errors import BadGraph, Unsupported
 from heldout.kernels.graph import operations
 from heldout.kernels.loader import load
 from heldout.kernels.memory import MOST_FIXED, MOST_PER_ROW, fixed, per_row
+from heldout.validator.run import SCORER_MEMORY
 
 W = {"w": (4, 3)}
 LAST = node("Gemm", "x w", "y")
@@ -29,7 +34,19 @@ def shared(count: int) -> bytes:
     return onnx_file([*nodes, *sums, *tail], (1, 1), {"w": (1,)}, fixed={"s": [1, 16, 1 << 16], "axes": [2]})
 
 
+AXES = np.ones(1 << 20, np.int64)
+"""That a file names once, and thousands of nodes can go through."""
+
 BOMBS: dict[str, bytes] = {
+    "axes without end": onnx_file([node("ReduceMean", "x axes", "m"), LAST], (4,), W, fixed={"axes": AXES}),
+    "slices without end": onnx_file(
+        [node("Slice", "x none axes axes", "m"), LAST], (4,), W, fixed={"axes": AXES, "none": 0 * AXES}
+    ),
+    "parts without end": onnx_file(
+        [helper.make_node("Split", ["x"], [f"s{place}" for place in range(10_000)], axis=1), node("Gemm", "s0 w", "y")],
+        (10_000,),
+        {"w": (1, 3)},
+    ),
     "Gather of constants": onnx_file([ZEROS, node("Gather", "i i", "g"), LAST], (4,), W, fixed=MILLIONS),
     "Concat of constants": onnx_file(
         [ZEROS, helper.make_node("Concat", ["i"] * 3000, ["c"], axis=0), LAST], (4,), W, fixed=MILLIONS
@@ -114,3 +131,19 @@ def test_moving_costs_operations_too() -> None:
     nodes = [node("Gather", "x places", "g", axis=1), node("Concat", "g g", "y", axis=1)]
     graph = load(onnx_file(nodes, (4,), {}, fixed={"places": np.zeros(1000, np.int64)}))
     assert operations(graph, 1) == 1000 + 2000
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("width", [24, 53])
+def test_a_seat_has_memory_for_the_most_weights_that_are_let_through(tmp_path: Path, width: int) -> None:
+    """Else a graph at the bounds would keep every honest seat from its vote. An eighth of it all."""
+    side = math.isqrt(MOST_FIXED // 8) - 1
+    nodes = [node("Expand", "w s", "wide"), node("MatMul", "x wide", "h"), node("Slice", "h begin end axis", "y")]
+    fixed = {"s": [side, side], "begin": [0], "end": [2], "axis": [1]}
+    graph = onnx_file(nodes, (side,), {"w": (1, 1)}, fixed=fixed, widths={"*": (10, width)})
+    (tmp_path / "graph").write_bytes(graph)
+    (tmp_path / "weights").write_bytes(tensors_file({"w": np.ones((1, 1), np.float32)}))
+    (tmp_path / "rows").write_bytes(tensors_file({"x": np.ones((1, side), np.float32), "y": np.zeros(1, np.int64)}))
+    files = (str(tmp_path / "graph"), str(tmp_path / "weights"), (str(tmp_path / "rows"),))
+    request = ScoreRequest(*files, "accuracy", 1 << 40, 1 << 20, memory_bytes=SCORER_MEMORY // 8)
+    assert child.run(request, timeout_s=600).score == 1_000_000

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,31 @@ def test_without_shards_only_the_weights_are_judged(request_: ScoreRequest) -> N
     assert child.run(request, timeout_s=60).code == BAD
 
 
+@pytest.mark.parametrize("width", [1, 1 << 16])
+def test_a_graph_of_many_small_steps_costs_little_more_than_its_operations(width: int) -> None:
+    """P1.5: they are all that a commit window has time for: no job is made to fine those who score it."""
+    from heldout.kernels.graph import operations
+    from heldout.kernels.loader import load
+    from heldout.kernels.score import TURN, batch_bounds
+
+    names = ["s", *(f"t{place}" for place in range(1000))]
+    nodes = [node("Expand", "x e", "h"), node("Slice", "h begin end axis", "s")]
+    nodes += [node("Tanh", before, after) for before, after in pairwise(names)]
+    fixed = {"e": [1, width], "begin": [0], "end": [1], "axis": [1]}
+    graph = load(onnx_file([*nodes, node("Gemm", f"{names[-1]} w", "y")], (1,), {"w": (1, 2)}, fixed=fixed))
+    rows = 1 << 20
+    spans = list(batch_bounds(graph, rows))
+    assert len(spans) * graph.turns * TURN <= 2 * operations(graph, rows)
+    assert [begin for begin, _ in spans] == [0, *(end for _, end in spans[:-1])] and spans[-1][1] == rows
+
+
+def _nothing(x: list[int], y: list[int]) -> bytes:
+    """A file of no value at all, whose shapes are more than an array can have: its writer wants a scorer to fail."""
+    entries = {"x": {"dtype": "F32", "shape": x}, "y": {"dtype": "I64", "shape": y}}
+    header = json.dumps({name: entry | {"data_offsets": [0, 0]} for name, entry in entries.items()}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
 def _x(shape: tuple[int, ...], value: float = 0.5) -> np.ndarray:
     return np.full(shape, value, np.float32)
 
@@ -165,8 +191,25 @@ def _x(shape: tuple[int, ...], value: float = 0.5) -> np.ndarray:
         tensors_file({"x": _x((2, 3, 16, 16)), "y": np.full(2, 10)}),
         tensors_file({"x": np.zeros((2, 3, 16, 16), np.int64), "y": np.zeros(2, np.int64)}),
         tensors_file({"x": _x((0, 3, 16, 16)), "y": np.zeros(0, np.int64)}),
+        _nothing([0, 3, 16, 16], [0, 1 << 47, 1 << 47]),
+        _nothing([0, 1 << 47, 1 << 47], [0]),
+        _nothing([1 << 47, 1 << 47, 0], [1 << 47]),
     ],
-    ids=["empty", "no y", "z", "lengths", "shape", "NaN", "huge", "label", "integers", "no rows"],
+    ids=[
+        "empty",
+        "no y",
+        "z",
+        "lengths",
+        "shape",
+        "NaN",
+        "huge",
+        "label",
+        "integers",
+        "no rows",
+        "vast y",
+        "vast x",
+        "vast and empty",
+    ],
 )
 def test_bad_rows_are_the_requesters_and_never_the_providers(request_: ScoreRequest, shard: bytes) -> None:
     """P9.1."""

@@ -115,6 +115,41 @@ def test_a_flipped_byte_of_a_key_file_is_noticed(ring: KeyRing, tmp_path: Path) 
     assert damaged.value.code == "key_damaged"
 
 
+def test_an_address_that_is_not_the_keys_is_noticed(ring: KeyRing, tmp_path: Path) -> None:
+    """Threat 47: `heldout wallet` shows it without a password, and somebody sends money there."""
+    path = tmp_path / "ring" / "account.json"
+    store = json.loads(path.read_text())
+    path.write_text(json.dumps(store | {"address": store["address"][:-1] + "0f"[store["address"][-1] == "0"]}))
+    with pytest.raises(KeyProblem, match="another address"):
+        KeyRing.open(tmp_path / "ring", PASSWORD)
+
+
+def test_a_disk_that_fills_up_between_two_files_leaves_neither(ring: KeyRing, tmp_path: Path) -> None:
+    """Threat 46: the same command goes on once there is room."""
+    backup(tmp_path / "ring", tmp_path / "backup")
+    copy = tmp_path / "copy"
+    in_the_way = copy / f".secret.json.{os.getpid()}"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(OSError):
+        KeyRing.create(copy, PASSWORD, light=True)
+    with pytest.raises(OSError):
+        restore(tmp_path / "backup", copy, PASSWORD)
+    assert [path.name for path in copy.iterdir()] == [in_the_way.name]
+    in_the_way.rmdir()
+    assert restore(tmp_path / "backup", copy, PASSWORD).address == ring.address
+
+
+@pytest.mark.parametrize("name", ["account.json", "secret.json"])
+@pytest.mark.parametrize("store", [None, 1, "x", [], {"crypto": 1}])
+def test_a_backup_of_something_else_is_refused(ring: KeyRing, tmp_path: Path, name: str, store: object) -> None:
+    file = tmp_path / "backup"
+    backup(tmp_path / "ring", file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: store}))
+    with pytest.raises(KeyProblem):
+        restore(file, tmp_path / "copy", PASSWORD)
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_short_password_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyProblem, match="at least"):
         KeyRing.create(tmp_path / "ring", "short")

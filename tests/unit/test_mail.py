@@ -243,6 +243,29 @@ def test_bids_stay_on_the_board(chain: Announced) -> None:
     assert public.bids(OTHER_JOB) == []
 
 
+def test_a_service_that_floods_drives_out_its_own_letters_alone(
+    chain: Announced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat 54: memory is bounded, the chain's letters stay, and what was driven out may come again by the chain."""
+    monkeypatch.setattr("heldout.market.mail.MOST_WAITING", 3 * len(letter("1").encode()))
+    office = Office()
+    office.kept = [letter(str(number)) for number in range(5)]
+    receiver = mail(office, chain)
+    chain.announce(BOB, letter("x").encode())
+    receiver.bids(JOB)  # reads the chain, and takes nothing out
+    assert [*receiver.fetch()] == [letter("x"), letter("2"), letter("3"), letter("4")]
+    chain.announce(BOB, letter("0").encode())
+    assert [*receiver.fetch()] == [letter("0")]
+
+
+def test_a_flood_of_bids_takes_bounded_room(chain: Announced, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heldout.market.mail.MOST_WAITING", 2 * len(BID.encode()))
+    office = Office()
+    office.kept = [replace(BID, body={**BID.body, "nonce": str(number)}) for number in range(4)]
+    public = mail(office, chain, account=None)
+    assert public.bids(JOB) == office.kept[2:]
+
+
 def call(until: Any = 1_000, job: JobId = JOB) -> Letter:
     return Letter(job, Kind.CALL, BOB, BULLETIN, {"terms": {}, "until": until, "signature": "0x"})
 

@@ -42,6 +42,8 @@ def test_a_path_that_is_not_plain_is_refused(path: str) -> None:
         {"command": ()},
         {"resources": Resources(1, -1, 1, 0, 1)},
         {"resources": Resources(True, 1, 1, 0, 1)},
+        {"scorer": 1},
+        {"metric": ["accuracy"]},
         {"resources": Resources(1, 1, 1, 2**53, 1)},
     ],
 )

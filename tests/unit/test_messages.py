@@ -195,3 +195,5 @@ def test_answers_carry_letters_and_drop_what_is_none() -> None:
     assert decode_answer(b"\xff\xff") == []
     assert decode_answer(b'{"kind":"half_b"}') == []
     assert decode_answer(b'[1, null, {"kind": "half_b"}]') == []
+    for unwritable in (b"NaN", b"1e999", b'"\\ud800"', b'{"kind": Infinity}'):
+        assert decode_answer(b"[" + unwritable + b"," + letter.encode() + b"]") == [letter]

@@ -92,7 +92,9 @@ def test_held_out_shards_open_in_the_order_of_the_split() -> None:
     """P4.1, P2.4"""
     honest = deliver()
     secret = HeldOutSecret.decode(READER.open(honest.held_out), honest.terms.heldOut)
-    assert open_shards(secret.keys, SPLIT.held_out, honest.terms, honest.shelf) == [rows(i) for i in SPLIT.held_out]
+    keys = [(key,) for key in secret.keys]
+    opened = list(open_shards(keys, SPLIT.held_out, honest.terms, honest.shelf))
+    assert opened == [rows(i) for i in SPLIT.held_out]
     assert secret.seeds == ()
 
 
@@ -101,7 +103,7 @@ def test_a_key_of_another_shard_does_not_open_this_one() -> None:
     honest = deliver()
     keys = [key_of(shard) for shard in reversed(SPLIT.held_out)]
     with pytest.raises(BadEnvelope):
-        open_shards(keys, SPLIT.held_out, honest.terms, honest.shelf)
+        list(open_shards([(key,) for key in keys], SPLIT.held_out, honest.terms, honest.shelf))
 
 
 def test_a_list_of_leaves_that_is_not_the_data_root_is_refused() -> None:
@@ -109,7 +111,7 @@ def test_a_list_of_leaves_that_is_not_the_data_root_is_refused() -> None:
     honest = deliver()
     honest.shelf.blobs[honest.terms.dataRoot] = b"\0" * 64 * honest.terms.shards
     with pytest.raises((BadEnvelope, StoreProblem)):
-        open_shards([key_of(i) for i in SPLIT.held_out], SPLIT.held_out, honest.terms, honest.shelf)
+        list(open_shards([(key_of(i),) for i in SPLIT.held_out], SPLIT.held_out, honest.terms, honest.shelf))
 
 
 @pytest.mark.parametrize("secret", [b"", bytes(31), bytes(32 * 5), bytes(32 * 6 + 1)])

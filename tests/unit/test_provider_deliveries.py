@@ -15,6 +15,7 @@ from heldout.market.keys import KeyRing
 from heldout.market.messages import Kind, Letter, bid_of, hexed
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import (
+    Recipient,
     envelope_context,
     make_envelope,
     open_envelope,
@@ -102,8 +103,8 @@ def test_each_seats_key_gets_one_letter_that_opens_the_weights(
 ) -> None:
     """P4.3: a, b and the seed of the requester's envelope; three seats of one key are one letter."""
     sealed, _ = deliveries.seal(JOB, terms, WEIGHTS)
-    seat = (HOT, wrap_public_key(HOT_KEY))
-    letters = deliveries.to_seats(JOB, 0, 1, sealed, [seat, seat, (Address("0x" + "88" * 20), bytes(32))])
+    seat, unusable = Recipient(HOT, wrap_public_key(HOT_KEY)), Recipient(Address("0x" + "88" * 20), bytes(32))
+    letters = deliveries.to_seats(JOB, 0, 1, sealed, [seat, seat, unusable])
     assert [letter.receiver for letter in letters] == [HOT]
     context = envelope_context(JOB_BYTES, Kind.SUBMISSION, keys.address, HOT)
     secret = open_envelope(HOT_KEY, letters[0].bytes_of("envelope"), context)

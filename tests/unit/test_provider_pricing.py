@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heldout.market.errors import BadInput
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.provider.pricing import Sale, Suggestion, power_up, suggest
 
@@ -40,3 +41,9 @@ def test_nobody_is_told_to_work_below_the_cost_of_power(prices: list[int], floor
 def test_power_is_watts_times_tariff_rounded_up(watts: float, kwh: int, least: Fraction) -> None:
     assert power_up(watts, Wei(kwh)) == least * ONE_TOKEN
     assert power_up(1.0, Wei(1)) == 1
+
+
+@pytest.mark.parametrize("watts", [float("nan"), float("inf"), -1.0])
+def test_what_is_no_power_is_refused(watts: float) -> None:
+    with pytest.raises(BadInput):
+        power_up(watts, Wei(1))

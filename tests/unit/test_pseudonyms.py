@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heldout.market.console import run_command
 from heldout.market.errors import BadInput
 from heldout.market.keys import KeyRing
 from heldout.requester_cli.main import dispatch
@@ -86,6 +87,30 @@ def test_the_command_writes_a_private_file_beside_the_table(
     assert rows[1][1] == "36" and "Ada" not in out.read_text() and "London" not in out.read_text()
     with pytest.raises(BadInput, match="exists"):
         dispatch(["data", "pseudonymise", str(table), "--columns", "name", *ring])
+
+
+def test_what_spreadsheets_write_keeps_its_rows(tmp_path: Path, ring: list[str]) -> None:
+    """A mark before the first name, and line ends of all kinds within a field."""
+    rows = [["name", "note"], ["Ada", "one\rtwo\r\nthree"], ["Alan", 'says "no", twice\n']]
+    table, out = tmp_path / "people.csv", tmp_path / "out.csv"
+    with table.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert dispatch(["data", "pseudonymise", str(table), "--columns", "name", "--out", str(out), *ring]) == 0
+    with out.open(newline="") as file:
+        written = list(csv.reader(file, strict=True))
+    assert [row[1] for row in written] == [row[1] for row in rows] and len(written[1][0]) == 32
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path, ring: list[str]) -> None:
+    table, nowhere = tmp_path / "people.csv", tmp_path / "nowhere" / "out.csv"
+    table.write_text(TABLE)
+    words = ["data", "pseudonymise", "--columns", "name", *ring]
+    with pytest.raises(BadInput, match="nowhere"):
+        dispatch([*words, "--out", str(nowhere), "--", str(table)])
+    assert run_command(dispatch, [*words, "--json", "--", "."]) != 0
+    left = tmp_path / ".people.pseudonymous.csv.1.part"
+    left.write_text("of a run that was killed, or of one beside this")
+    assert dispatch([*words, "--", str(table)]) == 0 and left.exists()
 
 
 def test_a_table_that_breaks_in_the_middle_leaves_nothing(tmp_path: Path, ring: list[str]) -> None:

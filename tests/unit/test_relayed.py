@@ -31,7 +31,9 @@ from heldout.market.terms import Address, BlockNumber, JobId, Timestamp
 from heldout.market.waiving import MOST_PER_JOB, Waivers, consent_to
 from heldout.provider.record import Record
 from heldout.provider.waiving import Waiving
-from heldout.requester_cli.keeper import Keeper
+from heldout.requester_cli.acting import Acts
+from heldout.requester_cli.duties import Waive
+from heldout.requester_cli.rechecking import Rechecker
 from heldout.requester_cli.shelf import Shelf
 from tests.builders import JOB, JOB_BYTES, TERMS, EventLog, digest, terms_values
 
@@ -198,9 +200,11 @@ def test_a_requester_waives_the_result_it_decided_on_and_none_that_came_since(tm
     sent: list[Letter] = []
     mail = SimpleNamespace(send=lambda letter, fallback: sent.append(letter))
     keys = SimpleNamespace(account=REQUESTER, address=REQUESTER.address)
-    keeper = Keeper(SimpleNamespace(chain=MovingOn(), keys=keys, mail=mail), Alarm(), Shelf(tmp_path))  # type: ignore[arg-type]
-    keeper._head = BlockNumber(HEAD)
-    keeper._waive(scored())
+    chain: Any = MovingOn()
+    tools: Any = SimpleNamespace(chain=chain, keys=keys, mail=mail)
+    waivers, nobody = Waivers(chain, CHAIN, MARKET), Rechecker(lambda job, weights: [])
+    sight: Any = SimpleNamespace(job=scored(), events=(), view=SimpleNamespace(head=HEAD, now=0))
+    Acts(tools, Alarm(), Shelf(tmp_path), waivers, nobody, None).take(Waive(), sight)
     assert sent and {waiver_of(letter)[0] for letter in sent} == {WAIVER}
 
 

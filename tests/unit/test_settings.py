@@ -36,6 +36,11 @@ def test_a_file_is_read_as_it_was_written() -> None:
         (json.dumps({**GOOD, "colour": "red"}), "has the unknown key 'colour'"),
         (json.dumps({**GOOD, "rpc": "http://127.0.0.1:8545"}), "has a wrong kind of value for 'rpc'"),
         (json.dumps({**GOOD, "chain_id": "31337"}), "has a wrong kind of value for 'chain_id'"),
+        (json.dumps({**GOOD, "confirmations": -1}), "has -1 for 'confirmations'"),
+        (json.dumps({**GOOD, "rpc": [1]}), "names 1, which is no address"),
+        (json.dumps({**GOOD, "stores": ["http://127.0.0.1:1", "s3://["]}), "names 's3://\\[', which is no address"),
+        (json.dumps({**GOOD, "service": "http://" + "a" * 64}), "which is no address"),
+        (json.dumps({**GOOD, "service": "http://host:99999"}), "which is no address"),
     ],
 )
 def test_the_first_fault_is_named(text: str, said: str) -> None:

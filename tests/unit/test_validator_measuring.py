@@ -12,9 +12,10 @@ from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import BadGraph, ChildFailed
 from heldout.market.lifecycle import REQUESTER as PARTY_R
 from heldout.market.messages import BAD, MISSING, NO_KEYS, Kind, Letter
-from heldout.market.sealing import wrap_public_key
+from heldout.market.sealing import Recipient, wrap_public_key
 from heldout.market.terms import scorer_id
 from heldout.validator.forwarding import handed_on
+from heldout.validator.letters import MOST_PER_SENDER
 from heldout.validator.measuring import Case, Tools, measure
 from heldout.validator.opening import HeldOutSecret, Reader
 from heldout.validator.voting import Finding, Undelivered, Verdict
@@ -100,6 +101,28 @@ def test_a_forged_letter_does_not_hide_the_honest_one(tmp_path: Path) -> None:
     assert findings(job, tmp_path, [*forged, *job.letters]) == (Verdict(961_111, EVIDENCE),)
 
 
+def test_letters_that_almost_open_cost_a_seat_no_time(tmp_path: Path) -> None:
+    """Threat 89: a seat that has the keys writes to another what fails at the very last shard, as often as it may."""
+    job = deliver()
+    asked: list[bytes] = []
+    keys = [key_of(shard) for shard in SPLIT.held_out]
+    forged = [
+        to_seat(Kind.HELD_OUT_KEYS, PROVIDERS[5], b"".join([*keys[:-1], digest(f"no key {place}")]))
+        for place in range(MOST_PER_SENDER)
+    ]
+
+    def get(name: bytes, limit: int) -> bytes:
+        asked.append(name)
+        return job.shelf(name, limit)
+
+    tools = Tools(READER, get, Scorer(), tmp_path)
+    assert measure(job.case, [*forged, *job.letters], (), tools) == (Verdict(961_111, EVIDENCE),)
+    assert len(asked) == len(set(asked)), "each artifact is fetched once"
+    (found,) = measure(job.case, [*forged, job.submission], (), tools)
+    assert isinstance(found, Undelivered) and found.party == PARTY_R
+    assert len(asked) == 2 * len(set(asked)), "and once more"
+
+
 def test_held_out_keys_are_as_good_from_another_seat(tmp_path: Path) -> None:
     """P4.3: seats forward keys to each other."""
     job = deliver()
@@ -110,11 +133,11 @@ def test_held_out_keys_are_as_good_from_another_seat(tmp_path: Path) -> None:
 def test_what_one_seat_hands_on_another_seat_can_score(tmp_path: Path) -> None:
     """P4.3: the letters of one seat, wrapped again for another."""
     job, other = deliver(), Reader(PROVIDERS[6], digest("another seat wraps"))
-    key = wrap_public_key(other.wrap_private)
-    letters = list(handed_on(job.letters, READER, lambda *parts: digest(repr(parts)), other.address, key))
+    seat = Recipient(other.address, wrap_public_key(other.wrap_private))
+    letters = list(handed_on(job.letters, READER, lambda *parts: digest(repr(parts)), seat))
     tools = Tools(other, job.shelf, Scorer(), tmp_path)
     assert measure(job.case, letters, (), tools) == (Verdict(961_111, EVIDENCE),)
-    assert list(handed_on(letters, READER, lambda *_: SEED, other.address, key)) == [], "not mine to open"
+    assert list(handed_on(letters, READER, lambda *_: SEED, seat)) == [], "not mine to open"
 
 
 def test_a_lane_that_is_missing_on_chain_is_missing(tmp_path: Path) -> None:
@@ -129,15 +152,22 @@ def test_a_verdict_is_not_measured_twice(tmp_path: Path) -> None:
     assert scorer.read == []
 
 
+def _task(job: Delivery, old: bytes, new: bytes) -> bytes:
+    """The hash of the job's manifest with something else in it."""
+    return job.shelf.put(job.shelf.blobs[job.terms.taskHash].replace(old, new))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda job: replace(job.terms, scorer=scorer_id("score-v9")),
         lambda job: replace(job.terms, metric=5),
         lambda job: replace(job.terms, taskHash=job.shelf.put(b"not a manifest")),
+        lambda job: replace(job.terms, taskHash=_task(job, b'"score-v1"', b"1")),
+        lambda job: replace(job.terms, metric=9, taskHash=_task(job, b'"accuracy"', b'"metric 9"')),
         lambda job: replace(job.terms, taskHash=digest("nowhere")),
     ],
-    ids=["another scorer", "another metric", "no manifest", "nowhere"],
+    ids=["another scorer", "another metric", "no manifest", "no scorer", "a metric nobody has", "nowhere"],
 )
 def test_a_task_that_cannot_be_read_is_the_requesters_fault(spoil, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """P2.3"""
@@ -184,8 +214,9 @@ def test_a_provider_that_denies_keys_it_got_is_missing(tmp_path: Path) -> None:
         (training_letter(SEED), b""),
         (training_letter(SEED), digest("another seed")),
         (training_letter(SEED, b"no keys"), SEED),
+        (training_letter(SEED, b"".join(map(key_of, SPLIT.training))[:-1]), SEED),
     ],
-    ids=["no answer for this lane", "no seed shown", "another seed shown", "no keys inside"],
+    ids=["no answer for this lane", "no seed shown", "another seed shown", "no keys inside", "a byte is cut off"],
 )
 def test_a_requester_that_cannot_prove_delivery_has_not_delivered(
     answer: Letter | None, shown: bytes, tmp_path: Path

@@ -34,6 +34,8 @@ HERE = Path(__file__).resolve().parent
 PUBLISHED_BASE = "python:3.11-slim-bookworm"
 LABEL = "heldout.image.inputs"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+BASE_RECIPE = "2"
+"""Another one for every change of how a base is made, so that one of before is not taken for it."""
 PULL_TIMEOUT_S = 300
 TORCH: Final = "2.13.0"
 TORCH_CPU_ARM: Final = "2.10.0"
@@ -72,7 +74,7 @@ def build(
     _require_engine()
     wanted = (*FLAVOURS[flavour], *extra)
     requirements = (HERE / "requirements.txt").read_text() + "".join(f"{name}\n" for name in wanted)
-    inputs = _digest((HERE / "Dockerfile").read_text(), requirements, base, _release(), *([flavour] if index else []))
+    inputs = _digest((HERE / "Dockerfile").read_text(), requirements, base, _own_base(), *([flavour] if index else []))
     image = _find(inputs)
     if not image:
         image = _build(base or _base(), requirements, inputs, index)
@@ -159,7 +161,7 @@ def _base() -> str:
     if named := os.environ.get("HELDOUT_JOB_BASE"):
         return named
     source = own_source()
-    made = _find(_digest("base", source.suite, BASE_PACKAGES)) if source else ""
+    made = _find(_own_base()) if source else ""
     if made:
         return made
     _say(f"asking the registry for {PUBLISHED_BASE}")
@@ -175,7 +177,7 @@ def _base() -> str:
 
 def _debootstrap(source: AptSource) -> str:
     _say(f"no registry; making a {source.suite} base from this machine's own mirror (about a minute, 280 MB)")
-    inputs = _digest("base", source.suite, BASE_PACKAGES)
+    inputs = _own_base()
     root = [] if os.geteuid() == 0 else ["sudo"]
     keyring = [f"--keyring={source.keyring}"] if source.keyring.startswith("/") else []
     components = ",".join(part for part in source.components if part in ("main", "universe"))
@@ -210,9 +212,10 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _release() -> str:
+def _own_base() -> str:
+    """The label of the base that debootstrap makes here; nothing where apt names no mirror."""
     source = own_source()
-    return source.suite if source else ""
+    return _digest("base", BASE_RECIPE, source.suite, BASE_PACKAGES) if source else ""
 
 
 def _require_engine() -> None:
