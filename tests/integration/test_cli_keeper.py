@@ -31,7 +31,7 @@ from heldout.market.messages import Bid, Kind, Letter, bid_letter, decode_answer
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import envelope_context, open_envelope, shard_key
 from heldout.market.split import SEED_DELAY, draw_split
-from heldout.market.terms import JobId, keccak256
+from heldout.market.terms import JobId, job_id, keccak256
 from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
@@ -362,6 +362,24 @@ def test_two_jobs_never_share_sealed_data(town: Devnet, client: Client, provider
     with pytest.raises(BadInput) as refused:
         client.accept(client.job(waiting), client.offers(client.job(waiting)))
     assert refused.value.code == "data_used"
+
+
+def test_a_stranger_who_names_the_same_shards_keeps_no_job_from_its_bids(
+    client: Client, provider: Provider, folder: Path, tmp_path: Path
+) -> None:
+    """The data root of an open job is everybody's to copy into terms of their own; the keys are not."""
+    job = post(client, folder)
+    theirs = replace(client.job(job).terms, requester=provider.keys.address)
+    network = client.network
+    identity = job_id(theirs, network.chain_id, network.market)
+    with Client(network, provider.keys, home=tmp_path / "stranger") as stranger:
+        stranger.deposit(theirs.escrow)
+        stranger.outbox.send("post", "post", theirs.as_tuple(), wait=True)
+        provider.bid(stranger, identity)
+        stranger.accept(stranger.job(identity), stranger.offers(stranger.job(identity)))
+    provider.bid(client, job)
+    step(client, client.keeper(Alarm(), policy=NOW, only=[job]))
+    assert client.job(job).state is State.RUNNING
 
 
 def test_bids_that_nothing_backs_hide_no_other(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
