@@ -126,7 +126,8 @@ class Plan:
     def _market_lines(self) -> list[str]:
         price = "no bid was accepted yet" if self.median_bid is None else f"median bid {format_tokens(self.median_bid)}"
         shown = [
-            f"Market     {self.candidates} account(s) could back a bid now · {price} · {self.live_seats} live seats"
+            f"Market     {_counted(self.candidates, 'account')} could back a bid now · {price} · "
+            f"{_counted(self.live_seats, 'live seat')}"
         ]
         if self.live_seats < self.needed_seats:
             shown.append(f"           warning: bids can be accepted only from {self.needed_seats} live seats on")
@@ -172,13 +173,17 @@ class Plan:
         }
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _money_lines(terms: JobTerms) -> list[str]:
     """Who gets what, and when. The amounts of the rows sum to the escrow."""
     floor, target = describe_score(terms.floor), describe_score(terms.target)
     least = Wei(terms.priceCap * terms.floorPay // MILLION)
     rows = [
         (
-            f"{terms.lanes} provider(s)",
+            _counted(terms.lanes, "provider"),
             terms.lanes * terms.priceCap,
             f"each up to {format_tokens(terms.priceCap)}: its bid from {target} on, {terms.floorPay / 10_000:g} % "
             f"of it at {floor} (at most {format_tokens(least)}), nothing if worse; the rest comes back to you",

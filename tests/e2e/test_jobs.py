@@ -1,22 +1,55 @@
 """Whole jobs on a real chain with real nodes: how they end when everybody is honest, and when the work is poor (P3)."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heldout.market.lifecycle import Outcome, Purpose
-from heldout.market.money import Ppm, payout_down
-from tests.e2e.town import GOOD_ENOUGH, HARD, RANDOM, Kept, Town, check_ended
+from heldout.market.lifecycle import Outcome, Purpose, State
+from heldout.market.messages import pack_vote
+from heldout.market.money import Ppm, Wei, payout_down
+from heldout.market.terms import JobId
+from tests.e2e.town import GOOD_ENOUGH, HARD, RANDOM, Kept, Town, check_ended, heldout
 from tests.tables import cancer, tabular
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
 
 
-def test_an_honest_job_pays_what_its_score_is_worth_and_anyone_can_verify_it(town: Town) -> None:
-    """P3, P4, P9: three seats, one number; the requester gets the weights and measures the same."""
-    client, job = town.post("honest", **GOOD_ENOUGH)
+def verified(town: Town, job: JobId, home: Path) -> dict[str, Any]:
+    """What `heldout verify` finds with the keys in a home, if there are any."""
+    password = ["--password-file", str(town.devnet.password_file)]
+    words = town.devnet.command("verify", job, "--json", "--home", str(home), *password)[3:]
+    told: dict[str, Any] = json.loads(heldout(words).stdout)
+    return told
+
+
+def test_an_honest_job_pays_what_its_score_is_worth_and_anyone_can_verify_it(town: Town, tmp_path: Path) -> None:
+    """P3, P4, P9: three seats, one number; the requester gets the weights and measures the same, and so does the
+    provider once it was sent the held-out keys (P4.6). Who has no keys checks everything else (P7.5)."""
+    client, job = town.post("honest", **{**GOOD_ENOUGH, "challenge": '"120 s"'})
+    provider = town.devnet.home("provider-0")
     with Kept(town):
+        town.until_state(job, State.SCORED)
+        town.until(job, "its provider measures the same", lambda _: bool(verified(town, job, provider)["measured"]))
         ended = town.settle(job)
+    own, outside = verified(town, job, provider), verified(town, job, tmp_path / "nobody")
+    assert own["measured"] and own["ok"] and "score of lane 0" in {check["what"] for check in own["checks"]}
+    assert outside["ok"] and not outside["measured"]
+    public = {check["what"].partition(":")[0] for check in outside["checks"]}
+    assert {"seed of round 1", "seats of round 1", "payout of lane 0", "money in, and out"} <= public
+    assert {check["what"] for check in outside["checks"]} < {check["what"] for check in own["checks"]}
+    for forged, what in (
+        (replace(ended.rounds[0], seats=ended.rounds[0].seats[::-1]), "seats of round 1"),
+        (replace(ended.rounds[0], seed=bytes(32)), "seed of round 1"),
+        (replace(ended.rounds[0], result=pack_vote([1_000_000])), "result of round 1"),
+    ):
+        wrong = [check.what for check in client.witness(replace(ended, rounds=(forged,))) if not check.ok]
+        assert wrong and any(each.startswith(what) for each in wrong), what
+    poorer = (replace(ended.lanes[0], payout=Wei(ended.lanes[0].payout - 1)),)
+    wrong = [check.what for check in client.witness(replace(ended, lanes=poorer)) if not check.ok]
+    assert wrong == ["payout of lane 0"]
     check_ended(town, ended, Outcome.MEASURED)
     lane, terms = ended.lanes[0], ended.terms
     assert lane.score is not None

@@ -30,6 +30,8 @@ ASKED = {
     "is my data private": "Is my data private?",
     "what does a job cost me": "What does a job cost?",
     "how are validators chosen": "How are validators chosen?",
+    "what is a lane": "What is a lane?",
+    "what happens if my training program crashes?": "What happens if my training program crashes?",
     "which metrics are supported?": "Which metrics are there?",
     "how do I become a provider": "How do I become a provider?",
     "can the requester peek at my weights without paying?": "Can the requester peek at the weights and not pay?",
@@ -163,6 +165,11 @@ def test_digits_under_five_tokens_with_two_validators_worth_of_certainty(assista
         ("train a network on a gpu with 16 GB and 8 cores", {"gpus": "1", "memory": "16", "cpus": "8"}),
         ("draft a job for at most 250 tokens", {"price": "244.49"}),
         ("train a model for 10 minutes", {"seconds": "600"}),
+        ("train breast cancer classifier for 20 tokens, accuracy 0.97", {"floor": "0.97", "target": "0.985"}),
+        ("train a classifier, 97 % accuracy or better", {"floor": "0.97", "metric": "accuracy"}),
+        ("train a model, f1 macro of 0.8, target 0.95", {"floor": "0.8", "target": "0.95", "metric": "f1_macro"}),
+        ("train a model, accuracy 3 validators, 0.9 auc", {"floor": "0.9", "validators": "3"}),
+        ("train a model with rmse 3.5, target 3", {"floor": "3.5", "target": "3"}),
         ("train a model with log loss below 0.3", {"metric": "log_loss", "floor": "0.3", "target": "0.15"}),
     ],
 )
@@ -171,6 +178,13 @@ def test_what_is_said_is_taken(sentence: str, expected: dict[str, str]) -> None:
     assert made is not None
     assert {key: made.fields()[key] for key in expected} == expected
     parse(made.toml, Path("job.toml"))
+
+
+def test_a_number_that_is_not_understood_is_said_to_be_left_out(assistant: Assistant) -> None:
+    """A floor that was meant and not taken would pay in full for less."""
+    told = assistant.answer("train a classifier for 20.5 tokens in 0.5 hours, hopefully 0.97 or so").text
+    assert "0.97 was not understood" in told and told.count("not understood") == 1
+    assert "not understood" not in assistant.answer("train a classifier, accuracy 0.97").text
 
 
 @given(
