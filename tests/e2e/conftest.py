@@ -17,6 +17,7 @@ def town(tmp_path_factory: pytest.TempPathFactory, job_image: str) -> Iterator[T
     with Devnet.up(Path(state), block_time=1, providers=1, validators=VALIDATORS, relayed=False) as devnet:
         assert job_image in devnet.network.images.values()
         town = Town(devnet, scratch)
+        town.stake_spare_seats()
         town.start_index("witness")
         yield town
         town.close()

@@ -281,6 +281,14 @@ class Town:
 
     # ------------------------------------------------------------------------------------------------ indices
 
+    def stake_spare_seats(self) -> None:
+        """A seat that lost half its stake to a test and then missed a vote on a busy machine leaves (P5.5), and without
+        24 seats no job is accepted any more (P5.1)."""
+        for number in range(3):
+            hot, cold = f"validator-{number}", str(self.devnet.home(f"validator-{number}-cold"))
+            passwords = ("--cold-password-file", str(self.devnet.password_file))
+            heldout(self.devnet.command("validator", "stake", "1", "--cold", cold, *passwords, "-y", home=hot)[3:])
+
     def start_index(self, name: str) -> None:
         """A market service of its own, with a database of its own."""
         db = str(self.devnet.state / f"{name}.db")
