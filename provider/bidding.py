@@ -27,6 +27,7 @@ class Rule(StrEnum):
     NOT_OPEN = "not_open"
     BIDS_CLOSED = "bids_closed"
     OWN_JOB = "own_job"
+    PROGRAMS_FAIL = "programs_fail"
     TASK_UNAVAILABLE = "task_unavailable"
     BAD_TASK = "bad_task"
     PLATFORM = "platform"
@@ -63,6 +64,8 @@ class Offer:
     gpus: int = 0
     jobs: int = 1
     """At the same time."""
+    failing: int = 2
+    """Jobs of one requester whose program failed here, from which on it gets no bid; 0: it always may."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Means:
     """Whose every layer this node has seen hold (`heldout provider doctor`)."""
     unfunded: str | None = None
     """Why the market would not take the job now, if it is only called for (P2.5): mostly for want of its escrow."""
+    failures: int = 0
+    """Of the requester's programs, since one of its jobs was trained here."""
     image_here: bool = True
     data_here: bool = True
     """Whether the stores hold the list of leaves and every sealed shard."""
@@ -152,6 +157,9 @@ def _against_any_bid(job: JobState, means: Means, now: Timestamp) -> Iterator[Re
 def _against_this_bid(job: JobState, task: Manifest, offer: Offer, means: Means) -> Iterator[Refusal]:
     """Rules that no waiting changes come first, those of the moment last."""
     needs, terms = task.resources, job.terms
+    if 0 < offer.failing <= means.failures:
+        text = f"the programs of {means.failures} jobs of this requester failed here, as many as [offer] failing allows"
+        yield Refusal(Rule.PROGRAMS_FAIL, text)
     if means.platform not in task.image:
         yield Refusal(Rule.PLATFORM, f"needs {' or '.join(sorted(task.image))}, this machine is {means.platform}")
     for rule, needed, given in (

@@ -195,6 +195,7 @@ class ProviderNode:
             unfunded=self._calls.refusal(view.job, self._head),
             sandbox=self._sandbox,
             tiers=self._tiers,
+            failures=tools.requesters.failures(view.job.terms.requester),
             image_here=bool(image) and self._sandbox and tools.training.has_image(image),
             data_here=isinstance(task, Manifest) and tools.materials.data_here(view.job.terms),
         )

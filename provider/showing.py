@@ -21,6 +21,7 @@ def stage(record: Record) -> str:
         (record.requester_told, "submitted"),
         (record.uploaded, "uploaded"),
         (record.sealed is not None, "sealed"),
+        (bool(record.untrained), "stands in"),
         (bool(record.weights_hash), "trained"),
         (record.attempts > record.failed, "training"),
         (record.failures > 0, "failed"),
@@ -40,7 +41,10 @@ def reason(record: Record) -> str:
         return record.refusal[1]
     if record.price is None:
         return "not looked at yet"
-    return f"bid {format_tokens(record.price)}; {stage(record)}" + (f"; {record.failure}" if record.failure else "")
+    how = f"; {record.failure}" if record.failure else ""
+    if record.untrained:
+        how += "; its program failed: weights that nobody trained stand in, to lose a fee and not the collateral"
+    return f"bid {format_tokens(record.price)}; {stage(record)}{how}"
 
 
 def rule(record: Record) -> str:
@@ -61,6 +65,7 @@ def as_json(record: Record, progress: Mapping[str, Any] | None = None) -> dict[s
         "price": amount(record.price) if record.price is not None else None,
         "attempts": record.attempts,
         "failure": record.failure,
+        "untrained": bool(record.untrained),
         "weights": record.weights_hash or None,
         "last_reading": readings[-1] if readings else None,
     }

@@ -18,6 +18,7 @@ from heldout.provider.ending import describe_ending
 from heldout.provider.making import PROGRESS, Making
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools
+from heldout.provider.untrained import Untrained
 from heldout.provider.waiving import Waiving
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Work:
             Step.FETCH_DATA: making.fetch_data,
             Step.TRAIN: making.train,
             Step.WATCH: making.watch,
+            Step.STAND_IN: Untrained(tools).stand_in,
             Step.SEAL: making.seal,
             Step.UPLOAD: making.upload,
             Step.SUBMIT: delivering.submit,

@@ -10,7 +10,7 @@ PAGE = (ROOT / "docs" / "threats.md").read_text()
 CITED = sorted(set(re.findall(r"`((?:tests|contracts)/[\w/.-]+)::(\w+)`", PAGE)))
 ROWS = [line.strip("|").split(" | ") for line in PAGE.splitlines() if re.match(r"\| \d+ \|", line)]
 NOT_GIVEN = {68}
-"""Numbers are those of the design that came first; this one was struck."""
+"""Numbers up to 90 are those of the design that came first; this one was struck."""
 
 
 def defines(path: Path, test: str) -> bool:
@@ -25,7 +25,7 @@ def test_every_test_the_page_names_exists(path: str, test: str) -> None:
 
 def test_every_threat_has_one_row_and_each_row_a_test_or_a_plain_not_yet() -> None:
     numbers = [int(row[0]) for row in ROWS]
-    assert numbers == sorted(set(range(1, 91)) - NOT_GIVEN)
+    assert numbers == sorted(set(range(1, 92)) - NOT_GIVEN)
     silent = [row[0] for row in ROWS if "::" not in row[-1] and "Not yet" not in row[-1]]
     assert silent == []
 
