@@ -8,7 +8,7 @@ from itertools import chain
 from heldout.market.calling import is_called
 from heldout.market.lifecycle import JobState, State
 from heldout.market.manifest import STANDARD, Manifest
-from heldout.market.money import Wei, format_tokens
+from heldout.market.money import Wei, format_gas, format_tokens
 from heldout.market.spans import format_span
 from heldout.market.terms import Address, Timestamp
 
@@ -128,6 +128,14 @@ def judge(job: JobState, task: Manifest | Refusal, offer: Offer, means: Means, n
     return Quote(_price(job, task, offer), _valid_until(job, now))
 
 
+def without_room(job: JobState, needed: int) -> Refusal | None:
+    """The last rule, asked of a job that would get a bid: to read a graph takes a process of its own."""
+    if needed <= job.terms.weightsBytes:
+        return None
+    text = f"its graph's tensors may need {needed:,} bytes, its terms allow {job.terms.weightsBytes:,}"
+    return Refusal(Rule.BAD_TASK, text)
+
+
 def _valid_until(job: JobState, now: Timestamp) -> Timestamp:
     """Of a bid for a call only for a while, and then anew: its requester may have withdrawn the money (P2.5)."""
     if not is_called(job):
@@ -206,7 +214,7 @@ def _for_the_moment(job: JobState, offer: Offer, means: Means) -> Iterator[Refus
         text = f"needs {format_tokens(job.terms.collateral)} collateral, {format_tokens(means.free)} are free"
         yield Refusal(Rule.COLLATERAL, f"{text}: `heldout provider deposit`")
     if means.gas < means.gas_reserve:
-        yield Refusal(Rule.GAS, f"{format_tokens(means.gas)} for gas is below the reserve")
+        yield Refusal(Rule.GAS, f"{format_gas(means.gas)} for gas is below the reserve")
 
 
 def outcome_of_bid(job: JobState, price: Wei) -> str:

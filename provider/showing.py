@@ -1,12 +1,31 @@
 """What `status` and `why` print, from a node's records: pure."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heldout.market.console import amount
 from heldout.market.money import format_tokens
+from heldout.provider.owner import Wish
 from heldout.provider.record import Record
+
+SAYS = {
+    Wish.WORK: "takes new work, as [when] allows",
+    Wish.PAUSE: "takes no new work; what was promised goes on",
+    Wish.FREEZE: "takes no new work, and running jobs stand still",
+    Wish.DRAIN: "takes no new work, and ends once nothing is promised",
+    Wish.LEAVE: "takes no new work, ends once nothing is promised, and takes its balance along",
+}
+
+
+def node_lines(wish: Wish, since: float | None, running: bool | None) -> list[str]:
+    """Whether the node runs, and what its owner told it last, if not to work."""
+    runs = {True: "running", False: "not running: `heldout provider run`", None: "unknown whether it runs"}[running]
+    if wish is Wish.WORK or since is None:
+        return [f"node     {runs}; {SAYS[wish]}"]
+    told = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(since))
+    return [f"node     {runs}", f"owner    {wish} since {told}: {SAYS[wish]}; `heldout provider resume`"]
 
 
 def stage(record: Record) -> str:

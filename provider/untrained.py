@@ -66,6 +66,9 @@ def write_untrained(target: Path, graph: Path, shard: Path, metric: str, most_by
     Raises BadWeights if there is none: the terms have no room for the graph's tensors, or no constant is in range.
     """
     shapes = shapes_of(graph) or ANY_SHAPE
+    least = 4 * sum(map(prod, shapes.values()))
+    if least > most_bytes:
+        raise BadWeights(f"the graph's tensors have {least} bytes, the terms allow {most_bytes}")
     for value in CONSTANTS:
         write_whole(target, constant_weights(shapes, value))
         try:

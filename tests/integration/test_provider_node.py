@@ -319,12 +319,15 @@ def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(tmp_path: Path)
         set_up(net, runner="process")
         address = net.keys(PROVIDER).address
         heldout(net, "provider", "pause")
+        status = heldout(net, "provider", "status")
+        assert (status["wish"], status["running"]) == ("pause", False)
         with provider(net) as node:
             job.post()
             told = job.until(
                 lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 120, "a verdict"
             )
             assert (told[0]["rule"], told[0]["stage"]) == ("owner", "no bid")
+            assert heldout(net, "provider", "status")["running"]
             heldout(net, "provider", "resume")
             job.accept()
             heldout(net, "provider", "leave")

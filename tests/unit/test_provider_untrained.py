@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import JOB, PROVIDERS
+from builders import JOB, PROVIDERS, TERMS
 from score_graphs import node, onnx_file, tensors_file
 
 from heldout.kernels.child import ScoreRequest, run
+from heldout.market.artifacts import DiskStore
+from heldout.market.calling import CallForBids
 from heldout.market.errors import BadWeights
 from heldout.market.journal import Journal
-from heldout.market.terms import JobId
+from heldout.market.manifest import Manifest, Resources, TaskFile
+from heldout.market.terms import BlockNumber, JobId, Timestamp
+from heldout.provider.bidding import Rule, without_room
+from heldout.provider.chores import Chores
+from heldout.provider.graphs import Graphs
 from heldout.provider.requesters import Requesters
 from heldout.provider.trial import try_weights
 from heldout.provider.untrained import ANY_SHAPE, constant_weights, write_untrained
@@ -24,6 +32,15 @@ NORMALIZED = onnx_file(
     {"scale": [4], "bias": [4], "mean": [4], "variance": [4], "w": [4, 3]},
 )
 ROOM = 1 << 16
+TASK = Manifest(
+    files=(),
+    image={"linux/amd64": "sha256:" + "0" * 64},
+    command=("true",),
+    resources=Resources(1, 1, 1, 0, 1),
+    graph=TaskFile("model.onnx", "0" * 64, 0),
+    metric="accuracy",
+    scorer="score-v1",
+)
 
 
 class Bench:
@@ -64,8 +81,27 @@ def test_a_graph_that_nobody_can_read_gets_a_file_all_the_same(tmp_path: Path) -
 
 
 def test_without_room_for_the_graphs_own_tensors_nothing_stands_in(tmp_path: Path) -> None:
-    with pytest.raises(BadWeights, match="terms allow 64"):
+    with pytest.raises(BadWeights, match="the terms allow 64"):
         Bench(tmp_path, LINEAR).untrained(room=64)
+    with pytest.raises(BadWeights, match="have 60 bytes, the terms allow 59"):
+        Bench(tmp_path, LINEAR).untrained(room=59)
+
+
+def test_a_job_without_room_for_its_graphs_tensors_gets_no_bid(tmp_path: Path) -> None:
+    """Every submission would be BAD; a graph that cannot be read is its requester's own loss."""
+    store, chores = DiskStore(tmp_path / "store"), Chores()
+    graphs, open_job = Graphs(store, chores), CallForBids(JOB, TERMS, Timestamp(2_000_000_000)).as_job(BlockNumber(7))
+    sizes = {}
+    for name, data in (("linear", LINEAR), ("none", b"no graph")):
+        task = replace(TASK, graph=TaskFile("model.onnx", store.put(data), len(data)))
+        while graphs.bytes_needed(task) is None:
+            time.sleep(0.02)
+        sizes[name] = graphs.bytes_needed(task)
+    chores.close()
+    assert sizes["none"] == 0 and sizes["linear"] and sizes["linear"] > 60
+    for room, rule in ((sizes["linear"], None), (sizes["linear"] - 1, Rule.BAD_TASK)):
+        refusal = without_room(replace(open_job, terms=replace(TERMS, weightsBytes=room)), sizes["linear"])
+        assert (refusal and refusal.rule) is rule
 
 
 def test_weights_that_the_seats_would_refuse_are_refused_before_them(tmp_path: Path) -> None:
