@@ -2,7 +2,7 @@
 
 import json
 import re
-from itertools import accumulate
+import sys
 from typing import Any
 
 DEEPEST = 32
@@ -10,6 +10,8 @@ DEEPEST = 32
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
+_OTHER = bytes(set(range(256)) - set(b'[]{}"\\/bfnrtu'))
+"""What is neither a bracket, nor begins or ends a string, nor stands behind a backslash: most of any text."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -19,12 +21,18 @@ def canonical_json(value: Any) -> bytes:
 
 def read_json(text: bytes) -> Any:
     """The value. Raises ValueError if this is no JSON, or nested deeper than anything of ours."""
-    if nesting(text) > DEEPEST:
+    if nesting(text, DEEPEST) > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST} levels")
     return json.loads(text)
 
 
-def nesting(text: bytes) -> int:
-    """How deep brackets nest outside strings. Counted first: the JSON reader's own recursion can exhaust the stack."""
-    brackets = _BRACKET.findall(_STRING.sub(b"", text))
-    return max(accumulate((1 if bracket in b"{[" else -1 for bracket in brackets), initial=0))
+def nesting(text: bytes, most: int = sys.maxsize) -> int:
+    """How deep brackets nest outside strings; no further than one beyond `most`. Counted first: the JSON reader's own
+    recursion exhausts the stack, and ends the process, where a library has lifted Python's limit, as py_ecc does."""
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", text.translate(None, _OTHER))):
+        depth += 1 if bracket[0] in b"{[" else -1
+        deepest = max(deepest, depth)
+        if deepest > most:
+            break
+    return deepest

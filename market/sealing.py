@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from heldout.market.errors import BadEnvelope
-from heldout.market.terms import Address
 
 _NONCE = bytes(12)
 _SHARD_CONTEXT = b"heldout/shard/v1"
@@ -121,14 +120,6 @@ def decode_leaves(data: bytes, shards: int) -> tuple[Leaf, ...]:
 
 
 # ----------------------------------------------------------------------------------------------- envelopes
-
-
-@dataclass(frozen=True)
-class Recipient:
-    """An address, and the X25519 key that envelopes to it are made to."""
-
-    address: Address
-    wrap_key: bytes
 
 
 def wrap_public_key(private: bytes) -> bytes:

@@ -132,7 +132,7 @@ def _read_header(data: Readable) -> tuple[dict[str, Any], int]:
     text = bytes(data[_PREFIX:body])
     if text[:1] != b"{":
         raise BadWeights("the header does not begin with '{'")
-    if nesting(text) > _DEEPEST:
+    if nesting(text, _DEEPEST) > _DEEPEST:
         raise BadWeights("the header is nested deeper than tensors are described")
     try:
         header = json.loads(

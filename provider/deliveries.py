@@ -10,6 +10,7 @@ from hashlib import sha256
 from eth_typing import Hash32
 
 from heldout.market.agreeing import outcome_letter
+from heldout.market.chain.views import Recipient
 from heldout.market.errors import BadEnvelope
 from heldout.market.keys import KeyRing
 from heldout.market.messages import AgreedOutcome, Bid, Kind, Letter, bid_letter, hexed
@@ -17,7 +18,6 @@ from heldout.market.money import Wei
 from heldout.market.relayed import Waiver, sign, waiver_letter
 from heldout.market.runrecord import RunRecord
 from heldout.market.sealing import (
-    Recipient,
     envelope_context,
     make_envelope,
     open_checkpoint,

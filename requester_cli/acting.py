@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from heldout.market.alarm import Alarm
 from heldout.market.calling import is_called
+from heldout.market.chain.sender import Outbox
 from heldout.market.errors import ChainProblem, HeldoutError, Reverted, RpcsDisagree
 from heldout.market.foreseen import Foreseen
 from heldout.market.lifecycle import REQUESTER, ChainEvent, JobState
 from heldout.market.messages import Letter, encode_answer
+from heldout.market.posting.reuse import others_of
 from heldout.market.relayed import Waiver, sign, waiver_letter
 from heldout.market.terms import JobId
 from heldout.market.waiving import Waivers, consent_to, willing
@@ -48,6 +50,7 @@ from heldout.requester_cli.tools import Tools, getter
 log = logging.getLogger(__name__)
 
 UNFUNDED: Final = "unfunded_call"
+DATA_USED: Final = "data_used"
 _RESEND_S: Final = 30
 """Letters are handed over again while they are due: a service may have lost its database."""
 
@@ -81,6 +84,10 @@ class Acts:
     def sent(self, job: JobId, now: int) -> frozenset[str]:
         """Names of letters that need not go again yet."""
         return frozenset(name for name, at in self._sent[job].items() if now < at + _RESEND_S)
+
+    def told(self, job: JobId) -> frozenset[str]:
+        """Names of all letters that went."""
+        return frozenset(self._sent[job])
 
     def forget(self, job: JobId) -> None:
         self._sent.pop(job, None)
@@ -141,12 +148,26 @@ class Acts:
             log.info("%s was not needed or not possible: %s %s", intent, refused.message, refused.hint)
 
     def _accept(self, job: JobState, offers: Sequence[Offer]) -> None:
-        if is_called(job) and not self._stands(job):
+        if self._data_is_used(job) or (is_called(job) and not self._stands(job)):
             return
         bids, signatures = [offer.bid.as_tuple() for offer in offers], [offer.signature for offer in offers]
         function = "open" if is_called(job) else "accept"
         log.info("job %s: accepting %d bid(s)", job.id, len(bids))
         self._send(f"{function}:{job.id}:{_short(bids)}", function, job.terms.as_tuple(), bids, signatures)
+
+    def _data_is_used(self, job: JobState) -> bool:
+        """Whether another job's providers get shards of this one: two splits of the same data hold out nothing."""
+        tools, calls = self._tools, self._calls or ()
+        posted = dict(others_of(tools.chain, job.id, job.terms, tools.chain.head()))
+        called = [call.job for call, _ in calls if call.terms.dataRoot == job.terms.dataRoot and call.job != job.id]
+        used = [other for other, view in posted.items() if view.accept_block]
+        used += [other for other in (*posted, *called) if is_taking(tools.outbox, other)]
+        if used:
+            text = f"no bid is taken: job {used[0]} uses the same sealed data; `heldout job cancel` takes this one back"
+            self._alarm.ring(DATA_USED, text, job=job.id, deadline=job.deadline)
+        else:
+            self._alarm.clear(DATA_USED, job=job.id)
+        return bool(used)
 
     def _stands(self, job: JobState) -> bool:
         """Whether the call is still there, and so is its money."""
@@ -232,6 +253,12 @@ class Acts:
         weights = open_parcel(parcel, job, getter(self._tools.stores))
         path = self._shelf.keep(job.id, lane, parcel.submission, weights)
         log.info("job %s: weights of lane %d are in %s", job.id, lane, path)
+
+
+def is_taking(outbox: Outbox, job: JobId) -> bool:
+    """Whether a transaction that takes bids for a job is under way: it may be mined whatever is decided now."""
+    taking = (f"accept:{job}:", f"open:{job}:")
+    return any(pending.intent.startswith(taking) for pending in outbox.pending)
 
 
 def _short(what: object) -> str:

@@ -41,7 +41,8 @@ def chat(args: argparse.Namespace) -> int:
         if args.endpoint:
             answerer = Endpoint(assistant, args.endpoint, args.model, os.environ.get(KEY_VARIABLE, ""))
         if args.question:
-            _show(args, answerer.answer(" ".join(args.question)))
+            words = " ".join(args.question).encode(errors="replace").decode()  # a command line may hold any bytes
+            _show(args, answerer.answer(words))
             return 0
         if not sys.stdin.isatty():
             raise BadInput("nothing was asked", hint='heldout chat "how do I get my stake back?"', code="usage")

@@ -42,6 +42,7 @@ from heldout.market.messages import AgreedOutcome, Kind, Letter
 from heldout.market.money import BasisPoints, Wei
 from heldout.market.posting.drafting import SealedData
 from heldout.market.posting.plan import Plan, make_plan
+from heldout.market.posting.reuse import data_offered, refuse_used_data
 from heldout.market.relayed import sign
 from heldout.market.runrecord import RunRecord, read_record
 from heldout.market.settings import Network
@@ -179,7 +180,11 @@ class Client:
         return check(Project(folder), self.draft(folder), self.keys, self.network, runner=runner)
 
     def plan(self, posting: Posting, *, bids_first: bool = False) -> Plan:
-        """What posting costs and promises, who could bid, and what it would need first."""
+        """What posting costs and promises, who could bid, and what it would need first. Raises BadInput for data that
+        another job uses."""
+        for other in self.called():
+            if other.id != posting.job and other.terms.dataRoot == posting.terms.dataRoot:
+                raise data_offered(other.id)
         return make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
 
     def post(self, posting: Posting) -> JobId:
@@ -274,7 +279,8 @@ class Client:
         return valid_offers(self.chain, self.mail.bids(job.id), job, self.chain.head())
 
     def accept(self, job: JobState, offers: Sequence[Offer]) -> Receipt:
-        """Take bids; of a job that is only called for, post it in the same transaction."""
+        """Take bids; of a job that is only called for, post it in the same transaction. Raises BadInput `data_used`."""
+        refuse_used_data(self.chain, job.id, job.terms, self.chain.head(), posting=False)
         bids, signatures = [offer.bid.as_tuple() for offer in offers], [offer.signature for offer in offers]
         function = "open" if is_called(job) else "accept"
         arguments = (job.terms.as_tuple(), bids, signatures)

@@ -15,7 +15,7 @@ deadline moves everybody may make.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from heldout.market.alarm import at_risk
@@ -74,6 +74,8 @@ class View:
     """By place, `VACANT` included; empty until the seed block is deep."""
     sent: frozenset[str] = frozenset()
     """Names of the letters that were handed over lately (see `letter_name`): after a while they go out again."""
+    told: frozenset[str] = frozenset()
+    """Names of all that were handed over since this process began: their going out again is at no risk."""
     complete: frozenset[int] = frozenset()
     """Lanes whose weights could be opened now: submission letter and half b are here."""
     fetched: frozenset[int] = frozenset()
@@ -323,7 +325,8 @@ def risks(view: View) -> list[Risk]:
         State.RUNNING: job.terms.workWindow,
         State.COMMITTING: job.terms.commitWindow,
     }.get(job.state)
-    undone = [duty for duty in duties(view) if isinstance(duty, Accept | ReleaseTraining | ReleaseHeldOut)]
+    first_time = duties(replace(view, sent=view.sent | view.told))
+    undone = [duty for duty in first_time if isinstance(duty, Accept | ReleaseTraining | ReleaseHeldOut)]
     accepting = bool(undone) and isinstance(undone[0], Accept)  # by default due when half of the window is over
     if undone and window and at_risk(job.deadline, view.now, window, spare=0.25 if accepting else 0.5):
         what = "bids to accept" if accepting else "keys to release"

@@ -20,7 +20,7 @@ from heldout.market.lifecycle import JobState, State, fold
 from heldout.market.messages import Letter
 from heldout.market.terms import BlockNumber, JobId
 from heldout.market.waiving import Waivers, consent_to
-from heldout.requester_cli.acting import UNFUNDED, Acts, Sight
+from heldout.requester_cli.acting import DATA_USED, UNFUNDED, Acts, Sight, is_taking
 from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.calls import Calls
 from heldout.requester_cli.duties import Call, Duty, Offer, Policy, View, Waiving, duties, is_done, risks
@@ -131,18 +131,13 @@ class Keeper:
 
     def _find_calls(self) -> list[tuple[CallForBids, Letter]]:
         found = [pair for pair in self._calls or () if not self._only or pair[0].job in self._only]
-        standing = {call.job for call, _ in found} | {job for job in self._called if self._is_taking(job)}
+        standing = {call.job for call, _ in found} | {job for job in self._called if is_taking(self._tools.outbox, job)}
         gone = self._called - standing - self._posted.keys()
         for job in gone:
             self._clear(job)
         self._over = (self._over | gone) - standing - self._posted.keys()
         self._called = standing
         return found
-
-    def _is_taking(self, job: JobId) -> bool:
-        """Whether a transaction that takes bids for a job is under way: it may be mined whatever is decided now."""
-        taking = (f"accept:{job}:", f"open:{job}:")
-        return any(pending.intent.startswith(taking) for pending in self._tools.outbox.pending)
 
     def _tend(self, job: JobId, head: Block) -> None:
         sight = self.look(job, head)
@@ -156,6 +151,7 @@ class Keeper:
             self._waivers.forget(job)
             self._openings.forget(job)
             self._acts.forget(job)
+            self._clear(job)
             log.info("job %s is done: %s", job, view.job.outcome.name.lower())
 
     def _tend_call(self, call: CallForBids, letter: Letter, head: Block) -> None:
@@ -203,7 +199,7 @@ class Keeper:
                 self._alarm.clear(code, job=view.job.id)
 
     def _clear(self, job: JobId) -> None:
-        for code in (*_RISKS, UNFUNDED):
+        for code in (*_RISKS, UNFUNDED, DATA_USED):
             self._alarm.clear(code, job=job)
 
     # ------------------------------------------------------------------------------------------------- reading
@@ -232,6 +228,7 @@ class Keeper:
             offers=self._offers(state, letters, head),
             seats=drawn_seats(chain, state, stored, head),
             sent=self._acts.sent(job, head.timestamp),
+            told=self._acts.told(job),
             complete=frozenset(i for i in range(len(state.lanes)) if self._opens(state, i, letters)),
             fetched=frozenset(i for i in range(len(state.lanes)) if self._shelf.path(job, i).exists()),
             rechecked=self._rechecker.agrees(state),
@@ -242,7 +239,7 @@ class Keeper:
         return Sight(view, events, letters, foreseen)
 
     def _offers(self, job: JobState, letters: list[Letter], head: Block) -> tuple[Offer, ...]:
-        if job.state is not State.OPEN or self._is_taking(job.id):
+        if job.state is not State.OPEN or is_taking(self._tools.outbox, job.id):
             return ()
         return valid_offers(self._tools.chain, letters, job, head)
 

@@ -106,7 +106,7 @@ class KeyKeeper:
 
     def _look(self, state: JobState, changed: BlockNumber, head: Block) -> View:
         stored = self._chain.job(state.id, at=head)
-        sent = self._sent[state.id].items()
+        sent = self._sent[state.id]
         return View(
             job=state,
             changed=changed,
@@ -116,7 +116,8 @@ class KeyKeeper:
             stage_start=stored.stage_start,
             seed_block=stored.seed_block,
             seats=drawn_seats(self._chain, state, stored, head),
-            sent=frozenset(name for name, at in sent if head.timestamp < at + _RESEND_S),
+            sent=frozenset(name for name, at in sent.items() if head.timestamp < at + _RESEND_S),
+            told=frozenset(sent),
             policy=Policy(accept=False),
         )
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Protocol
 
+from heldout.market.chain.views import Recipient
 from heldout.market.lifecycle import JobState
 from heldout.market.messages import NO_KEYS, Kind, Letter, hexed
-from heldout.market.sealing import Recipient, derive, envelope_context, make_envelope
+from heldout.market.sealing import derive, envelope_context, make_envelope
 from heldout.market.split import Split
 from heldout.market.terms import Address, JobTerms
 

@@ -52,7 +52,7 @@ class Loan:
             told = read_json(base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True))
             wrap_key, salt, envelope = (_bytes(told[name]) for name in ("wrap_key", "salt", "envelope"))
             loan = Loan(checksummed(str(told["address"])), wrap_key, salt, int(told["shards"]), envelope)
-        except (BadMessage, KeyError, TypeError, ValueError):
+        except (BadMessage, KeyError, TypeError, ValueError, OverflowError):
             loan = None
         if loan is None or len(loan.salt) != KEY_BYTES or len(loan.wrap_key) != KEY_BYTES:
             hint = "copy the whole line that `heldout requester lend` printed"

@@ -1,10 +1,10 @@
 """Which letters release which keys, read off the chain: for whoever has the keys (P4.1 to P4.6)."""
 
 from heldout.market.chain import Block, Chain, JobView
+from heldout.market.chain.views import Recipient
 from heldout.market.errors import BadEnvelope, ChainProblem, HeldoutError, Reverted
 from heldout.market.lifecycle import JobState, State
 from heldout.market.messages import Letter
-from heldout.market.sealing import Recipient
 from heldout.requester_cli.letters import Holder, Writer
 
 

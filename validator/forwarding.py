@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 
+from heldout.market.chain.views import Recipient
 from heldout.market.errors import BadEnvelope, BadMessage
 from heldout.market.messages import Letter, hexed
-from heldout.market.sealing import Recipient, envelope_context, make_envelope
+from heldout.market.sealing import envelope_context, make_envelope
 from heldout.validator.opening import Reader
 
 Seed = Callable[..., bytes]

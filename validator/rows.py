@@ -13,6 +13,7 @@ from typing import Any
 
 from heldout.kernels.child import DIGITS, ScoreRequest, ScoreResult
 from heldout.market.errors import BadInput
+from heldout.market.jsontext import read_json
 
 Account = dict[str, Any]
 """One lane: `nodes` [[name, operator, rule]], `rows` [[prediction, digests]]."""
@@ -46,7 +47,7 @@ class Recorder:
 def read_accounts(path: Path) -> dict[str, Account]:
     """Raises BadInput for anything but what `save` writes."""
     try:
-        lanes: dict[str, Account] = json.loads(path.read_bytes())["lanes"]
+        lanes: dict[str, Account] = read_json(path.read_bytes())["lanes"]
         for each in lanes.values():
             for _, digests in each["rows"]:
                 if len(digests) != DIGITS * len(each["nodes"]):

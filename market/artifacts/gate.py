@@ -11,7 +11,7 @@ named at start, and never with cookies; what any other page would change is refu
 
 import asyncio
 from collections.abc import Collection
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from math import inf
 from typing import Final
 from urllib.parse import urlsplit
@@ -166,14 +166,16 @@ def _timely(receive: Receive, seconds: float) -> Receive:
 
 
 def client_of(scope: Scope) -> str:
-    """The client's address, for limits: of IPv6 its network of 64 bits, since one machine has all addresses of that."""
+    """The client's address, for limits: of IPv6 its network of 64 bits, since one machine has all addresses of that. As
+    proxies write IPv4 in IPv6 (RFC 4291, 2.5.5.2), all of it would be one network."""
     host = str(scope["client"][0]) if scope.get("client") else "local"
     if ":" not in host:
         return host
     try:
-        return str(IPv6Network((host.partition("%")[0], 64), strict=False))
+        address = IPv6Address(host.partition("%")[0])
     except ValueError:
         return host
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
 
 
 def known_hosts(public_url: str, port: int) -> frozenset[str]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from heldout.market.artifacts.tls import TlsFiles
 
 BACKLOG = 512
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+"""Which no browser writes."""
 
 
 def add_listening_arguments(parser: argparse.ArgumentParser, port: int) -> None:
@@ -45,9 +47,13 @@ def listen(address: str) -> socket.socket:
         if host is None or port is None:
             raise ValueError("write HOST:PORT")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        bound = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (ValueError, OSError) as problem:
         raise _cannot_listen(address, problem) from None
+    # Inherited by connections. asyncio sets it for sockets that it made itself; without it a body waits up to 40 ms for
+    # its head to be acknowledged.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return bound
 
 
 def _cannot_listen(address: str, problem: Exception) -> HeldoutError:
@@ -55,9 +61,16 @@ def _cannot_listen(address: str, problem: Exception) -> HeldoutError:
 
 
 def public_url(args: argparse.Namespace, bound: socket.socket) -> str:
-    """The address clients sign for: as given, else that of the socket."""
+    """The address clients sign for: as given, else that of the socket. Raises BadInput for one that browsers write in
+    another way: they would never name this server."""
     if args.public_url:
-        return str(args.public_url).rstrip("/")
+        url = str(args.public_url).rstrip("/")
+        parts = urlsplit(url)
+        usual = parts.netloc.lower().rpartition("@")[2].removesuffix(_USUAL_PORTS.get(parts.scheme, ""))
+        if parts.scheme not in _USUAL_PORTS or not usual or url != f"{parts.scheme}://{usual}{parts.path}":
+            hint = f"write {parts.scheme or 'https'}://{usual or 'HOST'}"
+            raise BadInput(f"{url!r} is no public address", hint=hint, code="bad_public_url")
+        return url
     host, port = bound.getsockname()[:2]
     scheme = "https" if args.tls_cert or args.tls_self_signed else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -19,6 +19,8 @@ from heldout.market.jsontext import read_json
 from heldout.market.texts import text
 
 MOST_TURNS: Final = 6
+MOST_CALLS: Final = 8
+"""Of tools, in one turn."""
 TIMEOUT_S: Final = 60.0
 MOST_BYTES: Final = 1 << 20
 
@@ -103,7 +105,9 @@ class Endpoint:
                     raise ValueError("the endpoint says too much")
                 if time.monotonic() > give_up:
                     raise ValueError("the endpoint takes too long")
-        message: dict[str, Any] = read_json(content)["choices"][0]["message"]
+        message = read_json(content)["choices"][0]["message"]
+        if not isinstance(message, dict) or len(message.get("tool_calls") or []) > MOST_CALLS:
+            raise ValueError("the endpoint says nothing that could be an answer")
         return message
 
     def _use(self, name: str, arguments: str) -> Answer:

@@ -14,12 +14,11 @@ from heldout.market.chain.contracts import Contract
 from heldout.market.chain.logs import Cursor, Followed, Topics, follow, read_block, read_events, read_logs
 from heldout.market.chain.rpc import AnswerTooLarge, Endpoint, Rpc, RpcError
 from heldout.market.chain.signatures import MAGIC, recovers, wallet_question
-from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, RoundView, SeatView
+from heldout.market.chain.views import Block, JobView, LaneView, Limits, Parameters, Recipient, RoundView, SeatView
 from heldout.market.errors import BlockMissing, ChainProblem, Reverted, RpcsDisagree, WrongNetwork
 from heldout.market.lifecycle import VACANT, ChainEvent
 from heldout.market.messages import hexed
 from heldout.market.money import Wei
-from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.signatures import checksummed
 from heldout.market.split import SEED_DELAY, Split, draw_split

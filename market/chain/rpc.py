@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from heldout.market.errors import ChainProblem
+from heldout.market.jsontext import read_json
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -87,8 +88,8 @@ class Endpoint:
         if status == 413:
             raise AnswerTooLarge(f"{self.url} refuses so large an answer")
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
+            return read_json(content)
+        except ValueError:
             raise self._down(f"answered HTTP {status} and no JSON") from None
 
     def _post(self, body: bytes) -> tuple[int, bytes]:

@@ -33,6 +33,14 @@ class Block:
         )
 
 
+@dataclass(frozen=True)
+class Recipient:
+    """An address, and the X25519 key that envelopes to it are made to."""
+
+    address: Address
+    wrap_key: bytes
+
+
 def bits(mask: int) -> frozenset[int]:
     """Indices of the set bits."""
     return frozenset(i for i in range(mask.bit_length()) if mask >> i & 1)

@@ -38,7 +38,7 @@ def read_specification(text: str) -> Specification:
     """Raises BadInput naming the key that is missing, unknown or unreadable."""
     try:
         raw = _Table(tomllib.loads(text), "")
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:  # a stranger may nest as deep as he likes
         raise BadInput(f"the specification is not TOML: {problem}", hint=_HINT, code="bad_specification") from None
     greatest, windows = raw.table("greatest"), raw.table("windows")
     specification = Specification(

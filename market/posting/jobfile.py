@@ -144,7 +144,7 @@ def parse(text: str, path: Path) -> JobFile:
     """As `load`, from text; `path` is where relative paths start and what errors name."""
     try:
         raw = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:  # a stranger may nest as deep as he likes
         where = re.search(r"at line (\d+)", str(problem))
         line = int(where[1]) if where else text.count("\n") + 1
         raise BadJobFile(f"{path}:{line}: {problem}", hint="see https://toml.io for the syntax") from None

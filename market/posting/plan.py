@@ -6,11 +6,12 @@ from typing import Any
 
 from heldout.market.chain import Block, Chain
 from heldout.market.console import amount
-from heldout.market.errors import BadInput, InsufficientFunds
+from heldout.market.errors import InsufficientFunds
 from heldout.market.lifecycle import State
 from heldout.market.messages import describe_score, hexed
 from heldout.market.money import MILLION, ONE_TOKEN, Wei, format_tokens
 from heldout.market.narration import clock
+from heldout.market.posting.reuse import refuse_used_data
 from heldout.market.spans import format_span
 from heldout.market.terms import Address, JobId, JobTerms, Timestamp
 
@@ -194,7 +195,7 @@ def _gas_text(wei: int) -> str:
 
 
 def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_first: bool = False) -> Plan:
-    """Read what the plan needs. Raises BadInput for a data set that a job was already trained on."""
+    """Read what the plan needs. Raises BadInput for data that another job uses."""
     head = chain.head()
     refuse_used_data(chain, job, terms, head)
     free = chain.free(me, at=head)
@@ -214,16 +215,6 @@ def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_fi
         median_bid=_median_bid(chain, head),
         bids_first=bids_first,
     )
-
-
-def refuse_used_data(chain: Chain, job: JobId, terms: JobTerms, head: Block) -> None:
-    """One use of a data root: an accepted job made some of its rows known, and another split would hold them out."""
-    posted = chain.events(chain.network.deploy_block, head.number, names=["Posted"])
-    same = {event.job for event in posted if bytes(event.args["terms"]["dataRoot"]) == terms.dataRoot}
-    for other in same - {None, job}:
-        if other is not None and chain.job(other, at=head).accept_block:
-            hint = "use data no provider has seen; `heldout data seal --again` seals it under fresh keys"
-            raise BadInput(f"these shards were opened in job {other}", hint=hint, code="data_used")
 
 
 def _gas(chain: Chain, job: JobId, terms: JobTerms, me: Address, free: Wei, bids_first: bool) -> dict[str, int]:

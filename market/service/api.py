@@ -1,7 +1,7 @@
 """The routes under /v1 that anybody may read. What is said is read from the index; nothing here can move money."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from sse_starlette import EventSourceResponse
@@ -29,6 +29,7 @@ Address = Annotated[str, Query(pattern="^(0x[0-9a-fA-F]{40})?$")]
 Cursor = Annotated[str, Query(max_length=100, description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
 Place = Annotated[str, Query(max_length=30, description="id of the last event known, `block:index`")]
+EVENTS: Final = "/v1/events"
 _TOLD = ("name", "chain_id", "genesis", "market", "token", "deploy_block", "code_hash", "stores", "confirmations")
 
 

@@ -21,9 +21,9 @@ from heldout.market.errors import ChainProblem
 from heldout.market.keeping.offered import OfferedKeeper
 from heldout.market.service.accounts import Accounts
 from heldout.market.service.answers import Answers
-from heldout.market.service.api import read_routes
+from heldout.market.service.api import EVENTS, read_routes
 from heldout.market.service.asking import Asking, Model
-from heldout.market.service.caching import Tagged
+from heldout.market.service.caching import HeadAsGet, Tagged
 from heldout.market.service.describing import describe
 from heldout.market.service.feed import Feed
 from heldout.market.service.graphs import Graphs
@@ -132,6 +132,7 @@ def create_app(network: Network, chain: Chain, engine: Engine, settings: Service
     app.add_middleware(Tagged)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Kept, generation=generation, ticks=settings.ticks, seconds=settings.keep_s)
+    app.add_middleware(HeadAsGet, but=EVENTS)
     limit = 2 * MOST_BYTES + _ENVELOPE
     secure = app.state.secure = settings.url.startswith("https:")
     hosts, origins = settings.hosts, settings.origins

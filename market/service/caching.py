@@ -1,4 +1,4 @@
-"""Answers that a client has already are not sent again: an ETag over the body, for every GET that ends."""
+"""What clients may ask beside the whole: not again what they have, by an ETag over every body; or the head alone."""
 
 from hashlib import sha256
 from typing import Final
@@ -21,6 +21,23 @@ class Tagged:
             return
         known = {tag.strip() for tag in Headers(scope=scope).get("if-none-match", "").split(",")}
         await self._app(scope, receive, _Holder(send, known).send)
+
+
+class HeadAsGet:
+    """ASGI middleware: what can be read can be asked for its headers alone (RFC 9110, 9.3.2), but for streams, which
+    have no end to wait for."""
+
+    def __init__(self, app: ASGIApp, but: str) -> None:
+        self._app, self._but = app, but
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        if scope["type"] == "http" and scope["method"] == "HEAD" and scope["path"] != self._but:
+            await self._app({**scope, "method": "GET"}, receive, send_head)
+        else:
+            await self._app(scope, receive, send)
 
 
 class _Holder:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
 
 from heldout.devnet import Devnet
 from heldout.market.alarm import Alarm
@@ -29,7 +31,8 @@ from heldout.market.messages import Bid, Kind, Letter, bid_letter, decode_answer
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import envelope_context, open_envelope, shard_key
 from heldout.market.split import SEED_DELAY, draw_split
-from heldout.market.terms import JobId
+from heldout.market.terms import JobId, job_id, keccak256
+from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.duties import Policy
 from heldout.requester_cli.keeper import Keeper
@@ -145,6 +148,25 @@ def training_keys(client: Client, job: JobState) -> bytes:
     seed = bytes.fromhex(client.chain.block(job.accept_block + 2).hash[2:])
     split = draw_split(seed, bytes.fromhex(job.id[2:]), job.terms.shards, job.terms.heldOut)
     return b"".join(shard_key(client.keys.data_secret, job.terms.salt, shard) for shard in split.training)
+
+
+@pytest.mark.parametrize("bids_first", [False, True], ids=["posted", "called for"])
+def test_shards_are_offered_in_one_job_at_a_time(client: Client, folder: Path, bids_first: bool) -> None:
+    """Threat 67: both could be accepted, and a provider of one know what the other holds out."""
+    client.seal(folder)
+    first = client.draft(folder)
+    (client.call if bids_first else client.post)(first)
+    (folder / "job.toml").write_text((folder / "job.toml").read_text().replace("price = 100", "price = 99"))
+    second = client.draft(folder)
+    for offer in (client.post, client.call):
+        with pytest.raises(BadInput) as refused:
+            offer(second)
+        assert refused.value.code == "data_used" and first.job in refused.value.message
+    if bids_first:
+        client.forget(client.job(first.job))
+    else:
+        client.cancel(client.job(first.job))
+    client.cancel(client.job(client.post(second)))
 
 
 def test_the_cheapest_backed_bid_is_accepted_and_gets_the_training_keys(
@@ -310,6 +332,71 @@ def test_forged_unbacked_and_expired_bids_are_never_accepted(
     assert client.offers(client.job(job)) == ()
     step(client, client.keeper(Alarm(), policy=NOW, only=[job]))
     assert client.job(job).state is State.OPEN
+
+
+def test_two_jobs_never_share_sealed_data(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
+    """Threat 67: two splits of the same shards hold out nothing. One is posted behind the client's back."""
+    first = post(client, folder)
+    path = folder / "job.toml"
+    path.write_text(path.read_text().replace("price = 100", "price = 99"))
+    second = client.draft(folder)
+    with pytest.raises(BadInput, match=first) as refused:
+        client.post(second)
+    assert refused.value.code == "data_used"
+    for blob in second.blobs:
+        client.stores.put(blob)
+    lacking = second.terms.escrow - client.chain.free(client.address)
+    if lacking > 0:
+        client.deposit(Wei(lacking))
+    client.outbox.send(f"behind:{second.job}", "post", second.terms.as_tuple(), wait=True)
+    for job in (first, second.job):
+        provider.bid(client, job)
+    alarm = Alarm()
+    keeper = client.keeper(alarm, policy=NOW, only=[first, second.job])
+    for _ in range(2):  # accepted in one cycle, or one after the other: once
+        step(client, keeper)
+        states = [client.job(job).state for job in (first, second.job)]
+        assert sorted(states) == [State.OPEN, State.RUNNING]
+    (waiting,) = (job for job in (first, second.job) if client.job(job).state is State.OPEN)
+    assert ("data_used", waiting) in alarm.active
+    with pytest.raises(BadInput) as refused:
+        client.accept(client.job(waiting), client.offers(client.job(waiting)))
+    assert refused.value.code == "data_used"
+
+
+def test_a_stranger_who_names_the_same_shards_keeps_no_job_from_its_bids(
+    client: Client, provider: Provider, folder: Path, tmp_path: Path
+) -> None:
+    """The data root of an open job is everybody's to copy into terms of their own; the keys are not."""
+    job = post(client, folder)
+    theirs = replace(client.job(job).terms, requester=provider.keys.address)
+    network = client.network
+    identity = job_id(theirs, network.chain_id, network.market)
+    with Client(network, provider.keys, home=tmp_path / "stranger") as stranger:
+        stranger.deposit(theirs.escrow)
+        stranger.outbox.send("post", "post", theirs.as_tuple(), wait=True)
+        provider.bid(stranger, identity)
+        stranger.accept(stranger.job(identity), stranger.offers(stranger.job(identity)))
+    provider.bid(client, job)
+    step(client, client.keeper(Alarm(), policy=NOW, only=[job]))
+    assert client.job(job).state is State.RUNNING
+
+
+def test_bids_that_nothing_backs_hide_no_other(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
+    """Threat 89: fresh keys whose deposits were withdrawn, and an honest bidder's name under cheap bids of others."""
+    job, head = client.job(post(client, folder)), client.chain.head()
+    honest, network = provider.keys, client.network
+
+    def bid(account: LocalAccount, claimed: str, price: int, nonce: int) -> Letter:
+        made = Bid(bytes.fromhex(job.id[2:]), claimed, Wei(price), honest.wrap_public, head.timestamp + 3600, nonce)
+        return bid_letter(made, sign_digest(account, made.digest(network.chain_id, network.market)))
+
+    strangers = [Account.from_key(keccak256(bytes([number]))) for number in range(150)]
+    flood = [bid(account, account.address, 1, nonce) for account in strangers for nonce in range(4)]
+    forged = [bid(strangers[0], honest.address, 1, nonce) for nonce in range(100)]
+    mine = bid(honest.account, honest.address, 40 * ONE_TOKEN, 7)
+    (offer,) = valid_offers(client.chain, [*flood, *forged, mine], job, head)
+    assert (offer.bid.provider, offer.bid.price) == (honest.address, 40 * ONE_TOKEN)
 
 
 def test_a_job_nobody_bids_for_is_refunded_by_the_keeper(town: Devnet, client: Client, folder: Path) -> None:

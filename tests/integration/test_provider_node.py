@@ -349,7 +349,7 @@ ONE_WEIGHT = onnx_file([onnx_node("MatMul", "x w", "out")], [1], {"w": [1, 2]})
 
 
 def test_a_program_that_fails_on_purpose_earns_its_requester_nothing(tmp_path: Path) -> None:
-    """P10, threat 91: absent, the node would lose its collateral of 8 to the requester. It submits untrained weights of
+    """P10, threat 92: absent, the node would lose its collateral of 8 to the requester. It submits untrained weights of
     the graph's shapes instead, loses the 3 that the seats are paid, tells how the program ended, and remembers."""
     with Devnet.up(tmp_path / "devnet", block_time=1, validators=8) as net:
         set_up(net, runner="process", failing="1")

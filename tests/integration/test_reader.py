@@ -20,10 +20,10 @@ from heldout.market.chain.deposits import deposit
 from heldout.market.chain.logs import CHECKPOINTS
 from heldout.market.chain.rpc import GREATEST_ANSWER
 from heldout.market.chain.signatures import sign_digest
+from heldout.market.chain.views import Recipient
 from heldout.market.errors import ChainProblem, Reverted, RpcsDisagree, WrongNetwork
 from heldout.market.journal import Journal
 from heldout.market.lifecycle import Outcome, State, fold
-from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.terms import JobId, JobTerms, Timestamp, job_id, keccak256
 
@@ -387,10 +387,11 @@ def test_a_head_that_moves_far_back_is_refused_until_it_insists(
     assert "moved back" in caplog.text
 
 
-@pytest.mark.parametrize("answer", ["nonsense", "a list", "too large"])
+@pytest.mark.parametrize("answer", ["nonsense", "a list", "too large", "too deep"])
 def test_nonsense_is_the_rpcs_fault_and_can_be_tried_again(devnet: Devnet, answer: str) -> None:
     """Threat 32."""
-    body = {"nonsense": b"<html>", "a list": b"[1, 2]", "too large": b" " * (GREATEST_ANSWER + 1)}[answer]
+    too_large, too_deep = b" " * (GREATEST_ANSWER + 1), b"[" * 1_000_000
+    body = {"nonsense": b"<html>", "a list": b"[1, 2]", "too large": too_large, "too deep": too_deep}[answer]
     from http.server import BaseHTTPRequestHandler, HTTPServer
     from threading import Thread
 

@@ -281,6 +281,14 @@ def test_a_duty_at_risk_is_told_while_there_is_time() -> None:
     assert [r.code for r in risks(view(job, now=Timestamp(job.deadline - 20)))] == ["half_key_missing"]
 
 
+def test_keys_that_went_in_time_are_at_no_risk_when_they_go_again() -> None:
+    job = history("running")
+    late = view(job, now=Timestamp(job.deadline - 16))
+    assert [risk.code for risk in risks(late)] == ["release_at_risk"]
+    told = frozenset(letter_name("training_keys", p) for p in PROVIDERS)
+    assert d.duties(replace(late, told=told)) and risks(replace(late, told=told)) == []
+
+
 def test_nothing_is_told_when_all_is_well() -> None:
     sent = frozenset(letter_name("training_keys", p) for p in PROVIDERS)
     assert risks(view(history("running"), sent=sent)) == []

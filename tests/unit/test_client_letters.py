@@ -11,12 +11,12 @@ from eth_account import Account
 
 from heldout.market import sealing
 from heldout.market.artifacts import DiskStore
+from heldout.market.chain.views import Recipient
 from heldout.market.errors import BadEnvelope
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import JobState, Lane, State, fold
 from heldout.market.messages import NO_KEYS, Kind, Letter, Submission, encode_answer, hexed
 from heldout.market.money import Wei
-from heldout.market.sealing import Recipient
 from heldout.market.settings import Network
 from heldout.market.split import draw_split
 from heldout.requester_cli.client import Client

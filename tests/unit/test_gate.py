@@ -1,5 +1,8 @@
 """Pages of other origins: leave to use a server only for those named at start, and never with cookies (threat 76)."""
 
+import socket
+from argparse import Namespace
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -8,7 +11,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from heldout.market.artifacts.gate import Gate, client_of
+from heldout.market.artifacts.listening import public_url
 from heldout.market.artifacts.throttle import Throttle
+from heldout.market.errors import BadInput
 
 PAGE = "http://127.0.0.1:8450"
 
@@ -34,6 +39,32 @@ def test_a_page_that_was_named_may_ask_first_and_then_upload(client: TestClient)
     upload = client.put("/x", headers={"Origin": PAGE})
     assert (upload.status_code, upload.headers["access-control-allow-origin"]) == (200, PAGE)
     assert "Origin" in upload.headers["vary"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8450", "https://market.example", "https://[::1]:8443", "http://a:8080/"]
+)
+def test_a_public_address_is_what_browsers_call_it(url: str) -> None:
+    with socket.socket() as unbound:
+        assert public_url(Namespace(public_url=url), unbound) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "better"),
+    [
+        ("https://Market.Example", "https://market.example"),
+        ("https://market.example:443/", "https://market.example"),
+        ("HTTP://a:80", "http://a"),
+        ("https://me@market.example", "https://market.example"),
+        ("market.example", "https://HOST"),
+        ("ftp://market.example", "ftp://market.example"),
+    ],
+)
+def test_a_public_address_that_no_browser_would_write_is_refused_at_once(url: str, better: str) -> None:
+    """Every page would be sent away with 421: the Host header is never that."""
+    with socket.socket() as unbound, pytest.raises(BadInput) as refused:
+        public_url(Namespace(public_url=url), unbound)
+    assert refused.value.code == "bad_public_url" and refused.value.hint == f"write {better}"
 
 
 @pytest.mark.attack
@@ -71,6 +102,8 @@ def test_one_machine_is_one_client_whatever_addresses_it_takes() -> None:
     assert client_of({"client": one}) == client_of({"client": other}) == "2001:db8:1:2::/64"
     assert client_of({"client": ("2001:db8:1:3::1", 1)}) != client_of({"client": one})
     assert client_of({"client": ("10.0.0.1", 1)}) == "10.0.0.1"
+    assert client_of({"client": ("::ffff:10.0.0.1", 1)}) == "10.0.0.1", "or all of IPv4 were one client"
+    assert client_of({"client": ("nobody:knows", 1)}) == "nobody:knows"
 
 
 @pytest.mark.attack

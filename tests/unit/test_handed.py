@@ -1,6 +1,7 @@
 """Keys that are handed to a keeper: what is taken in, what is refused, and that the letters are the requester's own."""
 
 import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,12 @@ KEEPER = KeyRing(Account.from_key(digest("keeper")), digest("keeper's root"))
 
 def line(salt: bytes = TERMS.salt, shards: int = TERMS.shards, to: KeyRing = KEEPER) -> str:
     return lend_keys(KEYS, to.wrap_public, salt, shards).line()
+
+
+def _with_shards(count: bytes) -> str:
+    body = line().removeprefix(PREFIX)
+    told = urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    return PREFIX + urlsafe_b64encode(told.replace(b'"shards":%d' % TERMS.shards, b'"shards":' + count)).decode()
 
 
 def test_a_keepers_letters_are_the_requesters_own_to_the_byte(tmp_path: Path) -> None:
@@ -69,6 +76,7 @@ def test_keys_are_good_for_their_own_data_only(tmp_path: Path) -> None:
         line()[:-40],
         "x" * 5000,
         line().replace("A", "é"),
+        _with_shards(b"1e999"),
     ],
 )
 def test_what_is_no_line_is_refused(tmp_path: Path, text: str) -> None:

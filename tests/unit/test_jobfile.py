@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -160,3 +161,14 @@ def test_royalties_that_the_contract_would_refuse_are_refused_with_their_line(ro
         parse(with_royalties(*royalties), PATH)
     line = next(n for n, text in enumerate(with_royalties(*royalties).splitlines(), 1) if text.startswith("royalties"))
     assert f"{PATH}:{line}:" in refused.value.message
+
+
+def test_a_bomb_of_brackets_is_a_bad_job_file() -> None:
+    """The wizard's draft is any stranger's text. Here with Python's own limit, which a library may have lifted."""
+    lifted = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        with pytest.raises(BadJobFile):
+            parse("data = " + "[" * 50_000, PATH)
+    finally:
+        sys.setrecursionlimit(lifted)

@@ -1,5 +1,7 @@
 """JSON from strangers: whatever it is, it is a value or a ValueError."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,20 @@ def test_what_is_written_is_read_again(value: object) -> None:
 def test_brackets_in_strings_are_no_nesting() -> None:
     text = canonical_json({"a": "[[[[", "b": '"[[', "c": [1, [2]]})
     assert nesting(text) == 3
+
+
+@pytest.mark.parametrize(
+    "value, depth",
+    [
+        ({"a": [{"b": []}]}, 4),
+        ("[[[{", 0),
+        (['"[', "\\", ["[["]], 2),
+        ({'a\\"{': "\n[\u2028[", "b/\\": [1, 2.5e-7, None, True]}, 2),
+    ],
+)
+def test_brackets_in_strings_are_no_levels(value: object, depth: int) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False), json.dumps(value, indent=1)):
+        assert nesting(text.encode()) == depth and read_json(text.encode()) == value
 
 
 @pytest.mark.parametrize("depth, fits", [(DEEPEST, True), (DEEPEST + 1, False), (1_000_000, False)])

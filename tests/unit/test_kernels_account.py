@@ -73,7 +73,7 @@ def test_a_row_that_parts_late_is_shown_with_both_predictions(request_: ScoreReq
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"lanes": {"0": {"nodes": [["a", "b", "c"]], "rows": [[1, "00"]]}}}']
+    "text", ["", "[]", "{}", "[" * 100_000, '{"lanes": {"0": {"nodes": [["a", "b", "c"]], "rows": [[1, "00"]]}}}']
 )
 def test_a_file_that_is_no_account_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "theirs").write_text(text)

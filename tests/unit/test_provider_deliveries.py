@@ -10,12 +10,12 @@ import pytest
 from builders import JOB, JOB_BYTES, TERMS, digest
 from eth_account import Account
 
+from heldout.market.chain.views import Recipient
 from heldout.market.errors import BadEnvelope
 from heldout.market.keys import KeyRing
 from heldout.market.messages import Kind, Letter, bid_of, hexed
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import (
-    Recipient,
     envelope_context,
     make_envelope,
     open_envelope,

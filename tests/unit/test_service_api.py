@@ -69,6 +69,18 @@ def test_what_a_client_has_already_is_not_sent_again(client: TestClient) -> None
         assert client.get(path, headers={"If-None-Match": 'W/"other"'}).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/jobs", "/v1/jobs", "/network.csv", "/healthz", "/v1/nowhere"])
+def test_the_head_alone_is_that_of_the_whole(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    for name in ("content-type", "content-length", "content-encoding", "etag"):
+        assert head.headers.get(name) == whole.headers.get(name)
+
+
+def test_a_stream_has_no_head_alone(client: TestClient) -> None:
+    assert client.head("/v1/events").status_code == 405
+
+
 def test_large_answers_are_compressed_for_who_can_read_that(client: TestClient) -> None:
     assert client.get("/", headers={"Accept-Encoding": "gzip"}).headers["content-encoding"] == "gzip"
     assert "content-encoding" not in client.get("/", headers={"Accept-Encoding": "identity"}).headers

@@ -10,9 +10,10 @@ from delivered import READER, SPLIT, Delivery, deliver, key_of, rows, to_seat, t
 
 from heldout.kernels.child import ScoreRequest, ScoreResult
 from heldout.kernels.errors import BadGraph, ChildFailed
+from heldout.market.chain.views import Recipient
 from heldout.market.lifecycle import REQUESTER as PARTY_R
 from heldout.market.messages import BAD, MISSING, NO_KEYS, Kind, Letter
-from heldout.market.sealing import Recipient, wrap_public_key
+from heldout.market.sealing import wrap_public_key
 from heldout.market.terms import scorer_id
 from heldout.validator.forwarding import handed_on
 from heldout.validator.letters import MOST_PER_SENDER
