@@ -66,7 +66,7 @@ def tell(user: "User") -> dict[str, Any]:
     user.python("make_graph.py")
     step("seal the data: 20 shards, each under its own key, before anybody knows which will be held out")
     user.run("data", "seal")
-    step("check the job before money moves: baseline and scorer twice, in the sandbox")
+    step("check the job before money moves: baseline and scorer twice, in the sandbox, and whether the training starts")
     user.run("job", "check")
     step("what it will cost, and the most it can cost")
     user.run("job", "post", "--dry-run")

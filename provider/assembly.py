@@ -18,6 +18,7 @@ from heldout.market.daemon import Loop, Pace
 from heldout.market.errors import BadInput
 from heldout.market.failpoint import failpoints
 from heldout.market.journal import Journal
+from heldout.market.made import JOURNAL
 from heldout.market.mail import Mail
 from heldout.market.sandbox import open_runner
 from heldout.provider import config, shown
@@ -47,7 +48,7 @@ def read_config(home: Path) -> Config:
 
 
 def journal_path(home: Path) -> Path:
-    return home / "journal"
+    return home / JOURNAL
 
 
 def channels(settings: Config) -> list[Channel]:

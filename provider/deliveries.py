@@ -13,6 +13,7 @@ from heldout.market.agreeing import outcome_letter
 from heldout.market.chain.views import Recipient
 from heldout.market.errors import BadEnvelope
 from heldout.market.keys import KeyRing
+from heldout.market.made import Sealed
 from heldout.market.messages import AgreedOutcome, Bid, Kind, Letter, bid_letter, hexed
 from heldout.market.money import Wei
 from heldout.market.relayed import Waiver, sign, waiver_letter
@@ -27,7 +28,6 @@ from heldout.market.sealing import (
 )
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId, JobTerms, Timestamp
-from heldout.provider.record import Sealed
 
 
 class Deliveries:

@@ -17,13 +17,13 @@ from heldout.market.manifest import Manifest
 from heldout.market.messages import Letter, decode_answer
 from heldout.market.runrecord import RunRecord
 from heldout.market.sandbox import Limits, OutputRefused, RunReport, RunSpec, SandboxUnavailable
+from heldout.market.sandbox.readings import Reading, add_readings
 from heldout.market.split import Split
 from heldout.market.terms import JobId
 from heldout.market.weights import all_finite, parse
 from heldout.provider.bidding import Refusal
 from heldout.provider.checkpoints import Checkpoints
 from heldout.provider.duties import View, is_own_fault, time_to_train
-from heldout.provider.readings import Reading, add_readings
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools, job_bytes
 from heldout.provider.trial import try_weights

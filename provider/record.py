@@ -2,42 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from hashlib import sha256
 from typing import Any
 
 from heldout.market.journal import Journal
-from heldout.market.messages import Submission
+from heldout.market.made import ENTRIES, Sealed
 from heldout.market.money import Wei
 from heldout.market.runrecord import RunRecord
 from heldout.market.terms import BlockNumber, JobId
 from heldout.provider.bidding import Refusal, Rule
 
-PREFIX = "job/"
+PREFIX = ENTRIES
 MOST_REMEMBERED = 1_000
 """Jobs that are over and kept for `why`."""
-
-
-@dataclass(frozen=True)
-class Sealed:
-    """A sealed weights file and the secrets that open it (P4.4), in hex: journalled before anything leaves the node."""
-
-    weights_hash: str
-    sealed_hash: str
-    half_a: str
-    half_b: str
-    envelope_a: str
-    """Half a to the requester's wrapping key."""
-    seed_a: str
-    """The seed of `envelope_a`: shown to the drawn seats, who recompute the envelope."""
-
-    @property
-    def submission(self) -> Submission:
-        return Submission(
-            bytes.fromhex(self.weights_hash),
-            bytes.fromhex(self.sealed_hash),
-            sha256(bytes.fromhex(self.half_b)).digest(),
-            sha256(bytes.fromhex(self.envelope_a)).digest(),
-        )
 
 
 @dataclass(frozen=True)

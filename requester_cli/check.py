@@ -17,19 +17,21 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Try the job before money moves: runs baseline.py and the scorer twice in the sandbox that providers use, and
-    refuses rows that occur in two shards, operators the scorer does not have, scores that differ between two runs, and
-    a floor that the baseline already passes."""
+    """Try the job before money moves: runs baseline.py and the scorer twice in the sandbox that providers use, and the
+    command until its first line of metrics. Refuses rows that occur in two shards, operators the scorer does not have,
+    scores that differ between two runs, a floor that the baseline already passes, and a command that fails. Names
+    every file that anybody will be able to read."""
     from heldout.market.messages import describe_score
+    from heldout.market.posting.publishing import public_lines
 
     if args.runner == "process":
         say("the process runner isolates nothing: for a devnet and your own code only", style="yellow")
     with signing(args) as client:
-        say("running baseline and scorer twice")
+        say("running baseline and scorer twice, and the command for a moment")
         report = client.check(args.folder, runner=args.runner)
-        terms = client.draft(args.folder).terms
-    public, score = report.public, report.baseline.score or 0
-    if public.large:
+        posting = client.draft(args.folder)
+    terms, training, score = posting.terms, report.training, report.baseline.score or 0
+    if training.large:
         say("rounding moves this score by more than 0.1 points: see docs/score-v1.md for more bits", style="yellow")
     sandbox = "ok: no network, limits held" if report.isolated else "none: a bare process"
     shown = {
@@ -39,9 +41,10 @@ def check(args: argparse.Namespace) -> int:
         "floor_ppm": terms.floor,
         "operations": report.baseline.operations,
         "evidence": report.baseline.evidence.hex(),
-        "public_rows": report.public.rows,
-        "exact_ppm": report.public.exact,
-        "float32_ppm": report.public.float32,
+        "training_rows": training.rows,
+        "exact_ppm": training.exact,
+        "float32_ppm": training.float32,
+        "command": report.trial.told,
         "seconds": round(report.seconds, 3),
         "isolated": report.isolated,
         "fee": amount(terms.fee),
@@ -54,8 +57,10 @@ def check(args: argparse.Namespace) -> int:
         f"scorer    same bits in two runs, {report.baseline.operations:,} operations",
         f"baseline  {terms.metric_name} {describe_score(score)} on {report.held_out_rows} held-out rows;"
         f" the floor {describe_score(terms.floor)} is beyond it",
-        f"exactness {describe_score(public.exact)} exactly, {describe_score(public.float32)} in float32, difference"
-        f" {public.difference / 10_000:+.4f} points on {public.rows} public rows",
+        f"exactness {describe_score(training.exact)} exactly, {describe_score(training.float32)} in float32, difference"
+        f" {training.difference / 10_000:+.4f} points on {training.rows} training rows",
+        f"command   {report.trial.told}",
+        *public_lines(posting.manifest),
         "next: heldout job post --dry-run",
     )
     return 0

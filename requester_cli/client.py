@@ -56,9 +56,11 @@ from heldout.requester_cli.keeper import Keeper
 from heldout.requester_cli.opening import Parcel, find_parcel, open_parcel
 from heldout.requester_cli.posting import Posting, draft
 from heldout.requester_cli.project import Project
+from heldout.requester_cli.provided import own_weights, verify_own
 from heldout.requester_cli.shelf import Shelf
 from heldout.requester_cli.tools import Tools, getter
 from heldout.requester_cli.verifying import Check, verify
+from heldout.requester_cli.witnessing import witness
 
 if TYPE_CHECKING:
     from heldout.requester_cli.checking import CheckReport
@@ -185,7 +187,7 @@ class Client:
         for other in self.called():
             if other.id != posting.job and other.terms.dataRoot == posting.terms.dataRoot:
                 raise data_offered(other.id)
-        return make_plan(self.chain, posting.job, posting.terms, self.address, bids_first=bids_first)
+        return make_plan(self.chain, posting.job, posting.terms, posting.manifest, self.address, bids_first=bids_first)
 
     def post(self, posting: Posting) -> JobId:
         """Upload what the terms name, deposit what the escrow lacks, and post. Safe to repeat."""
@@ -393,13 +395,37 @@ class Client:
         write_whole(path, weights)
         return weights
 
+    def witness(self, job: JobState) -> list[Check]:
+        """What anybody can recompute without a key: draws, votes, payouts and money (P7.5). Raises StoreProblem."""
+        return witness(self.chain, job, getter(self.stores))
+
     def verify(self, job: JobState, weights: dict[int, bytes] | None = None) -> list[Check]:
-        """Score the paid lanes again, here, and compare with the chain. `weights` by lane: fetched if left out."""
+        """Score lanes again, here, and compare with the chain: the requester those that are paid, a provider its own.
+        `weights` by lane: fetched if left out.
+
+        Raises BadInput `keys_elsewhere` for anybody else, `keys_not_sent` for a provider without held-out keys.
+        """
+        if self.address.lower() != job.terms.requester.lower():
+            return self._verify_own(job, weights)
         if weights is None:
             weights = {lane: self.fetch(job, lane) for lane in range(len(job.lanes)) if pays(job, lane)}
         for lane in weights:
             _refuse_other_lane(job, lane)
         return verify(self.chain, self.keys, job, weights, getter(self.stores))
+
+    def _verify_own(self, job: JobState, weights: dict[int, bytes] | None) -> list[Check]:
+        """As a provider. Its mail is read and none is sent, so its node's journals are left alone."""
+        lane, get = job.lane_of(self.address), getter(self.stores)
+        if lane is None or self._home is None:
+            hint = "requester and provider hold them; a drawn seat measures with `heldout validator replay`"
+            raise BadInput("the keys of weights and held-out rows are not here", hint=hint, code="keys_elsewhere")
+        mail = Mail(self.network, self.chain, self.keys.account)
+        try:
+            letters = list(mail.fetch(job.id))
+        finally:
+            mail.close()
+        own = weights or {lane: own_weights(self._home, job, lane, get)}
+        return verify_own(self.chain, self.keys, job, own, letters, get)
 
     # --------------------------------------------------------------------------------------------- value chain
 

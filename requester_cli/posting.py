@@ -11,6 +11,7 @@ from heldout.market.jsontext import canonical_json
 from heldout.market.manifest import Manifest, TaskFile
 from heldout.market.posting.drafting import GraphFacts, SealedData, terms_of
 from heldout.market.posting.jobfile import JobFile
+from heldout.market.posting.publishing import check_task
 from heldout.market.settings import Network
 from heldout.market.terms import Address, JobId, JobTerms, job_id
 from heldout.requester_cli.project import Project
@@ -49,6 +50,7 @@ def draft(project: Project, network: Network, market: Parameters, requester: Add
         scorer=job.score.scorer,
     )
     manifest.check()
+    check_task(job, files)
     terms = terms_of(job, market, manifest, facts, sealed, requester, wrap_key)
     identity = job_id(terms, network.chain_id, network.market)
     return Posting(identity, terms, manifest, (*files.values(), graph, manifest.encode()), sealed)

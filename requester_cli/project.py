@@ -48,13 +48,18 @@ class Project:
     # -------------------------------------------------------------------------------------------------- task
 
     def task_files(self) -> dict[str, bytes]:
-        """What the provider gets as /in/task, by path: the task folder without the data and without hidden files.
+        """What the provider gets as /in/task, and anybody can read, by path: the task folder without hidden files.
 
-        Raises BadInput for a link or anything else that is not a plain file.
+        Raises BadInput for a folder that holds the job file (data and weights lie beside it), and for a link or
+        anything else that is not a plain file.
         """
         root, data = self.job.task_dir, self.job.data.resolve()
         if not root.is_dir():
             raise self.job.error("task", "dir", f"there is no folder {root}")
+        if self.job.path.resolve().is_relative_to(root.resolve()):
+            what = "the task folder holds job.toml itself, and all of a task is PUBLIC: data and weights would be too"
+            hint = f'put what providers run into {self.job.path.parent / "task"}, and write dir = "task"'
+            raise self.job.error("task", "dir", what, hint=hint, code="public_folder")
         found = {}
         for path in sorted(root.rglob("*")):
             parts = path.relative_to(root).parts

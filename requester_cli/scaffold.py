@@ -10,6 +10,8 @@ from heldout.market.console import emit
 from heldout.market.errors import BadInput
 
 _SCHEMA = "job.schema.json"
+_DATA = {"tabular": "python make_data.py TABLE.csv --target COLUMN"}
+"""How a template's data is made, where a table has to be named."""
 
 
 def _templates() -> dict[str, Traversable]:
@@ -23,7 +25,8 @@ def init_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def init(args: argparse.Namespace) -> int:
-    """Make a job folder from a template: job.toml, what trains, a baseline, and what makes data and graph."""
+    """Make a job folder from a template: job.toml, what makes data and graph, and in task/ what trains and a baseline:
+    the only folder whose files leave this machine in the clear."""
     templates = _templates()
     if args.template not in templates:
         hint = f"there are: {', '.join(sorted(templates))}"
@@ -40,18 +43,28 @@ def init(args: argparse.Namespace) -> int:
         args,
         {"folder": str(folder), "files": made},
         f"made {folder}/: {', '.join(made)}",
-        f"next: cd {folder} && python make_data.py && python make_graph.py && heldout data seal && heldout job check",
+        "task/ goes to providers and is PUBLIC; everything else here stays on this machine, the rows leave it sealed",
+        f"next: cd {folder} && {' && '.join(steps(args.template))}",
     )
     return 0
 
 
+def steps(template: str) -> list[str]:
+    """From a fresh folder to a checked job, command by command."""
+    made = _DATA.get(template, "python make_data.py")
+    return [made, "python make_graph.py", "heldout data seal", "heldout job check"]
+
+
 def _copy(source: Traversable, target: Path) -> list[str]:
+    """The names of all files, by their path."""
     target.mkdir(parents=True, exist_ok=True)
     made = []
     for entry in sorted(source.iterdir(), key=lambda each: each.name):
         if entry.is_file():
             (target / entry.name).write_bytes(entry.read_bytes())
             made.append(entry.name)
+        elif entry.name != "__pycache__":
+            made += [f"{entry.name}/{inner}" for inner in _copy(entry, target / entry.name)]
     return made
 
 

@@ -13,7 +13,7 @@ from heldout.market.terms import JobTerms
 TIMEOUT_S = 3600.0
 _HINTS = {
     "unsupported_operator": "docs/score-v1.md lists the operators; export with opset 17 or later",
-    "bad_data": "x and y must be as the graph and the metric need them; look at make_data.py of the template",
+    "bad_data": "docs/your-data.md says what x, y and the graph must be for each metric",
     "operation_cap": "fewer held-out rows, or a smaller model",
 }
 

@@ -1,6 +1,6 @@
 """Measuring a job again, at home: everything the chain fixed is recomputed, then the score itself (P7.5, P9.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heldout.market.chain import Chain
@@ -31,40 +31,57 @@ class Check:
         return self.here == self.chain
 
 
-def held_out_shards(chain: Chain, keys: KeyRing, job: JobState, get: Get) -> list[bytes]:
-    """The plain held-out shards, each proved to have been fixed before the job was posted."""
+KeyOf = Callable[[int], bytes]
+"""The key of a shard."""
+
+
+def held_out_shards(chain: Chain, key_of: KeyOf, job: JobState, get: Get) -> list[bytes]:
+    """The plain held-out shards, each proved to have been fixed before the job was posted. Raises BadEnvelope."""
     if job.accept_block is None:
         raise BadInput("the job was never accepted, so nothing was held out", code="nothing_to_verify")
     terms = job.terms
     split = chain.split(terms, job.accept_block)
     leaves = decode_leaves(get(terms.dataRoot, terms.shards * LEAF_BYTES), terms.shards)
     limit = terms.shardBytes + SEAL_OVERHEAD
-    return [
-        open_shard(shard_key(keys.data_secret, terms.salt, i), get(leaves[i].sealed_hash, limit), leaves[i])
-        for i in split.held_out
-    ]
+    return [open_shard(key_of(i), get(leaves[i].sealed_hash, limit), leaves[i]) for i in split.held_out]
+
+
+def read_manifest(terms: JobTerms, get: Get) -> Manifest:
+    """The manifest that the terms name."""
+    return Manifest.decode(get(terms.taskHash, _MANIFEST_LIMIT))
 
 
 def read_task(terms: JobTerms, get: Get) -> tuple[Manifest, bytes]:
     """The manifest and the graph that the terms name."""
-    manifest = Manifest.decode(get(terms.taskHash, _MANIFEST_LIMIT))
+    manifest = read_manifest(terms, get)
     return manifest, get(bytes.fromhex(manifest.graph.sha256), manifest.graph.bytes)
 
 
-def verify(chain: Chain, keys: KeyRing, job: JobState, weights: dict[int, bytes], get: Get) -> list[Check]:
-    """Score the given lanes' weights again. Raises BadInput if the job has no scores."""
-    standing = job.standing
-    if standing is None or not weights:
-        hint = "a job has scores from its first majority on; weights open once a lane is paid"
-        raise BadInput("there is no score to compare with, or no weights to score", hint=hint, code="nothing_to_verify")
+def identity_checks(chain: Chain, job: JobState, manifest: Manifest) -> list[Check]:
+    """That the terms are those of the job's id, and the task is that of the terms."""
     identity = job_id(job.terms, chain.network.chain_id, chain.network.market)
-    manifest, graph = read_task(job.terms, get)
-    checks = [
+    return [
         Check("terms", identity, job.id),
         Check("task", manifest.task_hash.hex(), job.terms.taskHash.hex()),
         Check("metric", manifest.metric, job.terms.metric_name),
     ]
-    shards = held_out_shards(chain, keys, job, get)
+
+
+def verify(chain: Chain, keys: KeyRing, job: JobState, weights: dict[int, bytes], get: Get) -> list[Check]:
+    """Score the given lanes' weights again, as the requester. Raises BadInput if the job has no scores."""
+    secret, salt = keys.data_secret, job.terms.salt
+    return measure(chain, lambda shard: shard_key(secret, salt, shard), job, weights, get)
+
+
+def measure(chain: Chain, key_of: KeyOf, job: JobState, weights: Mapping[int, bytes], get: Get) -> list[Check]:
+    """As `verify`, for whoever has the held-out shards' keys. Raises BadEnvelope for a key that opens nothing."""
+    standing = job.standing
+    if standing is None or not weights:
+        hint = "a job has scores from its first majority on; weights open once a lane is paid"
+        raise BadInput("there is no score to compare with, or no weights to score", hint=hint, code="nothing_to_verify")
+    manifest, graph = read_task(job.terms, get)
+    checks = identity_checks(chain, job, manifest)
+    shards = held_out_shards(chain, key_of, job, get)
     evidences: dict[int, bytes] = {}
     for lane, data in weights.items():
         result = score(job.terms, graph, data, shards)

@@ -33,7 +33,10 @@ MANIFEST = Manifest(
 )
 HOT = account("hot key of many")
 _KEEPER = OfferedKeeper(account("keeper"), bytes(range(32)), "http://keeper.example")
-_PAGES = ("/", "/jobs", "/jobs.atom", "/providers", "/validators", "/network", "/post", "/ask", "/privacy", "/errors")
+_PAGES = (
+    *("/", "/jobs", "/jobs.atom", "/providers", "/validators", "/network"),
+    *("/earn", "/post", "/ask", "/privacy", "/errors"),
+)
 _QUESTIONS = ("train digits under 5 tokens, two validators' worth of certainty", "What is a lane?", "TooEarly")
 
 

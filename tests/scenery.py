@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from heldout.market.chain.logs import Cursor, Followed
 from heldout.market.lifecycle import ChainEvent, Outcome, Purpose, State
-from heldout.market.messages import BAD, pack_vote
+from heldout.market.messages import BAD, MISSING, pack_vote
 from heldout.market.money import ONE_TOKEN, Ppm, Wei, payout_down
 from heldout.market.service.indexer import Index
 from heldout.market.signatures import checksummed
@@ -151,6 +151,16 @@ class Play:
         if rest > 0:
             self._pay(terms.requester, Purpose.REFUND, rest)
         return self._end(Outcome.MEASURED)
+
+    def close(self) -> "Play":
+        """No lane was submitted in time: the collaterals are the requester's, and so is everything else (P3)."""
+        self._move(State.SCORED, 0)
+        for lane, provider in enumerate(self.providers):
+            self._tell("LaneSettled", lane=lane, provider=provider, score=MISSING, payout=Wei(0))
+            self._pay(self.terms.requester, Purpose.COLLATERAL, self.terms.collateral)
+        self._pay(self.terms.requester, Purpose.BOND, self.terms.bond)
+        self._pay(self.terms.requester, Purpose.REFUND, sum(self.prices) + self.terms.committee * self.terms.fee)
+        return self._end(Outcome.UNSUBMITTED)
 
     def agree(self, *outcome: tuple[int, int]) -> "Play":
         """(score, wei) of each lane, as all parties signed it."""

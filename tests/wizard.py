@@ -32,7 +32,7 @@ def answer(page: Page, number: int, folder: Path, answers: Mapping[str, str] = A
     section = page.locator("[data-step]").nth(number)
     if number == 0:
         section.get_by_label("Name", exact=True).fill("from a browser")
-        section.get_by_label("Files").set_input_files([folder / name for name in ("baseline.py", "train.py")])
+        section.get_by_label("Files").set_input_files([folder / "task" / name for name in ("baseline.py", "train.py")])
         section.get_by_label("Model graph").set_input_files(folder / "graph.onnx")
         if section.get_by_label("Image", exact=True).count():
             section.get_by_label("Image", exact=True).fill(IMAGE)

@@ -17,7 +17,7 @@ _TOML = """\
 name = "{name}"
 
 [task]
-dir = "."
+dir = "task"
 command = ["python", "/in/task/train.py"]
 graph = "graph.onnx"
 
@@ -123,6 +123,8 @@ class Draft:
             yield text(key, asked=wish.asked, validators=wish.validators)
         if not wish.floor_said:
             yield text("draft.no_floor", metric=wish.metric, floor=wish.floor)
+        for words in wish.unread:
+            yield text("draft.unread", words=words)
         if wish.seconds is None:
             yield text("draft.minutes", seconds=USUAL_SECONDS)
 

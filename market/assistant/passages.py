@@ -8,6 +8,7 @@ from importlib.resources import files
 
 PAGES = (
     "questions",
+    "your-data",
     "protocol",
     "cli",
     "architecture",
@@ -15,7 +16,6 @@ PAGES = (
     "deploying",
     "keeping",
     "mechanism",
-    "score-v1",
     "score-v1",
 )
 """Pages that answer users; one that is absent is passed over."""

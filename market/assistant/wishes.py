@@ -34,8 +34,15 @@ _BUDGET = _pattern(
 _VALIDATORS = _pattern(rf"{_N}\s+(?:validator|seat)s?")
 _COMMITTEE = _pattern(rf"(?:committee|validators|seats)\s+(?:of|=|:)\s*{_N}")
 _AGREEING = _pattern(r"worth|agree|majority|certain")
-_SCORE = _pattern(rf"(?:at least|above|over|reach(?:es|ing)?|floor(?: of)?|[<>]=?|below|under|at most)\s*{_N}\s*(%)?")
-_NOT_A_SCORE = _pattern(r"\s*(tokens?|held|s\b|sec|min|h\b|hour)")
+_METRIC = "|".join(name.replace("_", "[ _-]") for name in sorted(METRICS, key=len, reverse=True))
+_BEFORE_A_SCORE = "at least|above|over|reach(?:es|ing)?|floor|below|under|at most|[<>]=?"
+_SCORE = _pattern(rf"(?:{_BEFORE_A_SCORE}|\b(?:{_METRIC})\b)(?:\s+(?:of|is))?\s*[:=]?\s*{_N}\s*(%)?")
+_SCORE_FIRST = _pattern(rf"\b{_N}\s*(%)?\s+(?:{_METRIC})\b")
+_TARGET = _pattern(rf"\btarget(?:\s+(?:of|is))?\s*[:=]?\s*{_N}\s*(%)?")
+_NOT_A_SCORE = _pattern(
+    r"\s*(tokens?|held|s\b|sec|min|h\b|hour|validator|seat|lane|provider|model|cpu|core|gpu|gib|gb|gig)"
+)
+_LIKE_A_SCORE = _pattern(r"(?<![\w.])(?:0?\.\d+|1\.0+|\d+(?:\.\d+)?\s*%)(?!\w)")
 _TIME = _pattern(rf"(?:in|within|for|takes?|under)\s+{_N}\s*(s|sec|seconds?|min|minutes?|m|h|hours?)\b")
 _LANES = _pattern(rf"{_N}\s+(?:lanes?|providers?|models)\b")
 _CPUS = _pattern(rf"{_N}\s+(?:cpus?|cores?)\b")
@@ -51,6 +58,8 @@ class Wish:
     floor: Decimal
     target: Decimal
     floor_said: bool
+    unread: tuple[str, ...]
+    """Numbers that look like scores and were not understood."""
     budget: Decimal | None
     price: Wei
     """A lane."""
@@ -77,13 +86,14 @@ def read_wish(sentence: str, minimum_fee: Wei) -> Wish | None:
     price = _price(budget, lanes, validators, minimum_fee)
     if price is None:
         return None
-    floor, target, floor_said = _scores(sentence, metric, digits)
+    floor, target, floor_said, unread = _scores(sentence, metric, digits)
     return Wish(
         digits=digits,
         metric=metric,
         floor=floor,
         target=target,
         floor_said=floor_said,
+        unread=unread,
         budget=budget,
         price=price,
         lanes=lanes,
@@ -133,16 +143,37 @@ def _price(budget: Decimal | None, lanes: int, validators: int, minimum_fee: Wei
     return Wei(price) if price > 0 else None
 
 
-def _scores(sentence: str, metric: str, digits: bool) -> tuple[Decimal, Decimal, bool]:
-    """Floor, target, and whether the floor was said."""
-    said = [match for match in _SCORE.finditer(sentence) if not _NOT_A_SCORE.match(sentence, match.end())]
-    if metric in LOWER_IS_BETTER:
-        floor, target = map(Decimal, _FLOORS[metric])
-        return (_number(said[0][1]), _number(said[0][1]) / 2, True) if said else (floor, target, False)
-    shares = [_number(match[1]) / (100 if match[2] or _number(match[1]) > 1 else 1) for match in said]
-    if shares and Decimal("0.01") <= shares[0] < 1:
-        return shares[0], _halfway_to_one(shares[0]), True
-    return (Decimal("0.93"), Decimal("0.98"), False) if digits else (Decimal("0.80"), Decimal("0.90"), False)
+def _scores(sentence: str, metric: str, digits: bool) -> tuple[Decimal, Decimal, bool, tuple[str, ...]]:
+    """Floor, target, whether the floor was said, and what looks like a score and was not understood."""
+    lower, used = metric in LOWER_IS_BETTER, []
+    usual = _FLOORS.get(metric) or (("0.93", "0.98") if digits else ("0.80", "0.90"))
+    floor, target = map(Decimal, usual)
+    said = [match for match in _said(sentence) if lower or Decimal("0.01") <= _share(match) < 1]
+    if said:
+        used.append(said[0].span(1))
+        floor = _number(said[0][1]) if lower else _share(said[0])
+        target = floor / 2 if lower else _halfway_to_one(floor)
+    for match in _TARGET.finditer(sentence):
+        named = _number(match[1]) if lower else _share(match)
+        if named < floor if lower else floor < named <= 1:
+            used.append(match.span(1))
+            target = named
+    numbers = [match for match in _LIKE_A_SCORE.finditer(sentence) if not _NOT_A_SCORE.match(sentence, match.end())]
+    unread = tuple(m[0] for m in numbers if not any(m.start() <= first < m.end() for first, _ in used))
+    return floor, target, bool(said), unread
+
+
+def _said(sentence: str) -> list[re.Match[str]]:
+    """Numbers with words beside them that make them floors, in order."""
+    found = [*_SCORE.finditer(sentence), *_SCORE_FIRST.finditer(sentence)]
+    scores = [match for match in found if not _NOT_A_SCORE.match(sentence, match.end())]
+    return sorted(scores, key=lambda match: match.start(1))
+
+
+def _share(match: re.Match[str]) -> Decimal:
+    """Of one; what is above one, or beside a percent sign, was said in percent."""
+    number = _number(match[1])
+    return number / 100 if match[2] or number > 1 else number
 
 
 def _halfway_to_one(score: Decimal) -> Decimal:

@@ -25,7 +25,7 @@ _PLATFORM_IMAGE = "image id (sha256:…) or a table of one for each platform; le
 SECTIONS: Final[Mapping[str, Mapping[str, Field]]] = {
     "job": {"name": Field(Kind.TEXT, "what you call it; never leaves this machine")},
     "task": {
-        "dir": Field(Kind.TEXT, "folder whose files the provider gets as /in/task", "."),
+        "dir": Field(Kind.TEXT, "folder whose files the provider gets as /in/task; they are public", "task"),
         "command": Field(Kind.WORDS, "what runs in the sandbox, word by word"),
         "image": Field(Kind.IMAGE, _PLATFORM_IMAGE, None),
         "graph": Field(Kind.TEXT, "ONNX model; its initialisers are the tensors to be submitted"),
@@ -134,7 +134,10 @@ def load(folder: Path) -> JobFile:
     try:
         text = path.read_text()
     except FileNotFoundError:
-        raise BadJobFile(f"there is no {path}", hint="make one with `heldout init digits`") from None
+        raise BadJobFile(
+            f"there is no {path}",
+            hint="make one with `heldout init digits`, or of your own table with `heldout init tabular`",
+        ) from None
     except UnicodeDecodeError:
         raise BadJobFile(f"{path} is not UTF-8 text") from None
     return parse(text, path)
@@ -209,6 +212,11 @@ def _build(path: Path, text: str, sections: Mapping[str, dict[str, Any]]) -> Job
 def _check_together(job: JobFile) -> None:
     """What no key can be wrong about alone."""
     score, lower = job.score, job.score.metric in LOWER_IS_BETTER
+    for key, value in () if lower else (("floor", score.floor), ("target", score.target)):
+        if value > MILLION:
+            meant = f": did you mean {value / MILLION / 100:g}?" if value <= 100 * MILLION else ""
+            what = f"{key}: {score.metric} goes from 0 to 1{meant}"
+            raise job.error("score", key, what, hint="nobody can reach more, so nobody could ever be paid")
     if score.floor == score.target or (score.target < score.floor) is not lower:
         better, side = ("lower", "below") if lower else ("higher", "above")
         what = f"for {score.metric} {better} is better: target must be {side} floor"

@@ -1,5 +1,6 @@
 """What posting a job would do, before anything is signed: cost, promises, deadlines, who could bid, what is lacking."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -8,9 +9,11 @@ from heldout.market.chain import Block, Chain
 from heldout.market.console import amount
 from heldout.market.errors import InsufficientFunds
 from heldout.market.lifecycle import State
+from heldout.market.manifest import Manifest
 from heldout.market.messages import describe_score, hexed
 from heldout.market.money import MILLION, ONE_TOKEN, Wei, format_tokens
 from heldout.market.narration import clock
+from heldout.market.posting.publishing import public_lines
 from heldout.market.posting.reuse import refuse_used_data
 from heldout.market.spans import format_span
 from heldout.market.terms import Address, JobId, JobTerms, Timestamp
@@ -31,6 +34,7 @@ class Plan:
 
     job: JobId
     terms: JobTerms
+    manifest: Manifest
     now: Block
     free: Wei
     held: Wei
@@ -58,15 +62,20 @@ class Plan:
 
     def refuse_impossible(self) -> None:
         """Raises InsufficientFunds if the wallet cannot pay."""
+        for refusal in self.refusals():
+            raise refusal
+
+    def refusals(self) -> Iterator[InsufficientFunds]:
+        """What the wallet lacks."""
         if self.to_deposit > self.held:
             what = f"the escrow is {format_tokens(self.terms.escrow)}; {format_tokens(self.free)} are free on the"
             text = f"{what} market and {format_tokens(self.held)} in the wallet"
-            raise InsufficientFunds(
+            yield InsufficientFunds(
                 text, hint="send tokens to your address, or lower [pay]", code="insufficient_tokens"
             )
         if self.gas_money < self.gas_cost:
             text = f"gas costs about {_gas_text(self.gas_cost)}, the wallet holds {_gas_text(self.gas_money)}"
-            raise InsufficientFunds(text, hint="send gas money to your address", code="insufficient_gas_money")
+            yield InsufficientFunds(text, hint="send gas money to your address", code="insufficient_gas_money")
 
     # ----------------------------------------------------------------------------------------------- in words
 
@@ -77,6 +86,7 @@ class Plan:
             *self._cost_lines(),
             *self._time_lines(),
             *self._market_lines(),
+            *public_lines(self.manifest),
         ]
 
     def _cost_lines(self) -> list[str]:
@@ -85,6 +95,7 @@ class Plan:
             f"{format_tokens(self.to_deposit)} moves from the wallet first" if self.to_deposit else "nothing to add"
         )
         return [
+            f"Account    {self.terms.requester} pays, and signs",
             f"Gas        about {_gas_text(self.gas_cost)} ({steps}), at {self.gas_price / 10**9:.3f} gwei;",
             "           answers to demands and appeals cost more",
             f"Wallet     {format_tokens(self.free)} free on the market, {format_tokens(self.held)} held: {deposit}",
@@ -118,7 +129,8 @@ class Plan:
     def _market_lines(self) -> list[str]:
         price = "no bid was accepted yet" if self.median_bid is None else f"median bid {format_tokens(self.median_bid)}"
         shown = [
-            f"Market     {self.candidates} account(s) could back a bid now · {price} · {self.live_seats} live seats"
+            f"Market     {_counted(self.candidates, 'account')} could back a bid now · {price} · "
+            f"{_counted(self.live_seats, 'live seat')}"
         ]
         if self.live_seats < self.needed_seats:
             shown.append(f"           warning: bids can be accepted only from {self.needed_seats} live seats on")
@@ -128,6 +140,7 @@ class Plan:
         terms = self.terms
         return {
             "job": self.job,
+            "requester": terms.requester,
             "bids_first": self.bids_first,
             "escrow": amount(terms.escrow),
             "never_more_than": amount(terms.escrow),
@@ -157,7 +170,14 @@ class Plan:
             "median_bid": None if self.median_bid is None else amount(self.median_bid),
             "live_seats": self.live_seats,
             "needed_seats": self.needed_seats,
+            "public": [
+                {"path": file.path, "bytes": file.bytes} for file in (*self.manifest.files, self.manifest.graph)
+            ],
         }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _money_lines(terms: JobTerms) -> list[str]:
@@ -166,7 +186,7 @@ def _money_lines(terms: JobTerms) -> list[str]:
     least = Wei(terms.priceCap * terms.floorPay // MILLION)
     rows = [
         (
-            f"{terms.lanes} provider(s)",
+            _counted(terms.lanes, "provider"),
             terms.lanes * terms.priceCap,
             f"each up to {format_tokens(terms.priceCap)}: its bid from {target} on, {terms.floorPay / 10_000:g} % "
             f"of it at {floor} (at most {format_tokens(least)}), nothing if worse; the rest comes back to you",
@@ -194,7 +214,9 @@ def _gas_text(wei: int) -> str:
 # -------------------------------------------------------------------------------------------------- gathering
 
 
-def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_first: bool = False) -> Plan:
+def make_plan(
+    chain: Chain, job: JobId, terms: JobTerms, manifest: Manifest, me: Address, *, bids_first: bool = False
+) -> Plan:
     """Read what the plan needs. Raises BadInput for data that another job uses."""
     head = chain.head()
     refuse_used_data(chain, job, terms, head)
@@ -203,6 +225,7 @@ def make_plan(chain: Chain, job: JobId, terms: JobTerms, me: Address, *, bids_fi
     return Plan(
         job=job,
         terms=terms,
+        manifest=manifest,
         now=head,
         free=free,
         held=chain.token_balance(me, at=head),

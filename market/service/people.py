@@ -18,6 +18,7 @@ from heldout.market.signatures import checksummed
 from heldout.market.texts import later
 
 _AGREED: Final = Outcome.AGREED.name.lower()
+_NO_TRAINING_KEYS: Final = Outcome.TRAINING_KEYS_WITHHELD.name.lower()
 LANES = 100
 """Lanes of one provider, or votes of one validator, that are shown: the newest."""
 
@@ -225,7 +226,7 @@ def _end(row: Any) -> str:
     if row.payout != "0":
         return later("paid")
     if row.word is None:
-        return later("not submitted") if row.score is None else later("withheld")
+        return later("got no training keys") if row.outcome == _NO_TRAINING_KEYS else later("not submitted")
     if row.score is None:
         return later("void")
     return CODES[row.score] if row.score >= BAD else later("below the floor")

@@ -21,6 +21,7 @@ from heldout.market.manifest import MAX_FILES, Manifest, TaskFile
 from heldout.market.posting.drafting import SealedData, terms_of
 from heldout.market.posting.jobfile import FILE_NAME, JobFile, parse
 from heldout.market.posting.plan import Plan, make_plan
+from heldout.market.posting.publishing import check_task
 from heldout.market.service import shapes, turns
 from heldout.market.service.describing import PROBLEMS
 from heldout.market.service.graphs import Graphs
@@ -72,6 +73,7 @@ def manifest_of(draft: TaskDraft, images: Mapping[str, str]) -> Manifest:
     files, graph = (tuple(TaskFile(f.path, f.sha256, f.bytes) for f in each) for each in (draft.files, [draft.graph]))
     made = Manifest(files, found, job.command, job.resources, graph[0], job.score.metric, job.score.scorer)
     made.check()
+    check_task(job, [file.path for file in files])
     return made
 
 
@@ -99,7 +101,7 @@ class Planner:
         me, key = checksummed(draft.requester), _bytes(draft.wrap_key)
         terms = terms_of(job, self._chain.parameters(), manifest, facts, sealed, me, key)
         identity = job_id(terms, self._network.chain_id, self._network.market)
-        return terms, make_plan(self._chain, identity, terms, me)
+        return terms, make_plan(self._chain, identity, terms, manifest, me)
 
 
 def _bytes(word: str) -> bytes:

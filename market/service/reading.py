@@ -108,8 +108,13 @@ class Reading:
 
     def job_beginning(self, text: str) -> str | None:
         """The one job whose id begins with `text`; None if there is none, or several."""
+        found = self.jobs_beginning(text)
+        return found[0] if len(found) == 1 else None
+
+    def jobs_beginning(self, text: str) -> list[JobId]:
+        """Two jobs at most whose ids begin with `text`."""
         rows = self._rows(select(db.jobs.c.id).where(db.jobs.c.id.startswith(text, autoescape=True)).limit(2))
-        return rows[0].id if len(rows) == 1 else None
+        return [JobId(row.id) for row in rows]
 
     def transaction(self, tx: str) -> list[ChainEvent]:
         """What happened in one transaction, by its whole hash."""

@@ -13,6 +13,7 @@ from heldout.market.jsontext import canonical_json
 from heldout.market.lifecycle import ChainEvent, JobState
 from heldout.market.messages import hexed
 from heldout.market.terms import BlockNumber, Timestamp
+from heldout.market.valuechain.folding import REGISTRY_EVENTS
 
 Row = dict[str, Any]
 _WIDE = frozenset({"price", "priceCap", "fee", "bond", "collateral", "amount", "payout", "nonce", "operationCap"})
@@ -74,7 +75,9 @@ def shown(value: Any) -> Any:
 
 
 def job_rows(job: JobState, events: Sequence[ChainEvent]) -> dict[str, list[Row]]:
-    """Every row about a job, by table. `events` are those the job was folded from."""
+    """Every row about a job, by table. `events` are those the job was folded from; what the registry tells of it later
+    changes none of its rows."""
+    events = [event for event in events if event.name not in REGISTRY_EVENTS]
     origins = _origins(events)
     return {
         "jobs": [_job_row(job, events[-1])],

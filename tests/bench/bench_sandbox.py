@@ -169,8 +169,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="heldout-bench-", dir="/var/tmp") as folder:
         work = Path(folder)
         task, data, root = work / "task", work / "data", work / "root"
-        shutil.copytree(TEMPLATE, task, ignore=shutil.ignore_patterns("data", "__pycache__"))
-        subprocess.run([sys.executable, str(task / "make_data.py"), str(data)], check=True, stdout=subprocess.DEVNULL)
+        shutil.copytree(TEMPLATE / "task", task, ignore=shutil.ignore_patterns("__pycache__"))
+        subprocess.run(
+            [sys.executable, str(TEMPLATE / "make_data.py"), str(data)], check=True, stdout=subprocess.DEVNULL
+        )
         root.mkdir()
         unpack(image, root, task, data)
         place = Place(image, root, work, DockerRunner(work / "state"))

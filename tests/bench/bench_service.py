@@ -106,7 +106,7 @@ def page_addresses(url: str, known: dict[str, list[str]]) -> list[str]:
 
 async def turn(addresses: Sequence[str]) -> list[float]:
     """Latencies in seconds of requests that are due every 1/RATE s. A failed request ends the bench."""
-    limits = httpx2.Limits(max_connections=200, max_keepalive_connections=200)
+    limits = httpx2.Limits(max_connections=100, max_keepalive_connections=100)
     async with httpx2.AsyncClient(trust_env=False, timeout=30, limits=limits) as client:
         begin = time.perf_counter() + 0.1
 

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
+from heldout.market.artifacts.listening import listen
+from heldout.market.artifacts.serving import serve
 from heldout.market.money import ONE_TOKEN
 from heldout.market.service.app import ServiceSettings, create_app
 from heldout.market.service.database import open_database
@@ -64,7 +65,8 @@ def main(words: list[str]) -> None:
 
 
 def _serve(app: FastAPI, port: int) -> None:
-    uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
+    """As `market serve` does it: what happens on the socket is part of every answer's time."""
+    serve(app, listen(f"127.0.0.1:{port}"))
 
 
 if __name__ == "__main__":

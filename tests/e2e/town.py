@@ -139,13 +139,18 @@ class Town:
             for script in ("make_data.py", "make_graph.py"):
                 subprocess.run([sys.executable, script], cwd=template, check=True, capture_output=True)
         shutil.copytree(template, folder)
+        self.adjust(folder, **values)
+        return folder
+
+    @staticmethod
+    def adjust(folder: Path, **values: str) -> None:
+        """Replace values of keys in a folder's job.toml."""
         text = (folder / "job.toml").read_text()
         for key, value in values.items():
             lines = [f"{key} = {value}" if line.split("=")[0].strip() == key else line for line in text.splitlines()]
             assert f"{key} = {value}" in lines, f"job.toml has no key {key}"
             text = "\n".join(lines) + "\n"
         (folder / "job.toml").write_text(text)
-        return folder
 
     def requester(self) -> Client:
         """The requester, with a journal of its own, so that several jobs of one test run can be kept at once."""

@@ -23,6 +23,7 @@ from heldout.market.console import run_command
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import State
 from heldout.market.money import ONE_TOKEN, Wei
+from heldout.requester_cli import trying
 from heldout.requester_cli.client import Client
 from heldout.requester_cli.main import dispatch
 
@@ -219,7 +220,7 @@ def test_rows_that_a_baseline_is_shown_are_no_other_users_to_read(desk: Desk) ->
         "def main() -> None:\n",
         "def main() -> None:\n    above = [p for p in (IN / 'data').resolve().parents if 'heldout-check' in str(p)]\n"
         "    assert not above[-1].stat().st_mode & 0o077, above\n",
-        "baseline.py",
+        "task/baseline.py",
     )
     sealed_and_checked(desk)
 
@@ -228,7 +229,7 @@ def test_a_baseline_that_differs_between_runs_is_refused(desk: Desk) -> None:
     desk.edit(
         "    save_file(",
         "    weights['output.weight'] += np.random.default_rng().standard_normal((256, 10))\n    save_file(",
-        "baseline.py",
+        "task/baseline.py",
     )
     assert desk.run("data", "seal").returncode == 0
     assert desk.refused("job", "check", "--runner", "process")[1]["code"] == "not_deterministic"
@@ -246,7 +247,7 @@ def test_a_baseline_that_differs_between_runs_is_refused(desk: Desk) -> None:
     ],
 )
 def test_a_baseline_that_fails_or_is_missing_is_refused(desk: Desk, script: str | None, code: str) -> None:
-    path = desk.folder / "baseline.py"
+    path = desk.folder / "task" / "baseline.py"
     path.unlink()
     if script:
         path.write_text(script)
@@ -257,11 +258,48 @@ def test_a_baseline_that_fails_or_is_missing_is_refused(desk: Desk, script: str 
         assert "the data is not here" in refused["hint"], "the user's own error is shown"
 
 
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("raise SystemExit('there is no such column')", "there is no such column"),
+        ("print('done, and wrote nothing')", ""),
+        ("import os; open(os.environ['HELDOUT_OUT'] + '/weights.safetensors', 'wb').write(b'\\x80\\x04')", ""),
+    ],
+)
+def test_a_command_that_fails_is_refused_with_its_last_words(desk: Desk, script: str, says: str) -> None:
+    """Who trains it would lose a collateral for the requester's mistake."""
+    (desk.folder / "task" / "train.py").write_text(script)
+    assert desk.run("data", "seal").returncode == 0
+    code, told = desk.refused("job", "check", "--runner", "process")
+    assert (code, told["code"]) == (2, "bad_command") and says in told["hint"]
+    assert desk.refused("job", "post", "-y")[1]["code"] == "unchecked"
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("import time; print('{\"epoch\": 1}', flush=True); time.sleep(3600)", "took its first step after"),
+        ("import time; print('no metrics'); time.sleep(3600)", "at work, no line of metrics yet"),
+    ],
+)
+def test_a_training_that_started_is_stopped_and_counts(
+    desk: Desk, script: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "TRIAL_S", 3600 if "epoch" in script else 1)
+    (desk.folder / "task" / "train.py").write_text(script)
+    assert desk.run("data", "seal").returncode == 0
+    assert told in desk.json("job", "check", "--runner", "process")["command"]
+
+
 def test_a_job_that_was_not_checked_is_not_posted_by_accident(desk: Desk) -> None:
     assert desk.run("data", "seal").returncode == 0
     assert desk.refused("job", "post", "-y")[1]["code"] == "unchecked"
+    dry = desk.run("job", "post", "--dry-run").stdout
+    assert "Would be refused now: this task and data have not passed `job check`; run" in dry
+    assert [each["code"] for each in desk.json("job", "post", "--dry-run")["refused"]] == ["unchecked"]
     sealed_and_checked(desk)
-    with (desk.folder / "train.py").open("a") as script:
+    assert "Post it: heldout job post" in desk.run("job", "post", "--dry-run").stdout
+    with (desk.folder / "task" / "train.py").open("a") as script:
         script.write("# one more line\n")
     assert desk.refused("job", "post", "-y")[1]["code"] == "unchecked", "the task changed since"
 
@@ -276,11 +314,18 @@ def test_data_that_changed_since_it_was_sealed_is_refused(desk: Desk) -> None:
 
 
 def test_plain_data_never_leaves_the_folder(desk: Desk) -> None:
-    """P2.4: what providers get as task holds neither rows nor the folder's own state."""
-    sealed_and_checked(desk)
+    """P2.4: what anybody can read holds neither rows, nor what made them, nor the model that was bought, nor the
+    folder's own state; check and plan name it all."""
+    (desk.folder / "patients.csv").write_text("Anna Smith,malignant")
+    (desk.folder / "weights.safetensors").write_bytes(b"as `job fetch` writes it")
+    assert desk.run("data", "seal").returncode == 0
+    for words in (("job", "check", "--runner", "process"), ("job", "post", "--dry-run")):
+        lines = desk.run(*words).stdout.split("PUBLIC")[1].splitlines()
+        assert [line.split()[0] for line in lines[1:4]] == ["baseline.py", "train.py", "graph.onnx"]
+        assert "patients" not in "".join(lines) and "safetensors" not in "".join(lines)
     with Client(desk.devnet.network, desk.devnet.keys("requester")) as client:
         paths = [file.path for file in client.draft(desk.folder).manifest.files]
-    assert "train.py" in paths and not any("data/" in path or "heldout" in path or "toml" in path for path in paths)
+    assert paths == ["baseline.py", "train.py"]
 
 
 # ------------------------------------------------------------------------------------------------ wrong surroundings
@@ -299,6 +344,8 @@ def test_an_unfunded_wallet_is_told_what_it_lacks_and_nothing_is_sent(desk: Desk
     KeyRing.create(desk.devnet.home("pauper"), desk.devnet.password_file.read_text().strip(), light=True)
     sealed = desk.run("data", "seal", home="pauper")
     assert sealed.returncode == 0, sealed.stderr
+    dry = desk.run("job", "post", "--dry-run", "--unchecked", home="pauper").stdout
+    assert "Would be refused now: the escrow is" in dry and "Post it" not in dry
     code, told = desk.refused("job", "post", "-y", "--unchecked", home="pauper")
     assert (code, told["code"]) == (8, "insufficient_tokens")
     assert desk.run("job", "list", "--mine", "--json", home="pauper").stdout == ""

@@ -40,7 +40,7 @@ class Task:
         (self.folder / out).mkdir(exist_ok=True)
         folders = {"HELDOUT_IN": str(self.folder / "in"), "HELDOUT_OUT": str(self.folder / out)}
         settings = {"HELDOUT_SEED": "7", "HELDOUT_THREADS": "1", "PATH": os.environ["PATH"]}
-        command = [sys.executable, str(TEMPLATE / script), *arguments]
+        command = [sys.executable, str(TEMPLATE / "task" / script), *arguments]
         return subprocess.Popen(command, env={**settings, **folders}, stdout=subprocess.PIPE, text=True)
 
     def run(self, script: str, out: str, *arguments: str) -> list[dict[str, float]]:

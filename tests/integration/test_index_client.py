@@ -4,11 +4,13 @@ import asyncio
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from eth_account import Account
 
@@ -82,6 +84,20 @@ def test_a_program_reads_the_market(url: str, plays: dict[str, Play]) -> None:
         assert len(list(market.walk("validators"))) == 8
         artifact = hexed(plays["measured"].artifact_of(0))
         assert market.chain(artifact)["chain"]["artifact"] == artifact
+
+
+def test_a_job_taken_away_as_python_runs_and_tells_the_job(url: str, plays: dict[str, Play]) -> None:
+    """The program of a job's page, as a reader would run it."""
+    play = plays["measured"]
+    program = httpx2.get(f"{url}/jobs/{play.id}.py", trust_env=False).text
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    told = run.stdout.splitlines()
+    with IndexClient(url) as market:
+        rows, lanes = market.money(play.id)["money"], market.job(play.id)["lanes"]
+    assert told[0] == "settled measured"
+    assert told[1 : 1 + len(lanes)] == [f"{lane['provider']} {lane['score']} {lane['payout']}" for lane in lanes]
+    assert len(told) == 1 + len(lanes) + len(rows) and {line[:4] for line in told[1 + len(lanes) :]} == {"in  ", "out "}
 
 
 def test_events_go_on_after_the_last_one_known(url: str, plays: dict[str, Play]) -> None:

@@ -59,6 +59,7 @@ def pages(plays: dict[str, Play]) -> dict[str, str]:
         "validator": f"/validators/{account('cold validator 1')}",
         "artifact": f"/artifacts/{hexed(plays['measured'].artifact_of(0))}",
         "network": "/network",
+        "earn": "/earn",
         "errors": "/errors",
         "account": f"/accounts/{requester}",
         "post": "/post",
@@ -169,6 +170,19 @@ def test_the_assistants_draft_opens_the_wizard_filled_in(browser: Browser, url: 
     assert values == ["auc", "0.9", "5"]
     assert page.goto("/post?draft=%00")
     expect(page.get_by_label("Command")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("width", [PHONE["width"], 900, 1270, DESKTOP["width"]])
+def test_the_dock_covers_no_text_and_is_never_far(browser: Browser, url: str, width: int) -> None:
+    """Beside the text where there is room, else below it, with a link on top."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, base_url=url)
+    page = visit(context, "/jobs")
+    dock, rows = page.locator(".dock").bounding_box(), page.locator("#rows").bounding_box()
+    assert dock and rows
+    assert dock["x"] >= rows["x"] + rows["width"] or dock["y"] >= rows["y"] + rows["height"]
+    seen = dock["y"] + dock["height"] <= 800
+    assert seen or page.locator("nav").get_by_role("link", name="Ask").is_visible()
     context.close()
 
 

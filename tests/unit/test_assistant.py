@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heldout.market import errors
@@ -30,6 +30,8 @@ ASKED = {
     "is my data private": "Is my data private?",
     "what does a job cost me": "What does a job cost?",
     "how are validators chosen": "How are validators chosen?",
+    "what is a lane": "What is a lane?",
+    "what happens if my training program crashes?": "What happens if my training program crashes?",
     "which metrics are supported?": "Which metrics are there?",
     "how do I become a provider": "How do I become a provider?",
     "can the requester peek at my weights without paying?": "Can the requester peek at the weights and not pay?",
@@ -59,6 +61,11 @@ def test_a_users_question_finds_its_answer(assistant: Assistant, question: str, 
     answer = assistant.answer(question)
     assert answer.sources[0] == f"questions.md {title}"
     assert answer.text and answer.mode == "offline: BM25; nothing was sent anywhere"
+
+
+@pytest.mark.parametrize("question", ["how do I use my own CSV data?", "which files of my job folder are public?"])
+def test_who_brings_a_table_finds_the_page(assistant: Assistant, question: str) -> None:
+    assert assistant.answer(question).sources[0].startswith("your-data.md")
 
 
 def test_a_question_about_nothing_of_ours_gets_no_answer(assistant: Assistant) -> None:
@@ -158,6 +165,11 @@ def test_digits_under_five_tokens_with_two_validators_worth_of_certainty(assista
         ("train a network on a gpu with 16 GB and 8 cores", {"gpus": "1", "memory": "16", "cpus": "8"}),
         ("draft a job for at most 250 tokens", {"price": "244.49"}),
         ("train a model for 10 minutes", {"seconds": "600"}),
+        ("train breast cancer classifier for 20 tokens, accuracy 0.97", {"floor": "0.97", "target": "0.985"}),
+        ("train a classifier, 97 % accuracy or better", {"floor": "0.97", "metric": "accuracy"}),
+        ("train a model, f1 macro of 0.8, target 0.95", {"floor": "0.8", "target": "0.95", "metric": "f1_macro"}),
+        ("train a model, accuracy 3 validators, 0.9 auc", {"floor": "0.9", "validators": "3"}),
+        ("train a model with rmse 3.5, target 3", {"floor": "3.5", "target": "3"}),
         ("train a model with log loss below 0.3", {"metric": "log_loss", "floor": "0.3", "target": "0.15"}),
     ],
 )
@@ -166,6 +178,13 @@ def test_what_is_said_is_taken(sentence: str, expected: dict[str, str]) -> None:
     assert made is not None
     assert {key: made.fields()[key] for key in expected} == expected
     parse(made.toml, Path("job.toml"))
+
+
+def test_a_number_that_is_not_understood_is_said_to_be_left_out(assistant: Assistant) -> None:
+    """A floor that was meant and not taken would pay in full for less."""
+    told = assistant.answer("train a classifier for 20.5 tokens in 0.5 hours, hopefully 0.97 or so").text
+    assert "0.97 was not understood" in told and told.count("not understood") == 1
+    assert "not understood" not in assistant.answer("train a classifier, accuracy 0.97").text
 
 
 @given(
@@ -194,6 +213,7 @@ def test_questions_about_jobs_are_no_orders(question: str) -> None:
     assert not wants_draft(question)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_whatever_is_written_gets_an_answer(question: str) -> None:
     answer = Assistant(Bm25(passages()[:5]), Rows()).answer(question)

@@ -1,5 +1,6 @@
 """Terms from a folder: defaults the contract takes, bounds with the job file's line, and a plan that sums (P2.2)."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,8 @@ def draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draft:
 
     def make(*lines: str, text: str = JOB, market: Parameters = MARKET, sealed: SealedData = SEALED) -> p.Posting:
         (tmp_path / "job.toml").write_text(text + "\n".join(lines))
-        (tmp_path / "train.py").write_text("pass")
+        (tmp_path / "task").mkdir(exist_ok=True)
+        (tmp_path / "task" / "train.py").write_text("pass")
         (tmp_path / "graph.onnx").write_bytes(b"graph")
         monkeypatch.setattr(p, "read_graph", lambda graph: GraphFacts(operations_per_row=1000, weights_bytes=5000))
         monkeypatch.setattr(Project, "sealed_data", lambda self: sealed)
@@ -105,7 +107,7 @@ def test_the_job_is_named_by_its_terms_and_the_salt_is_the_datas(draft: Draft) -
     assert made.job == job_id(made.terms, NETWORK.chain_id, NETWORK.market)
     assert (made.terms.salt, made.terms.dataRoot) == (SEALED.salt, SEALED.root)
     assert made.terms.taskHash == made.manifest.task_hash
-    assert {file.path for file in made.manifest.files} == {"train.py", "graph.onnx"}
+    assert {file.path for file in made.manifest.files} == {"train.py"}
     assert made.manifest.image == {"linux/amd64": "sha256:ab"}
 
 
@@ -163,7 +165,21 @@ def test_work_that_cannot_be_scored_in_time_is_refused(draft: Draft) -> None:
 def plan(posting: p.Posting, free: int, held: int, gas_money: int = 10**18) -> Plan:
     head = Block(BlockNumber(1), "0x", "0x", Timestamp(1_800_000_000), Wei(10**9))
     gas = {"deposit": 100_000, "post": 200_000}
-    return Plan(posting.job, posting.terms, head, Wei(free), Wei(held), Wei(gas_money), gas, 10**9, 24, 24, 2, None)
+    return Plan(
+        posting.job,
+        posting.terms,
+        posting.manifest,
+        head,
+        Wei(free),
+        Wei(held),
+        Wei(gas_money),
+        gas,
+        10**9,
+        24,
+        24,
+        2,
+        None,
+    )
 
 
 def test_the_plan_deposits_what_the_escrow_lacks_and_no_more(draft: Draft) -> None:
@@ -209,6 +225,55 @@ def test_the_plan_names_every_window_and_promises_no_most_of_gas(draft: Draft) -
     assert "Gas        about" in text and "appeals cost more" in text
     (gas,) = [line for line in text.splitlines() if line.startswith("Gas")]
     assert "at most" not in gas
+
+
+def test_the_plan_names_who_pays_and_every_file_that_anybody_can_read(draft: Draft) -> None:
+    made = draft()
+    shown = plan(made, 0, made.terms.escrow)
+    lines = shown.lines()
+    assert f"Account    {REQUESTER} pays, and signs" in lines
+    public = next(number for number, line in enumerate(lines) if line.startswith("PUBLIC"))
+    assert [line.split() for line in lines[public + 1 :]] == [["train.py", "4", "B"], ["graph.onnx", "5", "B"]]
+    assert shown.as_json()["public"] == [{"path": "train.py", "bytes": 4}, {"path": "graph.onnx", "bytes": 5}]
+
+
+@pytest.mark.parametrize("name", ["patients.csv", "deep/weights.safetensors", "ROWS.Parquet", "start.pt"])
+def test_what_holds_rows_or_weights_is_not_made_public(draft: Draft, tmp_path: Path, name: str) -> None:
+    (tmp_path / "task" / name).parent.mkdir(parents=True)
+    (tmp_path / "task" / name).write_text("Anna Smith,malignant")
+    with pytest.raises(BadJobFile, match="would be PUBLIC") as refused:
+        draft()
+    assert refused.value.code == "private_file" and name in refused.value.message
+
+
+@pytest.mark.parametrize("folder", [".", "..", "task/.."])
+def test_a_task_folder_that_holds_the_job_folder_is_refused(draft: Draft, folder: str) -> None:
+    """Data, and weights that were fetched, lie in there."""
+    with pytest.raises(BadJobFile, match="PUBLIC") as refused:
+        draft(text=JOB.replace("[task]", f'[task]\ndir = "{folder}"'))
+    assert refused.value.code == "public_folder"
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (["python", "/in/task/trian.py"], "trian.py"),
+        (["python", "/in/task/lib/../train.py2"], "train.py2"),
+        (["sh", "-c", "cd /in/task/lib && python main.py"], "lib"),
+        (["python", "/in/task/train.py"], ""),
+        (["python", "/in/task/./train.py", "--all=/in/task/", "/in/task"], ""),
+        (["sh", "-c", "python /in/task/tr*.py /in/task/$NAME /data/in/task/x"], ""),
+    ],
+)
+def test_a_command_names_files_that_are_there(draft: Draft, command: list[str], missing: str) -> None:
+    text = JOB.replace('["python", "/in/task/train.py"]', str(command).replace("'", '"'))
+    if not missing:
+        assert draft(text=text).manifest.command == tuple(command)
+        return
+    with pytest.raises(BadJobFile, match=re.escape(f"the task has no {missing}")) as refused:
+        draft(text=text)
+    assert (refused.value.code, "train.py" in refused.value.hint) == ("no_such_task_file", True)
+    assert "job.toml:5:" in refused.value.message
 
 
 def test_the_plan_of_a_call_says_that_nothing_is_locked_and_until_when(draft: Draft) -> None:

@@ -90,6 +90,12 @@ def test_every_row_names_the_transaction_that_last_changed_it(chain: ScriptedCha
     assert {by_tx[lane["tx"]].name for lane in job["lanes"]} == {"LaneSettled"}
     assert {by_tx[vote["tx"]].name for vote in job["rounds"][0]["votes"]} == {"Revealed"}
     assert by_tx[job["rounds"][0]["tx"]].name == "Moved"
+    claimed = log("Claimed", lane=0, artifact=digest("artifact"), maker=PROVIDERS[0])
+    chain.add(claimed)
+    caught_up(Index(engine, chain))
+    again = Reading(engine).job(JOB)
+    assert claimed.tx not in {again["tx"], *(lane["tx"] for lane in again["lanes"])}, "the registry paid nobody"
+    assert again["lanes"] == job["lanes"]
     assert [by_tx[row["tx"]].name for row in Reading(engine).money(JOB)] == ["Locked", "Paid", "Paid"]
 
 

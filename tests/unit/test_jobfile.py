@@ -26,7 +26,11 @@ def test_the_template_is_read_exactly() -> None:
     assert job.pay.price == 100 * ONE_TOKEN
     assert (job.pay.fee, job.pay.bond, job.pay.collateral, job.image) == (None, None, None, None)
     assert (job.deadlines.bids, job.deadlines.work, job.resources.memory_bytes) == (60, 300, 512 * 2**20)
-    assert (job.task_dir, job.graph, job.data) == (PATH.parent, PATH.parent / "graph.onnx", PATH.parent / "data")
+    assert (job.task_dir, job.graph, job.data) == (
+        PATH.parent / "task",
+        PATH.parent / "graph.onnx",
+        PATH.parent / "data",
+    )
 
 
 def spoiled(old: str, new: str) -> tuple[str, int]:
@@ -45,6 +49,9 @@ def spoiled(old: str, new: str) -> tuple[str, int]:
         ("floor =", "floor = true", "is not a number"),
         ("floor =", 'floor = "0.9"', "is not a number"),
         ("floor_pay =", "floor_pay = 1.5", "from 0 to 1"),
+        ("floor =", "floor = 96", "accuracy goes from 0 to 1: did you mean 0.96?"),
+        ("target =", "target = 98", "accuracy goes from 0 to 1: did you mean 0.98?"),
+        ("target =", "target = 1000", "target: accuracy goes from 0 to 1"),
         ("target =", "target = 0.9", "for accuracy higher is better: target must be above floor"),
         ("target =", "target = 0.93", "target must be above floor"),
         ("price =", "price = -1", "is not an amount of tokens"),

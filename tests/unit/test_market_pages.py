@@ -76,6 +76,17 @@ def test_a_lane_that_was_not_delivered_is_told_from_one_below_the_floor(
         assert client.get(f"/v1/providers/{account('ada')}").json()["ends"] == {"below the floor": 1}
 
 
+def test_who_did_not_submit_is_not_told_to_have_withheld_anything(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A program that exits 1 leaves no weights: nothing was there to be delivered."""
+    scene = Scenery()
+    play = scene.job("crashes").accept(("ada", 80)).close()
+    with service(tmp_path_factory.mktemp("crashed"), scene) as (client, _):
+        assert client.get(f"/v1/providers/{account('ada')}").json()["ends"] == {"not submitted": 1}
+        for path in (f"/providers/{account('ada')}", f"/jobs/{play.id}"):
+            text = page(client, path).text
+            assert "not submitted" in text and "withheld" not in text and "not delivered" not in text, path
+
+
 def test_what_was_only_agreed_on_ranks_nobody_and_its_terms_break_no_page(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -260,10 +260,39 @@ def test_a_job_taken_away_says_a_strangers_words_exactly(tmp_path: Path) -> None
         assert tomllib.loads(client.get(f"/jobs/{play.id}.toml").text)["task"]["command"] == list(words)
 
 
-def test_a_job_taken_away_as_python_is_a_program(client: TestClient, plays: dict[str, Play]) -> None:
-    source = client.get(f"/jobs/{plays['measured'].id}.py").text
-    compile(source, "job.py", "exec")
-    assert plays["measured"].id in source
+def test_the_beginning_of_a_jobs_id_leads_to_the_job(client: TestClient, plays: dict[str, Play]) -> None:
+    """As the command line takes it; what names none, or several, is not found, in words."""
+    job = plays["measured"].id
+    for beginning in (job[:10], job[:10].upper().replace("0X", "0x")):
+        answer = client.get(f"/jobs/{beginning}", follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (302, f"/jobs/{job}")
+    assert client.get(f"/jobs/{job[:10]}.toml").text == client.get(f"/jobs/{job}.toml").text
+    for name, told in (("0x", "named like that"), ("0x0x", "named like that"), ("one", "named like that")):
+        assert told in client.get(f"/jobs/{name}").json()["detail"]
+    absent = next(f"0x{n:04x}" for n in range(2**16) if not any(p.id.startswith(f"0x{n:04x}") for p in plays.values()))
+    page = client.get(f"/jobs/{absent}", headers={"Accept": "text/html"})
+    assert page.status_code == 404 and f"no jobs of this market begin with {absent}" in page.text
+    shared = next(p.id[:3] for p in plays.values() if sum(q.id[:3] == p.id[:3] for q in plays.values()) > 1)
+    assert "several jobs" in client.get(f"/jobs/{shared}").json()["detail"]
+
+
+def test_a_graph_that_lies_among_the_tasks_files_is_listed_once(tmp_path: Path) -> None:
+    manifest, scene = replace(MANIFEST, files=(*MANIFEST.files, MANIFEST.graph)), Scenery()
+    play = scene.job("graph", taskHash=manifest.task_hash)
+    with service(tmp_path, scene) as (client, engine):
+        Manifests(engine).keep(manifest)
+        assert client.get(f"/jobs/{play.id}").text.count(f"<code>{manifest.graph.path}</code>") == 1
+
+
+def test_the_front_page_says_amounts_as_people_do_and_slashing_as_the_protocol_does(client: TestClient) -> None:
+    """P5.4: a round slashes nobody for being different, a later one that decides does."""
+    text = page(client, "/").text
+    assert "73.33 of its bid of 80.00" in " ".join(text.split()), text
+    assert "A vote unlike its round's majority earns no fee" in text
+    assert ("href", "/earn") in page(client, "/").attributes
+    told = page(client, "/earn").text
+    for command in ("provider init", "provider deposit", "provider run", "validator init", "validator stake 3"):
+        assert f"heldout {command}" in told
 
 
 def test_what_is_not_there_is_a_page_too(client: TestClient) -> None:

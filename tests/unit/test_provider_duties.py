@@ -11,6 +11,7 @@ from builders import JOB, JOB_BYTES, PROVIDERS, REQUESTER, TERMS, EventLog, dige
 from heldout.market.calling import CallForBids
 from heldout.market.lifecycle import REQUESTER as REQUESTER_PARTY
 from heldout.market.lifecycle import Outcome, State, fold
+from heldout.market.made import Sealed
 from heldout.market.messages import MISSING, NO_DATA, NO_KEYS, pack_vote
 from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.terms import BlockNumber, Timestamp
@@ -30,7 +31,7 @@ from heldout.provider.duties import (
     risks,
     time_to_train,
 )
-from heldout.provider.record import Record, Sealed
+from heldout.provider.record import Record
 
 ME, OTHER = PROVIDERS[0], PROVIDERS[1]
 START = 1_000_000

@@ -8,13 +8,14 @@ from pathlib import Path
 from builders import JOB, digest
 
 from heldout.market.journal import Journal, glance
+from heldout.market.made import Sealed
 from heldout.market.money import ONE_TOKEN, Wei
+from heldout.market.sandbox.readings import MOST_READINGS, add_readings, parse_reading
 from heldout.market.terms import BlockNumber
 from heldout.provider import showing
 from heldout.provider.bidding import Refusal, Rule
 from heldout.provider.owner import Wish
-from heldout.provider.readings import MOST_READINGS, add_readings, parse_reading
-from heldout.provider.record import PREFIX, Record, Records, Sealed
+from heldout.provider.record import PREFIX, Record, Records
 
 SEALED = Sealed(*(digest(name).hex() for name in ("weights", "sealed", "a", "b", "envelope", "seed")))
 RECORD = Record(

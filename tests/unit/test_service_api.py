@@ -19,6 +19,7 @@ from heldout.market.terms import JobId
 from tests.builders import CHAIN_ID
 from tests.scenery import Play, account, small_market
 from tests.service_app import URL, Standing, service
+from tests.unit.test_validator_imports import modules_after
 
 ALICE = Account.from_key("0x" + "01" * 32)
 OWN = {"Origin": URL}
@@ -58,6 +59,12 @@ def bearer(client: TestClient, address: str) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------------------------------------------------- caching
+
+
+def test_an_idle_service_loads_nothing_that_only_nodes_and_pages_need() -> None:
+    """cryptography alone is 7 MB; a service seals and opens nothing."""
+    loaded = modules_after("import heldout.market.service.app, heldout.market.chain, heldout.market.artifacts.serving")
+    assert not loaded & {"cryptography", "numpy", "jinja2", "docker", "eth_account", "psycopg"}
 
 
 def test_what_a_client_has_already_is_not_sent_again(client: TestClient) -> None:

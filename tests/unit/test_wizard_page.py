@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from html import unescape
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from heldout.market.manifest import Manifest
 from heldout.market.posting.jobfile import SECTIONS
 from heldout.market.service.pages.site import connecting_policy
+from heldout.requester_cli.scaffold import steps
 from tests.html_reader import read
 from tests.scenery import small_market
 from tests.service_app import NETWORK, service
@@ -79,7 +81,11 @@ def test_only_the_pages_that_upload_may_talk_to_the_stores_and_to_nobody_else(cl
 def test_without_scripts_the_page_names_the_commands(client: TestClient) -> None:
     text = client.get("/post").text
     without = re.search("<noscript>(.*)</noscript>", text, re.DOTALL)
-    assert without and "heldout job post digits --dry-run" in without[1]
+    assert without
+    told = unescape(" && ".join(re.findall("<code>(.*?)</code>", without[1])))
+    assert told == " && ".join(["heldout init digits", "cd digits", *steps("digits"), "heldout job post --dry-run"]), (
+        "all that `heldout init` names, in its order"
+    )
 
 
 def test_a_manifest_is_the_command_lines_own(client: TestClient) -> None:
@@ -96,6 +102,9 @@ def test_a_manifest_is_the_command_lines_own(client: TestClient) -> None:
     [
         ({"job_file": JOB.replace("floor = 0.9\n", "floor = 2000000\n")}, "bad_job_file", "job.toml:"),
         ({"job_file": "[job"}, "bad_job_file", "job.toml:1"),
+        ({"files": [{"path": "train.csv", "sha256": "cd" * 32, "bytes": 1}]}, "private_file", "PUBLIC"),
+        ({"files": [{"path": "trian.py", "sha256": "cd" * 32, "bytes": 1}]}, "no_such_task_file", "no train.py"),
+        ({"job_file": JOB.replace("floor = 0.9\n", "floor = 90\n")}, "bad_job_file", "did you mean 0.9?"),
         ({"files": [{"path": "../x", "sha256": "cd" * 32, "bytes": 1}]}, "bad_manifest", "path"),
         ({"files": TASK["files"] * 2}, "bad_manifest", "twice"),
     ],

@@ -70,7 +70,7 @@ with IndexClient({json.dumps(url)}) as market:
     print(job["state"], job["outcome"])
     for lane in job["lanes"]:
         print(lane["provider"], lane["score"], lane["payout"])
-    for row in market.money(job["id"]):
+    for row in market.money(job["id"])["money"]:
         print("in " if row["incoming"] else "out", row["purpose"], row["account"], row["amount"])
 '''
 

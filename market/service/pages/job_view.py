@@ -17,7 +17,7 @@ from heldout.market.lifecycle import (
     if_nobody_acts,
 )
 from heldout.market.manifest import Manifest
-from heldout.market.messages import CODES, HIGHEST_SCORE, hexed, unpack_vote
+from heldout.market.messages import CODES, HIGHEST_SCORE, MISSING, hexed, unpack_vote
 from heldout.market.money import MILLION
 from heldout.market.narration import narrate
 from heldout.market.service.pages.drawing import Curve, Strip, curve, strip
@@ -64,6 +64,11 @@ class LaneView:
     final: bool
     artifact: str | None
     """What the lane made, once it was paid."""
+
+    @property
+    def unsubmitted(self) -> bool:
+        """Whether MISSING means that no weights ever were: nothing was withheld, and no seat was to look at it."""
+        return self.lane.word is None and self.sealed == MISSING
 
     @property
     def gap(self) -> float | None:
@@ -232,7 +237,7 @@ class JobView:
     @property
     def codes(self) -> list[str]:
         """Codes that stand where scores would."""
-        return sorted({CODES[lane.sealed] for lane in self.lanes if lane.sealed in CODES})
+        return sorted({CODES[lane.sealed] for lane in self.lanes if lane.sealed in CODES and not lane.unsubmitted})
 
 
 def view_of(sources: Sources, job: JobId) -> JobView:

@@ -81,6 +81,10 @@ def add_market_pages(routes: APIRouter, sources: Sources, shown: Render) -> None
         about = {"most_jobs": most_jobs, "most_providers": most_providers, "names": dict(HARDWARE)}
         return shown("network.html", "/network", figures=figures, **about)
 
+    @routes.get("/earn")
+    def earn() -> Response:
+        return shown("earn.html", "/earn")
+
     @routes.get("/network.csv")
     def open_data() -> Response:
         text = io.StringIO()

@@ -1,9 +1,12 @@
 """Where the pages are. Not part of the API, and not under /v1: the same things as JSON are there."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from heldout.market.lifecycle import State
@@ -12,6 +15,7 @@ from heldout.market.narration import BURNED
 from heldout.market.posting.jobfields import REQUIRED
 from heldout.market.posting.jobfile import SECTIONS
 from heldout.market.service.filters import filters_of, query_of
+from heldout.market.service.letters import NotYetKnown
 from heldout.market.service.pages.chain_view import chain_drawing
 from heldout.market.service.pages.exports import as_python, as_toml
 from heldout.market.service.pages.job_view import JobView, RoundView, view_of
@@ -25,8 +29,10 @@ _PAGE: Final = 25
 _MOST_CALLED: Final = 20
 _FRONT: Final = 6
 _ASKED_FOR_HERO: Final = 10
+_ID_LENGTH: Final = 66
 
-Job = Annotated[str, Path(pattern="^0x[0-9a-f]{64}$")]
+_BEGINNING: Final = re.compile("0x[0-9a-f]{1,64}")
+"""Of a job's id, as the command line takes it."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +70,25 @@ def page_routes(sources: Sources, site: Site) -> APIRouter:
         jobs = sources.reading.jobs(limit=_FRONT)["jobs"]
         return shown("front.html", "/", jobs=jobs, hero=hero_of(sources), counts=sources.reading.counts())
 
+    named = _named(sources)
+
     @routes.get("/jobs/{job}.toml")
-    def toml(job: Job) -> Response:
-        view = view_of(sources, JobId(job))
+    def toml(job: str) -> Response:
+        view = view_of(sources, job := named(job))
         return _file(as_toml(view), "application/toml", f"job-{job[2:10]}.toml")
 
     @routes.get("/jobs/{job}.py")
-    def python(job: Job) -> Response:
-        view = view_of(sources, JobId(job))
+    def python(job: str) -> Response:
+        view = view_of(sources, job := named(job))
         return _file(as_python(view, sources.url), "text/x-python", f"job_{job[2:10]}.py")
 
     @routes.get("/jobs/{job}")
-    def job(job: Job) -> Response:
-        view = view_of(sources, JobId(job))
-        bids = len(sources.letters.bids(JobId(job)))
+    def job(job: str) -> Response:
+        found = named(job)
+        if found != job:
+            return RedirectResponse(f"/jobs/{found}", 302)
+        view = view_of(sources, found)
+        bids = len(sources.letters.bids(found))
         made = next((lane.artifact for lane in view.lanes if lane.artifact), None)
         drawing = chain_drawing(sources, made) if made else ""
         policy = connecting_policy(keepers) if keepers else POLICY
@@ -130,6 +141,24 @@ def _add_lists(routes: APIRouter, sources: Sources, site: Site, shown: Render) -
         found = sources.reading.jobs(which, limit=2 * _PAGE)["jobs"]
         text = site.text("jobs.atom", jobs=found, url=sources.url, query=query_of(which), now=sources.now())
         return Response(text, media_type="application/atom+xml")
+
+
+def _named(sources: Sources) -> Callable[[str], JobId]:
+    """From a job's id, or the beginning of it, to the job."""
+
+    def named(text: str) -> JobId:
+        """Raises NotYetKnown, in words, for what names no job, or several."""
+        beginning = text.lower()
+        if not _BEGINNING.fullmatch(beginning):
+            raise NotYetKnown("no job is named like that", hint="a job's id is 0x and hexadecimal digits: see /jobs")
+        found = [JobId(beginning)] if len(beginning) == _ID_LENGTH else sources.reading.jobs_beginning(beginning)
+        if len(found) != 1:
+            what = "several jobs" if found else "no jobs"
+            hint = "write more of its id" if found else "see /jobs; a job that was just posted may be a block away"
+            raise NotYetKnown(f"{what} of this market begin with {beginning}", hint=hint)
+        return found[0]
+
+    return named
 
 
 def _file(text: str, kind: str, name: str) -> Response:
