@@ -101,7 +101,10 @@ def warp_arguments(parser: argparse.ArgumentParser) -> None:
 def warp(args: argparse.Namespace) -> int:
     """Move block time on and mine a block there: deadlines are in block time."""
     from heldout.devnet.devnet import Devnet
+    from heldout.market.errors import BadInput
 
+    if args.seconds < 1:
+        raise BadInput("block time moves on only, by a second at least", hint="heldout devnet warp 60")
     devnet = Devnet.attach(_state(args))
     devnet.warp(args.seconds)
     head = devnet.chain().head()
@@ -120,7 +123,7 @@ def fund(args: argparse.Namespace) -> int:
     from heldout.market.chain import checksum
     from heldout.market.console import amount, home_path
     from heldout.market.keys import KeyRing
-    from heldout.market.money import format_tokens
+    from heldout.market.money import format_gas, format_tokens
 
     devnet = Devnet.attach(_state(args))
     who = checksum(args.address) if args.address else KeyRing.address_of(home_path(args))
@@ -128,7 +131,7 @@ def fund(args: argparse.Namespace) -> int:
     chain = devnet.chain()
     tokens, gas = chain.token_balance(who), chain.eth(who)
     told = {"address": who, "tokens": amount(tokens), "gas": amount(gas)}
-    emit(args, told, f"{who} holds {format_tokens(tokens)} HELD and {format_tokens(gas)} ETH for gas")
+    emit(args, told, f"{who} holds {format_tokens(tokens)} HELD and {format_gas(gas)} ETH for gas")
     return 0
 
 

@@ -112,6 +112,14 @@ def ask(option: str, request: object = None, *, timeout_s: float) -> Any:
     return json.loads(_communicate(command(option), json.dumps(request).encode(), timeout_s))
 
 
+def facts(graph: bytes, *, timeout_s: float) -> dict[str, Any]:
+    """What a submission for this graph must hold, and what a row costs (`facts.py`), found in a child. Raises
+    KernelError if no child can tell."""
+    arguments = [sys.executable, "-P", "-m", "heldout.kernels.facts"]
+    found: dict[str, Any] = json.loads(_communicate(arguments, graph, timeout_s))
+    return found
+
+
 def _answer(returncode: int, stdout: bytes, stderr: bytes) -> bytes:
     """The child's standard output if it did its work, else the error it reports."""
     if returncode == 0:

@@ -7,6 +7,7 @@ stranger's: memory and processor time are bounded before anything is read.
 """
 
 import json
+import os
 import resource
 import sys
 
@@ -17,6 +18,7 @@ SECONDS = 20
 def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each thread would reserve memory, and nothing is multiplied
     from heldout.kernels.errors import BadGraph
     from heldout.kernels.loader import load
 

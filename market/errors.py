@@ -14,13 +14,15 @@ HeldoutError                       exit 1   something failed
 ├── TimedOut                       exit 6   a deadline passed
 ├── ChainProblem                   exit 7   RPC down, slow, of another chain, or lying       (retryable)
 │   ├── WrongNetwork                        chain id, genesis or code hash differ            (final)
-│   └── Reverted                            the contract said no, with its own error's name  (final)
+│   └── Reverted               exit 5   the contract said no, with its own error's name      (final)
 ├── InsufficientFunds              exit 8   tokens, gas or allowance
 ├── StoreProblem                   exit 9   artifact missing, too large, store down          (retryable)
 │   └── HashMismatch                        bytes that are not what their id says            (final)
 ├── AlreadyRunning                 exit 10  another process holds this directory
 └── SandboxProblem                 exit 11  no container engine, or it misbehaves
 """
+
+from collections.abc import Sequence
 
 
 class HeldoutError(Exception):
@@ -117,13 +119,16 @@ class WrongNetwork(ChainProblem):
 
 
 class Reverted(ChainProblem):
-    """The contract refused a call. `name` and `values` are those of its custom error."""
+    """The contract refused a call. `name` and `values` are those of its custom error; `shown` are they for people."""
 
     code = "reverted"
+    exit_code = 5
     retryable = False
 
-    def __init__(self, name: str, values: tuple[object, ...] = (), *, hint: str = "") -> None:
-        super().__init__(f"{name}({', '.join(str(value) for value in values)})", hint=hint)
+    def __init__(
+        self, name: str, values: tuple[object, ...] = (), *, hint: str = "", shown: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(f"{name}({', '.join(map(str, values) if shown is None else shown)})", hint=hint)
         self.name = name
         self.values = values
 

@@ -34,6 +34,11 @@ def format_tokens(wei: int, places: int = 4) -> str:
     return f"{sign}{whole:,}.{digits.ljust(places, '0')}"
 
 
+def format_gas(wei: int) -> str:
+    """The chain's own coin, to a millionth: what gas costs changes from block to block."""
+    return f"{wei / ONE_TOKEN:,.6f}"
+
+
 def payout_down(bid: Wei, score: Ppm, floor: Ppm, target: Ppm, floor_pay: Ppm) -> Wei:
     """What a lane earns (P3.3), rounded down: 0 below the floor, the whole bid from the target on.
 

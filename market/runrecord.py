@@ -4,7 +4,7 @@ Nobody is paid or fined by it. It is what isolate(1) writes into its meta file, 
 the log, so that a provider that lies leaves a lie with its name on it.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from heldout.market.errors import BadMessage
@@ -20,7 +20,8 @@ _HEAD: Final = "Heldout run record\n"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One attempt that left weights. Times in milliseconds, sizes in bytes; integers, so that it has one text."""
+    """One attempt that left weights, or the last of a program that failed: then others stand in for what it should have
+    left. Times in milliseconds, sizes in bytes; integers, so that it has one text."""
 
     job: JobId
     provider: Address
@@ -48,6 +49,10 @@ class RunRecord:
     @property
     def digest(self) -> bytes:
         return personal_digest(self.text)
+
+    def of_weights(self, weights: str) -> "RunRecord":
+        """The same run, told with the file that is submitted."""
+        return replace(self, weights=weights)
 
     def letter(self, signer: Signer) -> Letter:
         """The record on the job's board."""

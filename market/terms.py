@@ -68,7 +68,7 @@ class Parent:
 
 @dataclass(frozen=True)
 class JobTerms:
-    """Field for field the contract's struct, in its order. Units as in IMarket.sol."""
+    """Field for field the contract's struct, in its order. Units as in IMarketBase.sol."""
 
     requester: Address
     wrapKey: bytes
@@ -113,7 +113,7 @@ class JobTerms:
         return next((name for name, id_ in METRICS.items() if id_ == self.metric), f"metric {self.metric}")
 
     def as_tuple(self) -> tuple[Any, ...]:
-        """The argument web3 encodes: parents as a list of tuples."""
+        """The argument that calls encode: parents as a list of tuples."""
         values = [getattr(self, f.name) for f in fields(self)]
         values[-1] = [(p.artifact, p.payee, p.bps) for p in self.parents]
         return tuple(values)

@@ -9,7 +9,7 @@ from heldout.market.money import Wei, format_tokens, parse_tokens
 from heldout.market.terms import BlockNumber, JobTerms
 from heldout.provider.book import Book
 from heldout.provider.materials import Materials
-from heldout.provider.pricing import Suggestion, power_up, sales, suggest
+from heldout.provider.pricing import LONG_S, Suggestion, power_up, sales, suggest
 
 BLOCKS = 200_000
 """About a month of 12-second blocks."""
@@ -22,7 +22,7 @@ def price_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def price(args: argparse.Namespace) -> int:
-    """Suggest a price per job-hour: the middle of what was accepted lately, never below the cost of power."""
+    """Suggest a price per job-hour and a minimum per job, from what lanes went for lately and what power costs."""
     from heldout.market.artifacts import Stores
 
     network = load_network(args)
@@ -41,7 +41,8 @@ def price(args: argparse.Namespace) -> int:
 
 
 def _as_json(said: Suggestion) -> dict[str, object]:
-    prices = {"low": said.low, "middle": said.middle, "high": said.high, "power": said.floor, "price": said.price}
+    lanes = {"low": said.low, "middle": said.middle, "high": said.high, "hourly": said.hourly, "power": said.floor}
+    prices = {**lanes, "price": said.price, "minimum": said.minimum}
     shown = {name: None if value is None else amount(value) for name, value in prices.items()}
     return {"sales": said.sales, "paid": said.paid, **shown}
 
@@ -52,10 +53,12 @@ def _words(said: Suggestion) -> list[str]:
 
     sold = [
         f"accepted lately  {said.sales} lanes, {said.paid} of them paid by their score so far",
-        f"a job-hour went for {plain(said.low)} to {plain(said.high)}, in the middle {plain(said.middle)}",
+        f"a lane went for  {plain(said.low)} to {plain(said.high)}, in the middle {plain(said.middle)}",
+        f"a job-hour       {plain(said.hourly)}" + ("" if said.hourly else f" (no lane of {LONG_S // 60} min or more)"),
     ]
     return [
         *(sold if said.sales else ["accepted lately  nothing that this network's stores can still describe"]),
         f"power costs      {plain(said.floor)}" + ("" if said.floor else " (name --watts and --kwh)"),
-        f"suggested        {plain(said.price)}   write it to [pay] price in provider.toml",
+        f"suggested        price {plain(said.price)} a job-hour and minimum {plain(said.minimum)} a job",
+        "write both under [pay] in provider.toml",
     ]

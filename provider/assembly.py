@@ -30,6 +30,7 @@ from heldout.provider.hardware import probe
 from heldout.provider.materials import Materials
 from heldout.provider.node import ProviderNode, first_block
 from heldout.provider.record import Records
+from heldout.provider.requesters import Requesters
 from heldout.provider.sandboxing import offered_tiers
 from heldout.provider.senses import Senses
 from heldout.provider.tools import Tools
@@ -88,6 +89,7 @@ def running_node(
             stores=stores,
             journal=journal,
             records=records,
+            requesters=Requesters(journal),
             materials=Materials(stores, home),
             deliveries=Deliveries(keys, network),
             training=training,

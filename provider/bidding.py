@@ -8,7 +8,7 @@ from itertools import chain
 from heldout.market.calling import is_called
 from heldout.market.lifecycle import JobState, State
 from heldout.market.manifest import STANDARD, Manifest
-from heldout.market.money import Wei, format_tokens
+from heldout.market.money import Wei, format_gas, format_tokens
 from heldout.market.spans import format_span
 from heldout.market.terms import Address, Timestamp
 
@@ -27,6 +27,7 @@ class Rule(StrEnum):
     NOT_OPEN = "not_open"
     BIDS_CLOSED = "bids_closed"
     OWN_JOB = "own_job"
+    PROGRAMS_FAIL = "programs_fail"
     TASK_UNAVAILABLE = "task_unavailable"
     BAD_TASK = "bad_task"
     PLATFORM = "platform"
@@ -63,6 +64,8 @@ class Offer:
     gpus: int = 0
     jobs: int = 1
     """At the same time."""
+    failing: int = 2
+    """Jobs of one requester whose program failed here, from which on it gets no bid; 0: it always may."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Means:
     """Whose every layer this node has seen hold (`heldout provider doctor`)."""
     unfunded: str | None = None
     """Why the market would not take the job now, if it is only called for (P2.5): mostly for want of its escrow."""
+    failures: int = 0
+    """Of the requester's programs, since one of its jobs was trained here."""
     image_here: bool = True
     data_here: bool = True
     """Whether the stores hold the list of leaves and every sealed shard."""
@@ -123,6 +128,14 @@ def judge(job: JobState, task: Manifest | Refusal, offer: Offer, means: Means, n
     return Quote(_price(job, task, offer), _valid_until(job, now))
 
 
+def without_room(job: JobState, needed: int) -> Refusal | None:
+    """The last rule, asked of a job that would get a bid: to read a graph takes a process of its own."""
+    if needed <= job.terms.weightsBytes:
+        return None
+    text = f"its graph's tensors may need {needed:,} bytes, its terms allow {job.terms.weightsBytes:,}"
+    return Refusal(Rule.BAD_TASK, text)
+
+
 def _valid_until(job: JobState, now: Timestamp) -> Timestamp:
     """Of a bid for a call only for a while, and then anew: its requester may have withdrawn the money (P2.5)."""
     if not is_called(job):
@@ -152,6 +165,9 @@ def _against_any_bid(job: JobState, means: Means, now: Timestamp) -> Iterator[Re
 def _against_this_bid(job: JobState, task: Manifest, offer: Offer, means: Means) -> Iterator[Refusal]:
     """Rules that no waiting changes come first, those of the moment last."""
     needs, terms = task.resources, job.terms
+    if 0 < offer.failing <= means.failures:
+        text = f"the programs of {means.failures} jobs of this requester failed here, as many as [offer] failing allows"
+        yield Refusal(Rule.PROGRAMS_FAIL, text)
     if means.platform not in task.image:
         yield Refusal(Rule.PLATFORM, f"needs {' or '.join(sorted(task.image))}, this machine is {means.platform}")
     for rule, needed, given in (
@@ -198,7 +214,7 @@ def _for_the_moment(job: JobState, offer: Offer, means: Means) -> Iterator[Refus
         text = f"needs {format_tokens(job.terms.collateral)} collateral, {format_tokens(means.free)} are free"
         yield Refusal(Rule.COLLATERAL, f"{text}: `heldout provider deposit`")
     if means.gas < means.gas_reserve:
-        yield Refusal(Rule.GAS, f"{format_tokens(means.gas)} for gas is below the reserve")
+        yield Refusal(Rule.GAS, f"{format_gas(means.gas)} for gas is below the reserve")
 
 
 def outcome_of_bid(job: JobState, price: Wei) -> str:

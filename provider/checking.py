@@ -12,7 +12,7 @@ from heldout.market.chain import Chain, connect
 from heldout.market.console import emit, home_path, load_network, open_keys, table
 from heldout.market.errors import HeldoutError
 from heldout.market.keys import KeyRing
-from heldout.market.money import format_tokens
+from heldout.market.money import format_gas, format_tokens
 from heldout.market.sandbox import TIERS
 from heldout.market.sandbox.hostile import load_manifest
 from heldout.market.settings import Network
@@ -25,6 +25,7 @@ from heldout.provider.sandboxing import CANNOT_HIDE, attack, record
 from heldout.provider.senses import feel
 from heldout.provider.shown import FILE_NAME, Shown, keep
 
+NOTE, ABSENT = "note", "-"
 CLOCK_SKEW_S = 120
 """Deadlines are block time, so a wrong clock costs nothing but sign-in; a worse one than this deserves a look."""
 
@@ -34,6 +35,8 @@ class Finding:
     check: str
     ok: bool
     detail: str
+    mark: str = "ok"
+    """How it is told if nothing is wrong: `note` for what was not checked, `-` for what is not there."""
 
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +53,7 @@ def doctor_arguments(parser: argparse.ArgumentParser) -> None:
 def doctor(args: argparse.Namespace) -> int:
     """Check everything a node needs and print what was found. Exit code 1 if something is wrong."""
     findings = list(_examine(args))
-    rows = [("ok" if finding.ok else "WRONG", finding.check, finding.detail) for finding in findings]
+    rows = [(finding.mark if finding.ok else "WRONG", finding.check, finding.detail) for finding in findings]
     healthy = all(finding.ok for finding in findings)
     emit(args, {"ok": healthy, "findings": [asdict(finding) for finding in findings]}, *table(("", "check", ""), rows))
     return 0 if healthy else 1
@@ -63,8 +66,8 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     yield from _examine_chain(network, home, settings)
     yield _tried("disk", lambda: _disk(home, settings))
     yield _tried("stores", lambda: _stores(network))
-    yield Finding("hardware", True, probe(home).describe())
-    yield Finding("when", True, _when(settings))
+    yield Finding("hardware", True, probe(home).describe(), NOTE)
+    yield Finding("when", True, _when(settings), NOTE)
     if args.prove:
         yield _tried("proof", lambda: _prove(args, network, home))
     elif not args.no_timing:
@@ -79,7 +82,7 @@ def _examine_speed() -> Iterator[Finding]:
     """Not signed, and drawn from no block: for the owner's eyes."""
     try:
         for device in time_devices(bytes(32)):
-            yield Finding(f"speed: {device.device}", True, f"{device.name}: {describe(device)}")
+            yield Finding(f"speed: {device.device}", True, f"{device.name}: {describe(device)}", NOTE)
     except HeldoutError as problem:
         yield Finding("speed", False, problem.message)
 
@@ -110,7 +113,7 @@ def _examine_chain(network: Network, home: Path, settings: Config) -> Iterator[F
 
 def _money(chain: Chain, address: str, settings: Config) -> tuple[bool, str]:
     gas, free = chain.eth(address), chain.free(address)
-    text = f"{address}: {format_tokens(gas)} ETH for gas, {format_tokens(free)} free as collateral"
+    text = f"{address}: {format_gas(gas)} ETH for gas, {format_tokens(free)} free as collateral"
     return gas >= settings.gas_reserve and free > 0, text + ("" if free else ": heldout provider deposit")
 
 
@@ -144,27 +147,27 @@ def _examine_sandbox(args: argparse.Namespace, network: Network, home: Path, set
         )
         facts = asyncio.run(runner.facts())
         if facts is None:
-            yield Finding("sandbox", True, "process runner: isolates nothing, for a devnet only")
+            yield Finding("sandbox", True, "process runner: isolates nothing, for a devnet only", NOTE)
             return
         yield Finding("engine", True, facts.describe())
-        yield from (Finding(f"{tier} tier", True, f"not offered: {why}") for tier, why in facts.missing.items())
+        yield from (Finding(f"{tier} tier", True, f"not offered: {why}", ABSENT) for tier, why in facts.missing.items())
         if settings.when.freeze and not facts.freezes:
             yield Finding("when", False, "[when] freeze: this engine has no freezer; running jobs would go on")
         known = [notice.describe() for notice in notices(facts.versions) if notice.state is not State.MENDED]
-        yield from (Finding(f"known escapes, {AS_OF}", True, words) for words in known)
+        yield from (Finding(f"known escapes, {AS_OF}", True, words, NOTE) for words in known)
         if not facts.runtimes:
             keep(home, record([], facts))
             yield Finding("sandbox", False, "not attacked, and nothing is offered: this engine gives no tier")
             return
         if not image:
-            yield Finding("sandbox", True, f"not attacked: the network file names no image for {machine}")
+            yield Finding("sandbox", True, f"not attacked: the network file names no image for {machine}", NOTE)
             return
         verdicts = []
         tiers = [tier for tier in facts.runtimes if args.tier in (None, tier)]
         for verdict in attack(runner, image, home / "doctor", tiers):
             verdicts.append(verdict)
             yield from (Finding(f"{verdict.tier}: {layer}", ok, text) for layer, ok, text in verdict.lines())
-        yield Finding("cannot be hidden", True, CANNOT_HIDE)
+        yield Finding("cannot be hidden", True, CANNOT_HIDE, NOTE)
         yield _publish(args, network, home, record(verdicts, facts))
     except HeldoutError as problem:
         yield Finding("sandbox", False, f"{problem.message}: {problem.hint}")

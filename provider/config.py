@@ -19,7 +19,7 @@ WAIVE_AT = 100
 RUNNERS = ("docker", "podman", "process")
 _KEYS = {
     "pay": {"price", "minimum", "strict", "waive_at", "agree_at"},
-    "offer": {"cpus", "memory", "disk", "gpus", "jobs", "accelerator"},
+    "offer": {"cpus", "memory", "disk", "gpus", "jobs", "failing", "accelerator"},
     "run": {"runner", "metrics", "gas_reserve", "checkpoint_s"},
     "alarm": {"command", "webhook"},
     "when": {"hours", "idle_minutes", "on_battery", "hottest", "freeze", "at_risk"},
@@ -42,6 +42,7 @@ memory = "{memory}"
 disk = "{disk}"
 gpus = {gpus}
 jobs = 1                # at the same time
+failing = 2             # jobs of one requester whose program failed here, from which on it gets no bid; 0: no limit
 accelerator = ""        # what the gpus are: "cuda", "vulkan", or a plug-in's name
 
 [run]
@@ -117,6 +118,7 @@ def parse(text: str) -> Config:
             disk_bytes=_size(offer, "disk", "1 GiB"),
             gpus=_count(offer, "gpus", 0, least=0),
             jobs=_count(offer, "jobs", 1, least=1),
+            failing=_count(offer, "failing", 2, least=0),
         ),
         runner=runner,
         accelerator=_text(offer, "accelerator", ""),

@@ -52,6 +52,9 @@ def init(args: argparse.Namespace) -> int:
     address = _key_ring(args, home)
     path.write_text(_text(args, price, machine))
     config.parse(path.read_text())
+    if not parse_tokens(args.minimum):
+        say("minimum is 0: a short job gets a bid of almost nothing, and a lane below the floor costs n·f / lanes")
+        say('write minimum under [pay] in provider.toml: "heldout provider price" suggests one', style="yellow")
     lines = (f"address  {address}", f"config   {path}", "next: heldout provider deposit, then doctor, then run")
     emit(args, {"address": address, "config": str(path), "hardware": machine.as_dict()}, *lines)
     return 0

@@ -27,6 +27,12 @@ PATIENCE = 4
 """Keys are demanded when one part in this many of the work window has gone by without them: a demand costs gas."""
 TRAINING_SHARE = 0.95
 """Of the time left to the deadline: the rest is for sealing, the upload and the transaction."""
+LAST_TENTH = 10
+"""A program that has failed by its own fault has all but one part in so many of the work window: what remains is for
+what stands in for its weights."""
+ENOUGH = 0.7
+"""Of the work window: whoever ran for so long and was not done had its time. More is promised to no program, since keys
+may be a quarter of the window late before they are demanded."""
 CONCLUDE_AFTER_S = 8
 """The requester posts everybody's waivers first, then lane 0, and so on, this long one after the other."""
 NEVER_WAIVE = 101
@@ -46,6 +52,7 @@ class Step(StrEnum):
     FETCH_DATA = "fetch_data"
     TRAIN = "train"
     WATCH = "watch"
+    STAND_IN = "stand_in"
     SEAL = "seal"
     UPLOAD = "upload"
     SUBMIT = "submit"
@@ -213,14 +220,34 @@ def _towards_submission(view: View, mine: Record) -> Iterator[Step]:
     elif mine.data_ready:
         if view.training:
             yield Step.WATCH
-        elif mine.failures < MOST_FAILURES:
-            yield Step.TRAIN
+        else:
+            yield Step.STAND_IN if is_hopeless(view.job, mine, view.now) else Step.TRAIN
     elif mine.keys:
         yield Step.FETCH_DATA
     elif view.split_known:
         yield Step.TAKE_KEYS
         if not mine.demanded and _keys_are_late(view.job, view.now):
             yield Step.DEMAND_KEYS
+
+
+def is_hopeless(job: JobState, mine: Record, now: Timestamp) -> bool:
+    """Whether the program, by its own fault, will not leave weights in time: failed too often, or failed and late. A
+    failure of this node's own is none of it, and is tried again for as long as there is time."""
+    return mine.faults >= MOST_FAILURES or (mine.faults > 0 and time_to_train(job, mine, now) <= 0)
+
+
+def time_to_train(job: JobState, mine: Record, now: Timestamp) -> float:
+    """Seconds that the next attempt may take."""
+    left = job.deadline - now
+    return left - job.terms.workWindow / LAST_TENTH if mine.faults else left * TRAINING_SHARE
+
+
+def is_own_fault(killed_by: str, ran_s: float, asked_s: float, window: int) -> bool:
+    """Whether an attempt that ended badly did so by what its program does: whatever a program can bring about counts,
+    lest it choose how to fail. What is left is the owner who stopped it, and time that this node did not give it."""
+    if killed_by == "deadline":
+        return ran_s >= min(asked_s, ENOUGH * window)
+    return killed_by != "stopped"
 
 
 def _keys_are_late(job: JobState, now: Timestamp) -> bool:
@@ -268,8 +295,9 @@ def risks(view: View, mine: Record) -> list[Risk]:
         return []
     lane, found = job.lanes[index], []
     if job.state is State.RUNNING and lane.word is None:
-        if mine.failures >= MOST_FAILURES:
-            found.append(Risk("training_failed", f"{mine.failures} attempts failed: {mine.failure}"))
+        if mine.failures >= MOST_FAILURES or mine.untrained:
+            then = "; weights that nobody trained stand in" if mine.untrained else ""
+            found.append(Risk("training_failed", f"{mine.failures} attempts failed: {mine.failure}{then}"))
         elif at_risk(job.deadline, view.now, job.terms.workWindow):
             found.append(Risk("submit_at_risk", f"{job.deadline - view.now} s left to submit, collateral is at stake"))
     if view.standing and view.standing.at_risk:

@@ -23,6 +23,8 @@ def describe_ending(job: JobState, lane: int | None, mine: Record) -> str:
     if held.word is None:
         return "not submitted in time: the collateral is lost" + (f" ({mine.failure})" if mine.failure else "")
     sentence = _UNMEASURED.get(job.outcome) or f"score {_score(held.score)}"
+    if mine.untrained:
+        sentence = f"the program failed ({mine.untrained}), untrained weights stood in; {sentence}"
     if held.word == NO_KEYS:
         sentence = f"training keys did not open; {sentence}"
     return f"{sentence}; paid {format_tokens(held.payout)} of {format_tokens(held.price)}"

@@ -6,11 +6,12 @@ may kill the node, are named by `reach`.
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from heldout.market.durable import write_whole
-from heldout.market.errors import BadEnvelope, BadMessage, BadWeights, HeldoutError, SandboxProblem
+from heldout.market.errors import BadEnvelope, BadMessage, BadWeights, HeldoutError, SandboxProblem, StoreProblem
 from heldout.market.lifecycle import REQUESTER, State
 from heldout.market.manifest import Manifest
 from heldout.market.messages import Letter, decode_answer
@@ -22,9 +23,10 @@ from heldout.market.terms import JobId
 from heldout.market.weights import all_finite, parse
 from heldout.provider.bidding import Refusal
 from heldout.provider.checkpoints import Checkpoints
-from heldout.provider.duties import TRAINING_SHARE, View
+from heldout.provider.duties import View, is_own_fault, time_to_train
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools, job_bytes
+from heldout.provider.trial import try_weights
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +141,7 @@ class Making:
             command=manifest.command,
             task_dir=folder / "task",
             data_dir=folder / "data",
-            deadline=self._tools.clock() + (view.job.deadline - view.now) * TRAINING_SHARE,
+            deadline=self._tools.clock() + time_to_train(view.job, mine, view.now),
             limits=Limits(
                 cpus=needs.cpus,
                 memory_bytes=needs.memory_bytes,
@@ -161,31 +163,56 @@ class Making:
             if report is None:
                 self._checkpoints.tend(view)
                 return mine
+            mine = mine.but(run=_run_record(view, mine, report))
             if not report.ok:
-                return self._failed(mine, report.describe())
+                return self._failed(mine, report.describe(), fault=self._is_fault(view, report))
             self._tools.reach("train.ended")
-            collected = self._tools.training.collect(job, view.job.terms.weightsBytes)
-            weights = collected.path.read_bytes()
-            _check_weights(weights)
+            if not self._tools.chores.done(f"weights/{job}", lambda: self._collect(view)):
+                return mine
         except SandboxUnavailable:
             raise
-        except (SandboxProblem, BadWeights) as problem:
-            return self._failed(mine, problem.message)
-        write_whole(self._weights_path(job), weights)
+        except (OutputRefused, BadWeights) as problem:
+            return self._failed(mine, problem.message, fault=True)
+        except SandboxProblem as problem:
+            return self._failed(mine, problem.message, fault=False)
+        return self._trained(view, mine, report)
+
+    def _collect(self, view: View) -> None:
+        """In a thread: what the attempt left, onto this disk, if the seats would take it. Raises BadWeights,
+        SandboxProblem."""
+        job, terms, materials = view.job.id, view.job.terms, self._tools.materials
+        manifest, target = self._manifest(view), materials.weights(job)
+        weights = self._tools.training.collect(job, terms.weightsBytes).path.read_bytes()
+        _check_weights(weights)
+        write_whole(target, weights)
+        with suppress(StoreProblem):  # what cannot be tried is submitted: to be absent costs more
+            graph = materials.fetch_graph(manifest, job)
+            try_weights(target, graph, materials.a_shard(job), manifest.metric, terms.weightsBytes)
+
+    def _trained(self, view: View, mine: Record, report: RunReport) -> Record:
+        assert mine.run is not None
+        job, weights = view.job.id, self._tools.materials.weights(view.job.id).read_bytes()
         log.info("job %s  trained  %.1f s, weights of %d bytes", job, report.wall_s, len(weights))
         self._tools.reach("weights.kept")
         digest = sha256(weights).hexdigest()
-        run = _run_record(view, mine, report, digest)
-        mine = self._tools.records.keep(mine.but(weights_hash=digest, run=run))
+        mine = self._tools.records.keep(mine.but(weights_hash=digest, run=mine.run.of_weights(digest)))
+        self._tools.requesters.trained(view.job.terms.requester)
         self._tools.training.discard(job)
         return mine
 
-    def _failed(self, mine: Record, how: str) -> Record:
-        """The next attempt finds what this one wrote to /out, so a checkpoint is not lost."""
-        tail = (self._tools.journal.get(PROGRESS + mine.job) or {}).get("tail", [])
-        log.warning("job %s: attempt %d failed: %s; its last lines: %s", mine.job, mine.attempts, how, tail)
+    def _is_fault(self, view: View, report: RunReport) -> bool:
+        asked, window = self._manifest(view).resources.seconds, view.job.terms.workWindow
+        return self._tools.materials.has_room() and is_own_fault(report.killed_by or "", report.wall_s, asked, window)
+
+    def _failed(self, mine: Record, how: str, *, fault: bool) -> Record:
+        """The next attempt finds what this one wrote to /out, so a checkpoint is not lost. `fault`: the program's."""
+        known = self._tools.journal.get(PROGRESS + mine.job) or {}
+        lines = known.get("tail", [])
+        log.warning("job %s: attempt %d failed: %s; its last lines: %s", mine.job, mine.attempts, how, lines)
+        self._tools.journal.put(PROGRESS + mine.job, known | {"tail": []})
         self._tools.training.drop(mine.job)
-        return self._tools.records.keep(mine.but(failed=mine.attempts, failures=mine.failures + 1, failure=how))
+        counts = {"failed": mine.attempts, "failures": mine.failures + 1, "faults": mine.faults + fault}
+        return self._tools.records.keep(mine.but(**counts, failure=how))
 
     def _note_progress(self, view: View, lines: list[str], *, is_last: bool) -> None:
         job = view.job.id
@@ -209,9 +236,10 @@ class Making:
 
     def seal(self, view: View, mine: Record) -> Record:
         """P4.4: everything that opens the weights is in the journal before anything of it leaves."""
-        weights = self._weights_path(view.job.id).read_bytes()
+        weights = self._tools.materials.weights(view.job.id).read_bytes()
         if sha256(weights).hexdigest() != mine.weights_hash:
-            return self._failed(mine.but(weights_hash=""), "the weights on disk are not those that were trained")
+            how = "the weights on disk are not those that were trained"
+            return self._failed(mine.but(weights_hash=""), how, fault=False)
         sealed, blob = self._tools.deliveries.seal(view.job.id, view.job.terms, weights)
         write_whole(self._sealed_path(view.job.id), blob)
         mine = self._tools.records.keep(mine.but(sealed=sealed))
@@ -230,14 +258,12 @@ class Making:
         self._tools.reach("uploaded")
         return self._tools.records.keep(mine.but(uploaded=True))
 
-    def _weights_path(self, job: JobId) -> Path:
-        return self._tools.materials.folder(job) / "weights.safetensors"
-
     def _sealed_path(self, job: JobId) -> Path:
         return self._tools.materials.folder(job) / "weights.sealed"
 
 
-def _run_record(view: View, mine: Record, report: RunReport, weights: str) -> RunRecord:
+def _run_record(view: View, mine: Record, report: RunReport) -> RunRecord:
+    """How an attempt ran; the weights are named once they are known."""
     assert view.lane is not None
     return RunRecord(
         job=view.job.id,
@@ -253,7 +279,7 @@ def _run_record(view: View, mine: Record, report: RunReport, weights: str) -> Ru
         image=report.image,
         tier=report.tier,
         log=report.log_sha256.hex(),
-        weights=weights,
+        weights="",
     )
 
 

@@ -3,7 +3,8 @@
 work/<job>/task/…                the requester's files, by their names in the manifest
 work/<job>/data/NNN.safetensors  training shards, opened
 work/<job>/checkpoint.tar        what it last kept of its state (`checkpoints.py`)
-work/<job>/weights.safetensors   what the job left
+work/<job>/weights.safetensors   what the job left, or what stands in for it (`untrained.py`)
+work/<job>/model.onnx            the graph, fetched if the program failed
 """
 
 import shutil
@@ -21,6 +22,9 @@ from heldout.provider.bidding import Refusal, Rule
 MANIFEST_LIMIT = 1 << 20
 TASK_LIMIT = 1 << 28
 """Bytes of all task files together: the disk of a job counts what it writes, not what it is given."""
+GRAPH_LIMIT = 1 << 26
+LEAST_ROOM = 1 << 26
+"""Free bytes below which a job's failure counts as this machine's."""
 KEY_BYTES = 32
 
 
@@ -31,7 +35,7 @@ class Materials:
         self._stores = stores
         self._work = home / "work"
         self._manifests: dict[bytes, Manifest] = {}
-        self._whole: set[bytes] = set()
+        self._whole: set[tuple[bytes, bytes]] = set()
 
     def folder(self, job: JobId) -> Path:
         """Only this user gets here; the folders inside are open, since the sandbox reads them as another user."""
@@ -60,17 +64,43 @@ class Materials:
         return manifest
 
     def data_here(self, terms: JobTerms) -> bool:
-        """Whether the stores hold the list of leaves and every sealed shard: what is missing now may stay missing, and
-        then the provider would be the one who did not submit (threat 49)."""
-        if terms.dataRoot not in self._whole:
+        """Whether the stores hold the task's files and graph, the list of leaves and every sealed shard: what is
+        missing now may stay missing, and then the provider would be the one who did not submit (threat 49)."""
+        task = self.manifest(terms)
+        if (terms.taskHash, terms.dataRoot) not in self._whole:
             try:
-                leaves = self._leaves(terms)
-                if not all(self._stores.has(artifact_id(leaf.sealed_hash)) for leaf in leaves):
+                needed = [artifact_id(leaf.sealed_hash) for leaf in self._leaves(terms)]
+                if isinstance(task, Manifest):
+                    needed += [parse_id(file.sha256) for file in (*task.files, task.graph)]
+                if not all(map(self._stores.has, needed)):
                     return False
             except (StoreProblem, BadEnvelope):
                 return False
-            self._whole.add(terms.dataRoot)
+            self._whole.add((terms.taskHash, terms.dataRoot))
         return True
+
+    def weights(self, job: JobId) -> Path:
+        return self.folder(job) / "weights.safetensors"
+
+    def a_shard(self, job: JobId) -> Path:
+        """One opened training shard: the first."""
+        return min((self.folder(job) / "data").iterdir())
+
+    def has_room(self) -> bool:
+        """Whether this machine's own disk is not what a job failed of."""
+        self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return shutil.disk_usage(self._work).free >= LEAST_ROOM
+
+    def fetch_graph(self, manifest: Manifest, job: JobId) -> Path:
+        """The model graph, as the seats fetch it; empty if it is more than they read. Raises StoreProblem."""
+        path = self.folder(job) / "model.onnx"
+        try:
+            self._stores.fetch(parse_id(manifest.graph.sha256), path, GRAPH_LIMIT)
+        except StoreProblem as problem:
+            if problem.code != "artifact_too_large":
+                raise
+            write_whole(path, b"")
+        return path
 
     def fetch_task(self, manifest: Manifest, folder: Path) -> None:
         """The task's files into `folder`. Raises StoreProblem."""
@@ -97,9 +127,12 @@ class Materials:
 
 
 def _check(manifest: Manifest, terms: JobTerms) -> None:
-    """What manifest and terms both say must be the same. Raises BadManifest, BadEnvelope."""
+    """What manifest and terms both say must be the same, and it can be started. Raises BadManifest, BadEnvelope."""
     if manifest.metric != terms.metric_name or scorer_id(manifest.scorer) != terms.scorer:
         raise BadManifest("manifest and terms name different metrics or scorers")
+    needs = manifest.resources
+    if not all(manifest.command) or not all((needs.cpus, needs.memory_bytes, needs.disk_bytes, needs.seconds)):
+        raise BadManifest("the task's command has an empty word, or it asks for none of something it needs")
     if sum(file.bytes for file in manifest.files) > TASK_LIMIT:
         raise BadManifest(f"the task's files have more than {TASK_LIMIT >> 20} MiB")
     make_envelope(bytes(32), terms.wrapKey, b"", b"")  # halves of the weights key could not be sent to another key

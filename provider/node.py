@@ -16,7 +16,7 @@ from heldout.market.journal import Journal
 from heldout.market.lifecycle import JobState, State
 from heldout.market.manifest import Manifest
 from heldout.market.messages import Kind
-from heldout.market.money import ONE_TOKEN, Wei, format_tokens
+from heldout.market.money import ONE_TOKEN, Wei, format_gas
 from heldout.market.terms import Address, BlockNumber, Timestamp
 from heldout.provider.agreeing import Agreeing
 from heldout.provider.bidding import Means, Refusal
@@ -195,6 +195,7 @@ class ProviderNode:
             unfunded=self._calls.refusal(view.job, self._head),
             sandbox=self._sandbox,
             tiers=self._tiers,
+            failures=tools.requesters.failures(view.job.terms.requester),
             image_here=bool(image) and self._sandbox and tools.training.has_image(image),
             data_here=isinstance(task, Manifest) and tools.materials.data_here(view.job.terms),
         )
@@ -261,7 +262,7 @@ class ProviderNode:
         self._free.set(free / ONE_TOKEN)
         self._gas.set(gas / ONE_TOKEN)
         if gas < self._tools.config.gas_reserve:
-            self._alarm.ring("low_gas", f"{format_tokens(gas)} left for gas: no new work is taken")
+            self._alarm.ring("low_gas", f"{format_gas(gas)} left for gas: no new work is taken")
         else:
             self._alarm.clear("low_gas")
         stages = [self._book.jobs[r.job].state.name.lower() for r in self._tools.records if r.job in self._book.jobs]

@@ -1,6 +1,6 @@
-"""What a job-hour fetches on this market, and what it costs here: a suggestion for [pay] price. Pure."""
+"""What lanes fetch on this market, and what an hour costs here: a suggestion for [pay] price and minimum. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
@@ -13,35 +13,49 @@ from heldout.market.terms import JobTerms
 HOUR = 3600
 FEWEST = 4
 """Sales below which quartiles would say more than is known."""
+LONG_S = 900
+"""A lane that reserved less went for a minimum, whatever the clock says: it tells no price of an hour."""
 
 
 @dataclass(frozen=True)
 class Sale:
-    """One lane that was accepted: what it was paid an hour of the reserved time, and how it ended."""
+    """One lane that was accepted: its price, the time it reserved, and how it ended."""
 
-    hourly: Wei
-    settled: bool
-    paid: bool
+    price: Wei
+    seconds: int
+    paid: bool = False
     """Whether its score paid anything; false while the job runs."""
+
+    @property
+    def hourly(self) -> Wei:
+        return Wei(self.price * HOUR // self.seconds)
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Prices a job-hour. `low` and `high` are the quartiles of what was accepted; None without sales."""
+    """Prices a lane, and from long lanes a job-hour. `low` and `high` are the quartiles of the lanes that were
+    accepted; None without sales."""
 
     sales: int
     paid: int
     low: Wei | None
     middle: Wei | None
     high: Wei | None
+    hourly: Wei | None
+    """The middle of what an hour went for, in lanes of LONG_S and more; None without one."""
     floor: Wei
     """What the machine's power costs in that hour."""
 
     @property
     def price(self) -> Wei | None:
-        """The middle of what was accepted, never below the cost of power; None if nothing is known of either."""
-        best = max(self.middle or 0, self.floor)
+        """A job-hour: the middle of what was accepted, never below the cost of power; None if neither is known."""
+        best = max(self.hourly or 0, self.floor)
         return Wei(best) if best else None
+
+    @property
+    def minimum(self) -> Wei | None:
+        """A whole job, however short: what three of four lanes went for at least."""
+        return self.low
 
 
 def sales(jobs: Iterable[JobState], manifest_of: Callable[[JobTerms], Manifest | None]) -> Iterator[Sale]:
@@ -51,7 +65,7 @@ def sales(jobs: Iterable[JobState], manifest_of: Callable[[JobTerms], Manifest |
         if manifest is None or not manifest.resources.seconds:
             continue
         for lane in job.lanes:
-            yield Sale(Wei(lane.price * HOUR // manifest.resources.seconds), job.final, lane.payout > 0)
+            yield Sale(lane.price, manifest.resources.seconds, lane.payout > 0)
 
 
 def power_up(watts: float, per_kwh: Wei) -> Wei:
@@ -64,10 +78,14 @@ def power_up(watts: float, per_kwh: Wei) -> Wei:
 def suggest(found: Iterable[Sale], floor: Wei) -> Suggestion:
     """Of sales and the cost of power."""
     found = list(found)
-    hourly = sorted(sale.hourly for sale in found)
-    low, high = (hourly[0], hourly[-1]) if hourly else (None, None)
-    if len(hourly) >= FEWEST:
-        quartiles = quantiles(hourly, n=4, method="inclusive")
+    prices = sorted(sale.price for sale in found)
+    low, high = (prices[0], prices[-1]) if prices else (None, None)
+    if len(prices) >= FEWEST:
+        quartiles = quantiles(prices, n=4, method="inclusive")
         low, high = Wei(int(quartiles[0])), Wei(int(quartiles[2]))
-    middle = Wei(int(median(hourly))) if hourly else None
-    return Suggestion(len(found), sum(sale.paid for sale in found), low, middle, high, floor)
+    hourly = _middle([sale.hourly for sale in found if sale.seconds >= LONG_S])
+    return Suggestion(len(found), sum(sale.paid for sale in found), low, _middle(prices), high, hourly, floor)
+
+
+def _middle(values: Sequence[Wei]) -> Wei | None:
+    return Wei(int(median(values))) if values else None

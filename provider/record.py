@@ -46,8 +46,12 @@ class Record:
     failed: int = 0
     """Number of the last attempt that is known to have failed."""
     failures: int = 0
+    faults: int = 0
+    """Of the failures: those by the program's own fault, which it can bring about on any machine."""
     failure: str = ""
     """How the last failed attempt ended."""
+    untrained: str = ""
+    """Why weights that nobody trained are submitted: the program's last fault."""
     weights_hash: str = ""
     run: RunRecord | None = None
     """How the attempt ran that left the weights."""

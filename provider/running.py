@@ -7,13 +7,14 @@ import threading
 from heldout.market.chain import connect
 from heldout.market.console import amount, emit, home_path, load_network, start_logging, table
 from heldout.market.errors import BadInput
-from heldout.market.journal import glance
+from heldout.market.journal import glance, is_held
 from heldout.market.keys import KeyRing
-from heldout.market.money import format_tokens
+from heldout.market.money import format_gas, format_tokens
 from heldout.provider import showing
 from heldout.provider.assembly import journal_path
 from heldout.provider.making import PROGRESS
 from heldout.provider.record import PREFIX, Record
+from heldout.provider.senses import read_wish, wish_since
 
 log = logging.getLogger(__name__)
 
@@ -53,23 +54,25 @@ def status(args: argparse.Namespace) -> int:
     jobs = [showing.as_json(record, progress.get(PROGRESS + record.job)) for record in active]
     money = {"gas": amount(gas), "free": amount(free), "wallet": amount(tokens)}
     rows = [(job["job"], job["stage"], showing.reading(job["last_reading"]), job["reason"]) for job in jobs]
+    wish, running = read_wish(home), is_held(journal_path(home))
     emit(
         args,
-        {"address": address, **money, "jobs": jobs},
+        {"address": address, "wish": wish, "running": running, **money, "jobs": jobs},
+        *showing.node_lines(wish, wish_since(home), running),
         f"address  {address}",
-        f"free     {format_tokens(free)}   wallet {format_tokens(tokens)}   gas {format_tokens(gas)}",
+        f"free     {format_tokens(free)}   wallet {format_tokens(tokens)}   gas {format_gas(gas)}",
         *table(("job", "stage", "last reading", ""), rows),
     )
     return 0
 
 
 def why_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", nargs="?", help="one job; all that this node has seen if left out")
+    parser.add_argument("job", nargs="?", help="a job, or how its id begins; all that this node has seen if left out")
 
 
 def why(args: argparse.Namespace) -> int:
     """Each job this node has seen, with the exact rule that kept it from bidding or winning."""
-    records = [record for record in _records(args) if args.job in (None, record.job)]
+    records = [record for record in _records(args) if record.job.startswith((args.job or "").lower())]
     if args.job and not records:
         raise BadInput(f"this node has not seen job {args.job}", hint="is it running, and on this network?")
     rows = [(record.job, showing.rule(record), showing.reason(record)) for record in records]

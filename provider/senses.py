@@ -53,6 +53,13 @@ def read_wish(home: Path) -> Wish:
     return Wish.WORK
 
 
+def wish_since(home: Path) -> float | None:
+    """Unix time of the owner's last word; None if there was none."""
+    with suppress(OSError):
+        return (home / WISH_FILE).stat().st_mtime
+    return None
+
+
 def write_wish(home: Path, wish: Wish) -> None:
     """Whole or not at all: a running node may read at any moment."""
     new = home / (WISH_FILE + ".new")

@@ -1,12 +1,31 @@
 """What `status` and `why` print, from a node's records: pure."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heldout.market.console import amount
 from heldout.market.money import format_tokens
+from heldout.provider.owner import Wish
 from heldout.provider.record import Record
+
+SAYS = {
+    Wish.WORK: "takes new work, as [when] allows",
+    Wish.PAUSE: "takes no new work; what was promised goes on",
+    Wish.FREEZE: "takes no new work, and running jobs stand still",
+    Wish.DRAIN: "takes no new work, and ends once nothing is promised",
+    Wish.LEAVE: "takes no new work, ends once nothing is promised, and takes its balance along",
+}
+
+
+def node_lines(wish: Wish, since: float | None, running: bool | None) -> list[str]:
+    """Whether the node runs, and what its owner told it last, if not to work."""
+    runs = {True: "running", False: "not running: `heldout provider run`", None: "unknown whether it runs"}[running]
+    if wish is Wish.WORK or since is None:
+        return [f"node     {runs}; {SAYS[wish]}"]
+    told = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(since))
+    return [f"node     {runs}", f"owner    {wish} since {told}: {SAYS[wish]}; `heldout provider resume`"]
 
 
 def stage(record: Record) -> str:
@@ -21,6 +40,7 @@ def stage(record: Record) -> str:
         (record.requester_told, "submitted"),
         (record.uploaded, "uploaded"),
         (record.sealed is not None, "sealed"),
+        (bool(record.untrained), "stands in"),
         (bool(record.weights_hash), "trained"),
         (record.attempts > record.failed, "training"),
         (record.failures > 0, "failed"),
@@ -40,7 +60,10 @@ def reason(record: Record) -> str:
         return record.refusal[1]
     if record.price is None:
         return "not looked at yet"
-    return f"bid {format_tokens(record.price)}; {stage(record)}" + (f"; {record.failure}" if record.failure else "")
+    how = f"; {record.failure}" if record.failure else ""
+    if record.untrained:
+        how += "; its program failed: weights that nobody trained stand in, to lose a fee and not the collateral"
+    return f"bid {format_tokens(record.price)}; {stage(record)}{how}"
 
 
 def rule(record: Record) -> str:
@@ -61,6 +84,7 @@ def as_json(record: Record, progress: Mapping[str, Any] | None = None) -> dict[s
         "price": amount(record.price) if record.price is not None else None,
         "attempts": record.attempts,
         "failure": record.failure,
+        "untrained": bool(record.untrained),
         "weights": record.weights_hash or None,
         "last_reading": readings[-1] if readings else None,
     }

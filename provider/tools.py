@@ -18,6 +18,7 @@ from heldout.provider.config import Config
 from heldout.provider.deliveries import Deliveries
 from heldout.provider.materials import Materials
 from heldout.provider.record import Records
+from heldout.provider.requesters import Requesters
 from heldout.provider.senses import Senses
 from heldout.provider.training import Training
 
@@ -32,6 +33,7 @@ class Tools:
     stores: ArtifactStore
     journal: Journal
     records: Records
+    requesters: Requesters
     materials: Materials
     deliveries: Deliveries
     training: Training

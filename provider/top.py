@@ -10,7 +10,7 @@ from heldout.market.console import clean, home_path, load_network, table
 from heldout.market.errors import BadInput, ChainProblem
 from heldout.market.journal import glance
 from heldout.market.keys import KeyRing
-from heldout.market.money import format_tokens
+from heldout.market.money import format_gas, format_tokens
 from heldout.provider import showing
 from heldout.provider.assembly import journal_path, read_config
 from heldout.provider.making import PROGRESS
@@ -55,7 +55,7 @@ def _node(args: argparse.Namespace, chain: Chain, address: str, senses: Senses) 
     yield f"{address}   asks {format_tokens(settings.offer.price)} a job-hour   {held_back or 'takes new work'}"
     try:
         gas, free, head = chain.eth(address), chain.free(address), chain.head()
-        yield f"free {format_tokens(free)}   gas {format_tokens(gas)}   block {head.number}"
+        yield f"free {format_tokens(free)}   gas {format_gas(gas)}   block {head.number}"
     except ChainProblem as problem:
         yield f"no word from the chain: {problem.message}"
 

@@ -11,13 +11,15 @@ from heldout.market.manifest import Manifest
 from heldout.market.money import format_tokens
 from heldout.market.terms import Timestamp
 from heldout.provider.agreeing import Agreeing
-from heldout.provider.bidding import Means, Quote, Refusal, judge
+from heldout.provider.bidding import Means, Quote, Refusal, judge, without_room
 from heldout.provider.delivering import Delivering
 from heldout.provider.duties import Step, View, may_be_accepted
 from heldout.provider.ending import describe_ending
+from heldout.provider.graphs import Graphs
 from heldout.provider.making import PROGRESS, Making
 from heldout.provider.record import Record
 from heldout.provider.tools import Tools
+from heldout.provider.untrained import Untrained
 from heldout.provider.waiving import Waiving
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Work:
         self._delivering = delivering
         self._waiving, self._agreeing = waiving, agreeing
         self._means = means
+        self._graphs = Graphs(tools.stores, tools.chores)
         registry = tools.registry
         self._refusals = Counter("heldout_provider_refusals", "Jobs not bid for, by rule", ["rule"], registry=registry)
         self._steps = Counter("heldout_provider_steps", "Steps taken, by name", ["step"], registry=registry)
@@ -51,6 +54,7 @@ class Work:
             Step.FETCH_DATA: making.fetch_data,
             Step.TRAIN: making.train,
             Step.WATCH: making.watch,
+            Step.STAND_IN: Untrained(tools).stand_in,
             Step.SEAL: making.seal,
             Step.UPLOAD: making.upload,
             Step.SUBMIT: delivering.submit,
@@ -76,6 +80,11 @@ class Work:
         before, mine = mine, mine.but(price=None, bid_sent=False, done=False, ending="")  # an earlier call may be over
         task = self._tools.materials.manifest(view.job.terms)
         verdict = judge(view.job, task, self._tools.config.offer, self._means(view, task), view.now)
+        if isinstance(verdict, Quote) and isinstance(task, Manifest):
+            needed = self._graphs.bytes_needed(task)
+            if needed is None:
+                return before
+            verdict = without_room(view.job, needed) or verdict
         if isinstance(verdict, Quote):
             mine = self._tools.records.keep(
                 mine.but(price=verdict.price, valid_until=verdict.valid_until, refusal=None)

@@ -51,7 +51,7 @@ def list_jobs(args: argparse.Namespace) -> int:
         )
         for job in found
     ]
-    emit(args, None, *table(("job", "state", "metric", "price", "until"), rows))
+    emit(args, None, *table(("job", "state", "metric", "price", "until, or outcome"), rows))
     return _tell(args, compared)
 
 

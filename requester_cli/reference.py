@@ -75,8 +75,10 @@ def _exit_codes() -> str:
     """From the error tree's own docstring."""
     from heldout.market import errors
 
-    found = _EXITS.findall(errors.__doc__ or "")
-    rows = "\n".join(f"| {code} | {re.sub(r'  +', ' ', meaning.strip())} |" for code, meaning in found)
+    meanings: dict[int, list[str]] = {}
+    for code, meaning in _EXITS.findall(errors.__doc__ or ""):
+        meanings.setdefault(int(code), []).append(re.sub(r"  +", " ", meaning.strip().removesuffix("(final)").strip()))
+    rows = "\n".join(f"| {code} | {'; '.join(meanings[code])} |" for code in sorted(meanings))
     return f"| exit code | meaning |\n|---|---|\n| 0 | done |\n{rows}\n| 130 | interrupted by ^C |\n\n"
 
 

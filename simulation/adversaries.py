@@ -193,6 +193,25 @@ class HeldOutKeysWithheld(Adversary):
         return "held-out keys"
 
 
+class FailingProgram(Adversary):
+    """Nobody can train with it, whoever wins."""
+
+    name = "failing program"
+    tries = "a requester whose program fails on purpose; the provider submits untrained weights"
+    roles = frozenset({Role.REQUESTER})
+    model = POOR
+    trains = False
+    is_needless = True
+
+
+class UnansweredFailingProgram(FailingProgram):
+    name = "failing program, unanswered"
+    tries = "the same, and the provider submits nothing"
+
+    def withholds(self) -> str:
+        return "work"
+
+
 class Quarrelsome(Adversary):
     name = "quarrelsome requester"
     tries = "appeals every result, to be a nuisance"
@@ -283,6 +302,8 @@ ALL: tuple[Adversary, ...] = (
     NearZeroPayer(),
     TrainingKeysWithheld(),
     HeldOutKeysWithheld(),
+    FailingProgram(),
+    UnansweredFailingProgram(),
     Quarrelsome(),
     Wash(),
     BuyerOfScores(),

@@ -67,7 +67,16 @@ class Party:
 class ScriptedJob:
     """One job of one lane and three seats on a devnet with eight validators, none of them running."""
 
-    def __init__(self, net: Devnet, *, epochs: int = 3, image: str = "sha256:" + "0" * 64, **changes: Any) -> None:
+    def __init__(
+        self,
+        net: Devnet,
+        *,
+        epochs: int = 3,
+        image: str = "sha256:" + "0" * 64,
+        train: str = TRAIN,
+        graph: bytes = b"no graph is needed by who only trains",
+        **changes: Any,
+    ) -> None:
         self.net = net
         self.chain: Chain = net.chain()
         self.network = net.network
@@ -75,7 +84,7 @@ class ScriptedJob:
         self.requester = self.party("requester")
         self.stores = Stores.of(self.network.stores, self.requester.keys.account)
         self.shard_keys: list[bytes] = []
-        self.terms = replace(self._terms(epochs, image), **changes)
+        self.terms = replace(self._terms(f"EPOCHS = {epochs}\n{train}".encode(), image, graph), **changes)
         self.id: JobId = job_id(self.terms, self.network.chain_id, self.network.market)
         self.bytes = bytes.fromhex(self.id[2:])
 
@@ -195,17 +204,16 @@ class ScriptedJob:
 
     # --------------------------------------------------------------------------------------------------- making
 
-    def _terms(self, epochs: int, image: str) -> JobTerms:
+    def _terms(self, train: bytes, image: str, graph: bytes) -> JobTerms:
         """A job of sixteen shards that hold nothing in particular."""
         ring = self.requester.keys
         salt = sha256(str(time.monotonic_ns()).encode()).digest()
-        train = f"EPOCHS = {epochs}\n{TRAIN}".encode()
         manifest = Manifest(
             files=(TaskFile("train.py", self.stores.put(train), len(train)),),
             image={"linux/amd64": image, "linux/arm64": image},
             command=("python3", "/in/task/train.py"),
             resources=Resources(cpus=1, memory_bytes=256 << 20, disk_bytes=16 << 20, gpus=0, seconds=60),
-            graph=TaskFile("model.onnx", self.stores.put(b"no graph is needed by who only trains"), 37),
+            graph=TaskFile("model.onnx", self.stores.put(graph), len(graph)),
             metric="accuracy",
             scorer="score-v1",
         )

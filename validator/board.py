@@ -20,7 +20,7 @@ from heldout.market.console import amount, emit, home_path, load_network, table
 from heldout.market.errors import HeldoutError
 from heldout.market.keys import KeyRing
 from heldout.market.messages import describe_score
-from heldout.market.money import format_tokens
+from heldout.market.money import format_gas, format_tokens
 from heldout.market.spans import format_span
 from heldout.validator.node import Entry
 from heldout.validator.seats import seats_of
@@ -70,7 +70,7 @@ def read(home: Path) -> dict[str, Any]:
 def duties(args: argparse.Namespace) -> int:
     """The calendar of this node. Times are in block time; a vote is shown once its stage is open to everybody."""
     shown = read(home_path(args))
-    header = ("JOB", "ROUND", "SEAT", "STATE", "COMMIT BY", "REVEAL BY", "MY VOTE")
+    header = ("job", "round", "seat", "state", "commit by", "reveal by", "my vote")
     rows = [_row(duty, shown["time"]) for duty in shown["duties"]]
     emit(args, shown, *table(header, rows), _freshness(shown))
     return 0
@@ -116,6 +116,6 @@ def status(args: argparse.Namespace) -> int:
         ],
         "node": shown,
     }
-    lines = (f"hot key  {hot}", f"gas      {format_tokens(gas, 6)}", f"node     {work}", "")
-    emit(args, record, *lines, *table(("SEAT", "COLD KEY", "STAKE", "STATE"), rows))
+    lines = (f"hot key  {hot}", f"gas      {format_gas(gas)}", f"node     {work}", "")
+    emit(args, record, *lines, *table(("seat", "cold key", "stake", "state"), rows))
     return 0

@@ -125,7 +125,7 @@ def status(args: argparse.Namespace) -> int:
 
 def replay_arguments(parser: argparse.ArgumentParser) -> None:
     _live_at_home(parser)
-    parser.add_argument("job", metavar="JOB", help="id of a job whose votes are revealed")
+    parser.add_argument("job", metavar="JOB", help="id of a job whose votes are revealed, or how it begins")
     parser.add_argument(
         "--round", type=int, default=0, metavar="R", help="1 to 3 (default: the last one that was revealed)"
     )

@@ -13,7 +13,7 @@ from heldout.market.chain import Chain, connect
 from heldout.market.console import emit, home_path, load_network, open_keys, table
 from heldout.market.errors import HeldoutError
 from heldout.market.keys import KeyRing
-from heldout.market.money import format_tokens
+from heldout.market.money import format_gas
 from heldout.market.settings import Network
 from heldout.validator.node import DUTY_GAS, RESERVE_GAS
 from heldout.validator.seats import seats_of
@@ -27,13 +27,15 @@ class Finding(NamedTuple):
     check: str
     ok: bool
     told: str
+    mark: str = "ok"
+    """How it is told if nothing is wrong: `-` for a device that is not there."""
 
 
 def doctor(args: argparse.Namespace) -> int:
     """Check keys, chain, scorer, stores, gas, seats and disk. Exit code 1 if anything keeps the node from voting."""
     network, keys = load_network(args), open_keys(args)
     findings = [Finding("keys", True, f"{keys.address}, mode 0600"), *_checks(args, network, keys)]
-    rows = [(f.check, "ok" if f.ok else "FAILED", f.told) for f in findings]
+    rows = [(f.check, f.mark if f.ok else "FAILED", f.told) for f in findings]
     emit(
         args,
         {"ok": all(f.ok for f in findings), "checks": [f._asdict() for f in findings]},
@@ -59,7 +61,8 @@ def _devices() -> Iterator[Finding]:
     """What could score. A device that is absent keeps nobody from voting, one that is wrong must not be chosen."""
     try:
         for seen in child.survey():
-            yield Finding(f"scorer {seen['device']}", seen["proven"] or not seen["present"], seen["told"])
+            mark = "ok" if seen["present"] else "-"
+            yield Finding(f"scorer {seen['device']}", seen["proven"] or not seen["present"], seen["told"], mark)
     except KernelError as problem:
         yield Finding("scorer", False, problem.message)
 
@@ -71,9 +74,7 @@ def _on_chain(chain: Chain, keys: KeyRing) -> Iterator[Finding]:
     told = f"block time is {drift} s from this machine's; deadlines follow block time"
     yield Finding("clock", drift <= MOST_DRIFT_S or chain.network.is_devnet, told)
     gas, needed = chain.eth(keys.address, at=head), (DUTY_GAS + RESERVE_GAS) * head.base_fee
-    yield Finding(
-        "gas", gas >= needed, f"{format_tokens(gas, 6)} ETH, {format_tokens(needed, 6)} for one duty at this base fee"
-    )
+    yield Finding("gas", gas >= needed, f"{format_gas(gas)} ETH, {format_gas(needed)} for one duty at this base fee")
     seats = seats_of(chain, head, hot=keys.address)
     live = [seat for seat, view in seats.items() if not view.exiting_at]
     yield Finding(

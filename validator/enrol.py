@@ -23,7 +23,7 @@ from heldout.market.console import (
 from heldout.market.errors import BadInput, InsufficientFunds
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing, new_password, open_ring
-from heldout.market.money import Wei, format_tokens
+from heldout.market.money import Wei, format_gas, format_tokens
 from heldout.market.spans import format_span
 from heldout.market.terms import Address
 from heldout.validator.seats import seats_of
@@ -63,12 +63,13 @@ def stake(args: argparse.Namespace) -> int:
     lacking = Wei(max(0, cost - chain.free(cold, at=head)))
     _show_stake(chain, args.count, cost, lacking, cold)
     plan = {"seats": args.count, "stake": amount(cost), "deposit": amount(lacking), "cold": cold}
+    refusal = _refusal(chain, head, cold, args.count, lacking)
     if args.dry_run:
-        emit(args, {**plan, "sent": False}, "nothing was sent")
+        told = f"would be refused now: {refusal.message}; {refusal.hint}" if refusal else "nothing was sent"
+        emit(args, {**plan, "sent": False, "refused": refusal and refusal.as_dict()}, told)
         return 0
-    if chain.token_balance(cold, at=head) < lacking:
-        text = f"{cold} lacks {format_tokens(lacking)} tokens for {args.count} seats"
-        raise InsufficientFunds(text, hint="send it tokens, or stake fewer seats", code="insufficient_tokens")
+    if refusal:
+        raise refusal
     confirm(f"Stake {format_tokens(cost)} tokens of {cold}?", yes=args.yes)
     hot = open_keys(args)
     with _cold_outbox(args, chain) as (ring, outbox):
@@ -81,6 +82,23 @@ def stake(args: argparse.Namespace) -> int:
     return 0
 
 
+def _refusal(chain: Chain, head: Block, cold: Address, count: int, lacking: Wei) -> InsufficientFunds | None:
+    """What the cold key lacks, in tokens or gas money."""
+    tokens, gas = chain.token_balance(cold, at=head), chain.eth(cold, at=head)
+    if tokens < lacking:
+        text = f"{cold} holds {format_tokens(tokens)} tokens, {format_tokens(lacking)} are needed"
+        return InsufficientFunds(text, hint="send it tokens, or stake fewer seats", code="insufficient_tokens")
+    needed = Wei(_gas(count, lacking) * head.base_fee)
+    if gas < needed:
+        text = f"{cold} holds {format_gas(gas)} ETH for gas, {format_gas(needed)} are needed"
+        return InsufficientFunds(text, hint="send gas money to the cold key", code="insufficient_gas_money")
+    return None
+
+
+def _gas(count: int, lacking: Wei) -> int:
+    return STAKE_GAS * count + (DEPOSIT_GAS if lacking else 0)
+
+
 def _staked(chain: Chain, cold: Address) -> int:
     """How many seats this key ever staked: named in an intent, a killed run stakes once, and who left and comes back
     stakes again."""
@@ -91,12 +109,12 @@ def _staked(chain: Chain, cold: Address) -> int:
 def _show_stake(chain: Chain, count: int, cost: Wei, lacking: Wei, cold: str) -> None:
     parameters = chain.parameters()
     least, most = parameters.minimum_fee, Wei(parameters.seat_stake // 32)
-    gas = STAKE_GAS * count + (DEPOSIT_GAS if lacking else 0)
+    gas = _gas(count, lacking)
     price = chain.head().base_fee
     say(
         f"locks {format_tokens(cost)} tokens of {cold}: {count} × {format_tokens(parameters.seat_stake)}",
         f"of which {format_tokens(lacking)} are deposited first",
-        f"gas about {gas:,}, at the present base fee {format_tokens(gas * price, 6)} ETH",
+        f"gas about {gas:,}, at the present base fee {format_gas(gas * price)} ETH",
         f"leaves {format_span(parameters.exit_delay)} after `heldout validator unstake`; until then it can be slashed",
         "one stake backs all jobs a seat is drawn for at the same time",
         "",

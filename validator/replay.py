@@ -1,13 +1,14 @@
 """`heldout validator replay JOB`: measure a job again and hold every revealed vote against what this machine finds."""
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from heldout.market.chain import Block, Chain, connect
 from heldout.market.console import emit, load_network, open_keys, say, table
-from heldout.market.errors import Declined, HeldoutError
+from heldout.market.errors import BadInput, Declined, HeldoutError, Refused
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
 from heldout.market.lifecycle import VACANT, JobState, State, fold
@@ -22,15 +23,18 @@ from heldout.validator.run import tools
 from heldout.validator.voting import Comparison, Undelivered, compare
 from heldout.validator.watch import Watch
 
+_DRAWN = "only the seats that were drawn, and the requester with `heldout verify`, can measure it again"
+
 
 def replay(args: argparse.Namespace) -> int:
     """Measure again and compare. Needs the letters that were sent to a seat of this node in the job.
 
     Exit code 5 if a vote differs.
     """
-    network, keys, job = load_network(args), open_keys(args), read_job_id(args.job)
+    network, keys = load_network(args), open_keys(args)
     chain = connect(network)
     head = chain.head()
+    job = _named(chain, args.job, head)
     state = _revealed(chain, job, head)
     round_ = args.round or max(i for i, each in enumerate(state.rounds, 1) if each.votes)
     if not 1 <= round_ <= len(state.rounds) or not state.rounds[round_ - 1].votes:
@@ -43,7 +47,7 @@ def replay(args: argparse.Namespace) -> int:
     compared = compare(votes, lambda place: seats[place], mine)
     rows = [(c.place, c.seat, c.lane, describe_score(c.theirs), describe_score(c.mine), c.meaning) for c in compared]
     record = _record(job, round_, compared)
-    shown = table(("PLACE", "SEAT", "LANE", "VOTED", "HERE", "WHICH MEANS"), rows)
+    shown = table(("place", "seat", "lane", "voted", "here", "which means"), rows)
     if recorder is not None and args.rows:
         recorder.save(args.rows)
     if recorder is not None and theirs is not None:
@@ -52,6 +56,17 @@ def replay(args: argparse.Namespace) -> int:
         shown += table(ROW_HEADINGS, differing) if differing else ["no row differs"]
     emit(args, record, *shown)
     return 0 if all(c.same for c in compared) else 5
+
+
+def _named(chain: Chain, text: str, head: Block) -> JobId:
+    """The job whose id this is, or begins so. Raises BadInput."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]{4,63}", text):
+        return read_job_id(text)
+    posted = chain.events(chain.network.deploy_block, head.number, names=["Posted"])
+    fitting = {event.job for event in posted if event.job is not None and event.job.startswith(text.lower())}
+    if len(fitting) > 1:
+        raise BadInput(f"{len(fitting)} jobs begin with {text}", hint="give more digits", code="bad_job_id")
+    return fitting.pop() if fitting else read_job_id(text)
 
 
 def _revealed(chain: Chain, job: JobId, head: Block) -> JobState:
@@ -76,10 +91,13 @@ def _measure(chain: Chain, keys: KeyRing, state: JobState, head: Block, recorder
         known = watch.case(sight, head)
         letters = Letters(journal, keys.address, Mail(chain.network, chain, keys.account).fetch)
         letters.collect(state.id, watch.writers(sight, head))
+        given = (*known.to_me, *letters.of(state.id))
+        if not given and keys.address not in hot.values():
+            raise Refused("none of this node's seats was drawn: it holds no keys", hint=_DRAWN, code="not_drawn")
         used = tools(chain.network, keys, Path(folder) / "scratch")
         if recorder is not None:
             used = replace(used, score=recorder.listening(used.score))
-        findings = measure(known.case, (*known.to_me, *letters.of(state.id)), (), used)
+        findings = measure(known.case, given, (), used)
     for lane, finding in enumerate(findings):
         if isinstance(finding, Undelivered):
             say(f"lane {lane}: {finding.reason}", style="yellow")

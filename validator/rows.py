@@ -18,7 +18,7 @@ from heldout.market.jsontext import read_json
 Account = dict[str, Any]
 """One lane: `nodes` [[name, operator, rule]], `rows` [[prediction, digests]]."""
 Score = Callable[[ScoreRequest, float], ScoreResult]
-ROW_HEADINGS = ("LANE", "ROW", "HERE", "THERE", "FIRST AT", "OPERATOR", "RULE")
+ROW_HEADINGS = ("lane", "row", "here", "there", "first at", "operator", "rule")
 ROW_KEYS = ("lane", "row", "here", "there", "node", "operator", "rule")
 """The same, in a record."""
 

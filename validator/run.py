@@ -7,7 +7,7 @@ import shlex
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from heldout.market.chain import Block, Chain, Outbox, connect
 from heldout.market.chain.fees import FeePolicy
 from heldout.market.console import home_path, load_network, open_keys, start_logging
 from heldout.market.daemon import Loop, Pace, metrics_server, stopping_on_signals
-from heldout.market.errors import HeldoutError
+from heldout.market.errors import ChainProblem, HeldoutError
 from heldout.market.failpoint import failpoints
 from heldout.market.journal import Journal
 from heldout.market.keys import KeyRing
@@ -40,6 +40,7 @@ from heldout.validator.measuring import Tools, measure
 from heldout.validator.node import RESERVE_GAS, Parts, ValidatorNode
 from heldout.validator.opening import Get, Reader
 from heldout.validator.relaying import Relay
+from heldout.validator.seats import seats_of
 from heldout.validator.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,9 @@ def assembled(
         pace = Pace(options.period_s)
         loop = Loop(ValidatorNode(parts, keys.address), chain.head, alarm, registry=registry, pace=pace, stop=stop)
         host, port = stack.enter_context(metrics_server(options.metrics, registry, lambda: loop.ready))
+        with suppress(ChainProblem):
+            if not seats_of(chain, chain.head(), hot=keys.address):
+                log.warning("no seats yet, so nothing to do: `heldout validator stake N --cold DIR`")
         log.info("online as %s, metrics on http://%s:%d/metrics", keys.address, host, port)
         yield loop, alarm
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from heldout.market.chain.codec import Abi, Parts, coder_of
 from heldout.market.chain.hints import HINTS
 from heldout.market.errors import BadInput, ChainProblem, Reverted
+from heldout.market.lifecycle import State
 from heldout.market.messages import hexed
 from heldout.market.terms import Address, keccak256
 
@@ -152,7 +153,18 @@ class Interface:
         if item is None:
             return Reverted("UnknownError" if data else "RevertedWithoutReason", (hexed(data),) if data else ())
         values = _decode(item["inputs"], data[4:])
-        return Reverted(item["name"], tuple(values), hint=HINTS.get(item["name"], ""))
+        shown = [_shown(parameter, value) for parameter, value in zip(item["inputs"], values, strict=True)]
+        return Reverted(item["name"], tuple(values), hint=HINTS.get(item["name"], ""), shown=shown)
+
+
+def _shown(parameter: Abi, value: Any) -> str:
+    """An error's value for people: a state by its name, a word as text if it is the name of a field, else as hex."""
+    if parameter.get("internalType", "").endswith(".State") and value in iter(State):
+        return State(value).name.capitalize()
+    if isinstance(value, bytes):
+        text = value.rstrip(b"\0")
+        return text.decode() if parameter["name"] == "field" and text.isalnum() else hexed(value)
+    return str(value)
 
 
 def encode_arguments(item: Abi, args: Sequence[Any]) -> bytes:

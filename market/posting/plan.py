@@ -23,6 +23,7 @@ _POST_GAS = 220_000
 _OPEN_GAS = 200_000
 _ACCEPT_GAS = 110_000
 _ACCEPT_GAS_PER_LANE = 70_000
+_CONCLUDE_GAS, _CONCLUDE_GAS_PER_SEAT, _CONCLUDE_GAS_PER_LANE = 90_000, 30_000, 40_000
 """Upper bounds for the dry run, where a call cannot be tried because money is not there yet or bids are not known."""
 _MOST_CANDIDATES = 500
 
@@ -95,7 +96,8 @@ class Plan:
         )
         return [
             f"Account    {self.terms.requester} pays, and signs",
-            f"Gas        about {_gas_text(self.gas_cost)} at most ({steps}), at {self.gas_price / 10**9:.3f} gwei",
+            f"Gas        about {_gas_text(self.gas_cost)} ({steps}), at {self.gas_price / 10**9:.3f} gwei;",
+            "           answers to demands and appeals cost more",
             f"Wallet     {format_tokens(self.free)} free on the market, {format_tokens(self.held)} held: {deposit}",
         ]
 
@@ -114,6 +116,7 @@ class Plan:
         spans = [
             ("bids", terms.bidWindow),
             ("work", terms.workWindow),
+            ("release (once keys are demanded)", terms.releaseWindow),
             ("commit", terms.commitWindow),
             ("reveal", terms.revealWindow),
             ("challenge", terms.challengeWindow),
@@ -238,15 +241,16 @@ def make_plan(
 
 
 def _gas(chain: Chain, job: JobId, terms: JobTerms, me: Address, free: Wei, bids_first: bool) -> dict[str, int]:
-    """By step. Posting is tried as a call if the money is there."""
+    """By step, from the deposit to the end. Posting is tried as a call if the money is there."""
     gas = {} if free >= terms.escrow else {"deposit": _DEPOSIT_GAS}
+    ends = _CONCLUDE_GAS + terms.committee * _CONCLUDE_GAS_PER_SEAT + terms.lanes * _CONCLUDE_GAS_PER_LANE
     if bids_first:
-        return gas | {"open": _OPEN_GAS + terms.lanes * _ACCEPT_GAS_PER_LANE}
+        return gas | {"open": _OPEN_GAS + terms.lanes * _ACCEPT_GAS_PER_LANE, "conclude": ends}
     gas["post"] = _POST_GAS
     if free >= terms.escrow and chain.job(job).state is State.NONE:
         gas["post"] = chain.gas_of(chain.market, hexed(chain.market.encode("post", [terms.as_tuple()])), me)
     gas["accept"] = _ACCEPT_GAS + terms.lanes * _ACCEPT_GAS_PER_LANE
-    return gas
+    return gas | {"conclude": ends}
 
 
 def _count_candidates(chain: Chain, terms: JobTerms, me: Address, head: Block) -> int:

@@ -120,6 +120,7 @@ def test_a_job_goes_from_a_folder_to_the_chain_and_back(desk: Desk) -> None:
     counts = [plan["lanes"], plan["seats"], 1]
     escrow = sum(int(part["wei"]) * count for part, count in zip(parts, counts, strict=True))
     assert int(plan["escrow"]["wei"]) == int(plan["never_more_than"]["wei"]) == escrow
+    assert plan["gas"]["conclude"] > 200_000, "the plan goes to the end of the job"
     assert plan["gas"]["post"] > 0 and int(plan["gas_cost"]["wei"]) > 0
     assert desk.run("job", "list", "--json", "--mine").stdout.count(plan["job"]) == 0, "a dry run sends nothing"
 

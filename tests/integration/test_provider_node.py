@@ -14,17 +14,20 @@ from typing import Any
 
 import pytest
 from provider_process import PROVIDER, heldout, leftovers, provider, set_up, story
+from score_graphs import node as onnx_node
+from score_graphs import onnx_file
 from scripted_job import ScriptedJob
 
 from heldout.devnet.devnet import Devnet
 from heldout.market.journal import glance
 from heldout.market.lifecycle import REQUESTER, Outcome, State
 from heldout.market.messages import NO_KEYS, Kind, Letter, decode_answer, encode_answer
-from heldout.market.money import ONE_TOKEN
+from heldout.market.money import ONE_TOKEN, Wei
 from heldout.market.sealing import envelope_context, open_envelope, open_weights
 from heldout.market.terms import BlockNumber
 from heldout.provider.book import Book
 from heldout.provider.record import PREFIX, Record
+from heldout.provider.untrained import constant_weights
 
 pytestmark = pytest.mark.integration
 
@@ -276,8 +279,9 @@ def test_a_call_is_bid_for_while_its_money_is_there_and_binds_nobody_once_it_is_
     if free := job.chain.free(requester):
         job.requester.send("withdraw", requester, free)
     until = job.call()  # the service would not show it: it is announced
+    before = story(net).count("online as")
     with provider(net):
-        job.until(lambda: "online as" in story(net).splitlines()[-1], 20, "a node that listens")
+        job.until(lambda: story(net).count("online as") > before, 20, "a node that listens")
         head = job.chain.head().number
         job.until(lambda: job.chain.head().number > head + 3, 20, "some blocks")
         assert job.id not in {each["job"] for each in heldout(net, "provider", "why")}, "no money, no trace"
@@ -316,12 +320,15 @@ def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(tmp_path: Path)
         set_up(net, runner="process")
         address = net.keys(PROVIDER).address
         heldout(net, "provider", "pause")
+        status = heldout(net, "provider", "status")
+        assert (status["wish"], status["running"]) == ("pause", False)
         with provider(net) as node:
             job.post()
             told = job.until(
                 lambda: [each for each in heldout(net, "provider", "why") if each["job"] == job.id], 120, "a verdict"
             )
             assert (told[0]["rule"], told[0]["stage"]) == ("owner", "no bid")
+            assert heldout(net, "provider", "status")["running"]
             heldout(net, "provider", "resume")
             job.accept()
             heldout(net, "provider", "leave")
@@ -336,6 +343,54 @@ def test_an_owner_pauses_its_node_and_then_leaves_with_its_money(tmp_path: Path)
         assert settled.lanes[0].payout == 10 * ONE_TOKEN
         assert job.chain.free(address) == 0
         assert job.chain.token_balance(address) >= 1000 * ONE_TOKEN
+
+
+FAILS = "print('about to fail')\nraise SystemExit(1)\n"
+ONE_WEIGHT = onnx_file([onnx_node("MatMul", "x w", "out")], [1], {"w": [1, 2]})
+
+
+def test_a_program_that_fails_on_purpose_earns_its_requester_nothing(tmp_path: Path) -> None:
+    """P10, threat 92: absent, the node would lose its collateral of 8 to the requester. It submits untrained weights of
+    the graph's shapes instead, loses the 3 that the seats are paid, tells how the program ended, and remembers."""
+    with Devnet.up(tmp_path / "devnet", block_time=1, validators=8) as net:
+        set_up(net, runner="process", failing="1")
+        terms = {"train": FAILS, "graph": ONE_WEIGHT, "collateral": Wei(8 * ONE_TOKEN)}
+        with ScriptedJob(net, **terms) as job, provider(net, failpoint="untrained.noted") as killed:
+            address = net.keys(PROVIDER).address
+            job.fund()
+            before = job.chain.free(address), job.chain.free(job.requester.keys.address)
+            job.post()
+            job.accept()
+            job.requester.mail.send(job.training_keys())
+            job.until(lambda: killed.poll() is not None, 60, "the decision, and the node's death")
+            with provider(net):
+                job.await_state(State.COMMITTING)
+                submission = job.until(lambda: job.letters(Kind.SUBMISSION, job.requester), 30, "the letter")[0]
+                job.vote(200_000)
+                (run,) = heldout(net, "job", "show", job.id)["runs"]
+                assert (run["attempt"], run["exit_code"]) == (3, 1)
+                assert run["weights"] == submission.body["weightsHash"][2:]
+                net.warp(61)
+                assert job.await_state(State.SETTLED).lanes[0].payout == 0
+                job.until(lambda: not leftovers(net, job), 20, "a clean house")
+                after = job.chain.free(address), job.chain.free(job.requester.keys.address)
+                assert (before[0] - after[0], after[1] - before[1]) == (3 * ONE_TOKEN, 0)
+                weights = constant_weights({"w": (1, 2)}, 0.0)
+                assert sha256(weights).digest() == submission.bytes_of("weightsHash")
+                (told,) = heldout(net, "provider", "why", job.id)
+                assert told["reason"].startswith(
+                    "the program failed (exit code 1), untrained weights stood in; score 0.2"
+                )
+                lines = [line for line in story(net).splitlines() if "its last lines" in line]
+                assert [line.count("about to fail") for line in lines] == [1, 1, 1]
+                with ScriptedJob(net, **terms) as again:
+                    again.post()
+                    told = again.until(
+                        lambda: [one for one in heldout(net, "provider", "why") if one["job"] == again.id],
+                        60,
+                        "a verdict",
+                    )
+    assert told[0]["rule"] == "programs_fail"
 
 
 def test_the_book_has_of_every_job_the_events_that_a_second_rpc_is_asked_for(net: Devnet, job: ScriptedJob) -> None:

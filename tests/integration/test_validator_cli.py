@@ -93,6 +93,10 @@ def test_a_node_killed_around_its_commit_votes_once_and_reveals(court: Court, tm
     assert [list(row.values()) for row in parted] == [["0", 2, prediction, prediction + 1, node, operator, rule]]
     assert rule in PAGE, "the rule is a section of the standard"
     assert not (court.devnet.home("validator-0") / "scratch").exists(), "no plaintext outlives the node"
+    assert heldout(court, "replay", case.id[:12])["agree"], "the beginning of an id will do"
+    undrawn, password = tmp_path / "undrawn", ("--password-file", str(court.devnet.password_file))
+    heldout(court, "init", *password, home=undrawn)
+    assert heldout(court, "replay", case.id, *password, home=undrawn, code=4)["code"] == "not_drawn"
 
 
 def test_a_stranger_becomes_a_validator_and_leaves_again(court: Court, tmp_path: Path) -> None:
@@ -110,7 +114,10 @@ def test_a_stranger_becomes_a_validator_and_leaves_again(court: Court, tmp_path:
     assert (home / "account.json").stat().st_mode & 0o777 == 0o600
 
     plan = heldout(court, "stake", "2", *cold, *password, "--dry-run", home=home)
-    assert plan["stake"]["tokens"] == "2000.0000" and not plan["sent"]
+    assert plan["stake"]["tokens"] == "2000.0000" and not plan["sent"] and plan["refused"] is None
+    poor = ("--cold", str(home), "--cold-password-file", str(court.devnet.password_file))
+    refused = heldout(court, "stake", "2", *poor, *password, "--dry-run", home=home)["refused"]
+    assert refused["code"] == "insufficient_tokens"
     assert court.chain.free(owner) == 0, "a dry run sends nothing"
     assert heldout(court, "stake", "2", *cold, *password, home=home, code=Declined.exit_code)["code"] == "declined"
 

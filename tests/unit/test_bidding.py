@@ -71,6 +71,8 @@ def test_a_job_that_fits_gets_a_bid_at_the_price_of_its_time_for_its_whole_windo
         (Rule.GPUS, {"gpus": 1}, {}, {}),
         (Rule.TOO_LONG, {"seconds": 541}, {}, {}),
         (Rule.ABOVE_CAP, {}, {"price": Wei(1000 * ONE_TOKEN + 10)}, {}),
+        (Rule.PROGRAMS_FAIL, {}, {}, {"failures": 2}),
+        (Rule.PROGRAMS_FAIL, {}, {"failing": 5}, {"failures": 6}),
         (Rule.IMAGE_MISSING, {}, {}, {"image_here": False}),
         (Rule.DATA_UNAVAILABLE, {}, {}, {"data_here": False}),
         (Rule.SANDBOX, {}, {}, {"sandbox": False}),

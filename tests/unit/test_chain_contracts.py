@@ -58,6 +58,18 @@ def test_a_custom_error_carries_its_name_values_and_hint() -> None:
     assert "deadline" in refused.hint
 
 
+def test_an_error_shows_its_words_as_hex_and_names_states_and_fields() -> None:
+    """Not `WrongState(b'\\xee...', 6)`, and with the exit code of what was refused, not of an RPC that is down."""
+    job = bytes.fromhex(JOB[2:])
+    refused = MARKET.error(keccak256(b"WrongState(bytes32,uint8)")[:4] + job + word(6))
+    assert refused.values == (job, 6)
+    assert str(refused) == f"WrongState({JOB}, Settled)"
+    assert (refused.exit_code, refused.retryable) == (5, False)
+    field = b"fee".ljust(32, b"\0")
+    out = MARKET.error(keccak256(b"TermOutOfRange(bytes32,uint256,uint256,uint256)")[:4] + field + words((1, 2, 3)))
+    assert str(out) == "TermOutOfRange(fee, 1, 2, 3)"
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [

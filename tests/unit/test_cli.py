@@ -12,6 +12,7 @@ import pytest
 
 import heldout
 from heldout.market.console import Command, run_command
+from heldout.market.errors import BadInput
 from heldout.market.keys import KeyRing
 from heldout.requester_cli.main import COMMANDS, dispatch
 from heldout.requester_cli.reference import generated, help_of, walk
@@ -153,3 +154,9 @@ def test_wrong_words_are_told_in_json_and_never_a_traceback(
     assert run_command(dispatch, [*words, "--json"]) > 0
     told = capsys.readouterr()
     assert told.out == "" and {"code", "message", "hint"} <= json.loads(told.err).keys()
+
+
+def test_block_time_is_not_sent_back() -> None:
+    """Before anything is asked of a chain."""
+    with pytest.raises(BadInput, match="moves on only"):
+        dispatch(["devnet", "warp", "-5"])

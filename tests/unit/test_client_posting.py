@@ -217,6 +217,16 @@ def test_the_plan_says_who_gets_what_and_the_most_that_can_be_paid(draft: Draft)
     )
 
 
+def test_the_plan_names_every_window_and_promises_no_most_of_gas(draft: Draft) -> None:
+    """Answers to demands and appeals are nobody's to foresee."""
+    made = draft()
+    text = "\n".join(plan(made, made.terms.escrow, 0).lines())
+    assert all(name in text for name in ("bids", "work", "release", "commit", "reveal", "challenge"))
+    assert "Gas        about" in text and "appeals cost more" in text
+    (gas,) = [line for line in text.splitlines() if line.startswith("Gas")]
+    assert "at most" not in gas
+
+
 def test_the_plan_names_who_pays_and_every_file_that_anybody_can_read(draft: Draft) -> None:
     made = draft()
     shown = plan(made, 0, made.terms.escrow)

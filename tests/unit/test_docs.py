@@ -31,6 +31,11 @@ SOURCES = (
 INHERITED = {"EIP712DomainChanged", "InvalidShortString", "StringTooLong"}
 
 
+def test_the_readme_names_every_page_of_the_docs() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in readme] == []
+
+
 @pytest.mark.parametrize("kind", ["error", "event"])
 @pytest.mark.parametrize("contract", ["Market", "ValueChain"])
 def test_every_error_and_event_of_the_contracts_is_explained(contract: str, kind: str) -> None:

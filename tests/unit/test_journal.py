@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from heldout.market.errors import AlreadyRunning, HeldoutError
-from heldout.market.journal import Journal, JournalProblem
+from heldout.market.journal import Journal, JournalProblem, is_held
 
 
 @pytest.fixture
@@ -47,6 +47,13 @@ def test_a_second_process_on_the_same_directory_is_refused(journal: Journal, tmp
     code = "import sys, pathlib; from heldout.market.journal import Journal; Journal(pathlib.Path(sys.argv[1]))"
     other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "AlreadyRunning" in other.stderr
+
+
+def test_others_can_tell_whether_a_process_holds_the_directory(tmp_path: Path) -> None:
+    assert is_held(tmp_path / "none") is False
+    with Journal(tmp_path):
+        assert is_held(tmp_path) is True
+    assert is_held(tmp_path) is False
 
 
 def test_a_killed_process_leaves_what_it_put_and_no_lock(tmp_path: Path) -> None:

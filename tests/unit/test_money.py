@@ -13,6 +13,7 @@ from heldout.market.money import (
     Wei,
     appeal_bond,
     escrow,
+    format_gas,
     format_tokens,
     parse_tokens,
     payout_down,
@@ -95,3 +96,9 @@ def test_what_is_not_an_amount_is_refused_with_a_hint(text: str) -> None:
 def test_amounts_are_shown_exactly() -> None:
     assert format_tokens(1234 * ONE_TOKEN) == "1,234.0000"
     assert format_tokens(-1) == "-0.000000000000000001"
+
+
+def test_gas_money_is_told_to_a_millionth() -> None:
+    """Of 0.999899653999297578 nobody needs the tail."""
+    assert format_gas(999_899_653_999_297_578) == "0.999900"
+    assert format_gas(10**18) == "1.000000"

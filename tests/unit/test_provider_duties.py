@@ -25,9 +25,11 @@ from heldout.provider.duties import (
     Step,
     View,
     decide,
+    is_own_fault,
     is_paid,
     may_be_accepted,
     risks,
+    time_to_train,
 )
 from heldout.provider.record import Record
 
@@ -163,11 +165,61 @@ def test_the_first_thing_that_is_missing_is_done_next(mine: Record, training: bo
     assert decide(Story().accepted(ME).view(training=training), mine) == [step]
 
 
-def test_a_training_that_keeps_failing_is_given_up_and_told() -> None:
-    mine = BOUND.but(keys="00", data_ready=True, attempts=3, failed=3, failures=MOST_FAILURES, failure="exit code 1")
+READY = BOUND.but(keys="00", data_ready=True)
+LAST_TENTH = TERMS.workWindow - TERMS.workWindow // 10
+
+
+def failed(faults: int, of_the_node: int = 0) -> Record:
+    return READY.but(attempts=faults + of_the_node, failures=faults + of_the_node, faults=faults, failure="exit code 1")
+
+
+def test_a_program_that_keeps_failing_is_given_up_and_told() -> None:
+    """P10: absent, the lane would pay the requester the whole collateral; so untrained weights are submitted."""
     view = Story().accepted(ME).view()
-    assert decide(view, mine) == []
-    assert [risk.code for risk in risks(view, mine)] == ["training_failed"]
+    assert decide(view, failed(MOST_FAILURES)) == [Step.STAND_IN]
+    assert decide(view, failed(MOST_FAILURES - 1)) == [Step.TRAIN]
+    (risk,) = risks(view, failed(MOST_FAILURES).but(untrained="exit code 1"))
+    assert (risk.code, risk.message.endswith("weights that nobody trained stand in")) == ("training_failed", True)
+
+
+@pytest.mark.parametrize("at", [0, LAST_TENTH, TERMS.workWindow - 1])
+def test_what_this_node_failed_at_is_tried_again_and_never_stood_in_for(at: int) -> None:
+    view = Story().accepted(ME).view(at)
+    assert decide(view, failed(0, of_the_node=5 * MOST_FAILURES)) == [Step.TRAIN]
+
+
+def test_a_program_that_failed_and_left_no_time_is_stood_in_for_before_it_is_too_late() -> None:
+    """A program may fail as late as it likes."""
+    story = Story().accepted(ME)
+    assert decide(story.view(LAST_TENTH - 1), failed(1)) == [Step.TRAIN]
+    assert decide(story.view(LAST_TENTH), failed(1)) == [Step.STAND_IN]
+    job = story.view().job
+    assert time_to_train(job, failed(1), Timestamp(START)) == LAST_TENTH
+    assert time_to_train(job, READY, Timestamp(START)) > LAST_TENTH
+
+
+@pytest.mark.parametrize(
+    ("killed_by", "ran_s", "fault"),
+    [
+        ("", 1, True),
+        ("memory", 1, True),
+        ("disk", 1, True),
+        ("stdout", 1, True),
+        ("signal", 1, True),
+        ("stopped", 1, False),
+        ("deadline", 499, False),
+        ("deadline", 500, True),
+    ],
+)
+def test_what_a_program_can_bring_about_is_its_own_fault(killed_by: str, ran_s: float, fault: bool) -> None:
+    """It asks for 500 s: stopped earlier, it did not have them. An owner who stops it is not its fault."""
+    assert is_own_fault(killed_by, ran_s, 500, 1000) is fault
+
+
+def test_a_program_that_asks_for_all_the_time_is_promised_most_of_it() -> None:
+    """Its requester may be late with the keys, by a quarter of the window."""
+    assert is_own_fault("deadline", 700, 900, 1000)
+    assert not is_own_fault("deadline", 699, 900, 1000)
 
 
 def test_nothing_is_submitted_from_the_deadline_on() -> None:

@@ -57,7 +57,7 @@ class World:
             shardBytes=SHARD_BYTES,
             wrapKey=bytes([9]) + bytes(31),
         )
-        for data in (self.task.encode(), TRAIN, encode_leaves(self.leaves), *self.blobs):
+        for data in (self.task.encode(), TRAIN, b"graph", encode_leaves(self.leaves), *self.blobs):
             self.store.put(data)
         self.materials = Materials(self.store, folder / "home")
 
@@ -118,11 +118,32 @@ def test_a_bid_needs_every_sealed_shard_to_be_in_the_stores(world: World, tmp_pa
     empty = Materials(DiskStore(tmp_path / "other"), tmp_path / "home")
     assert not empty.data_here(world.terms)
     partial = DiskStore(tmp_path / "partial")
-    for data in (encode_leaves(world.leaves), *world.blobs[:-1]):
+    for data in (world.task.encode(), TRAIN, b"graph", encode_leaves(world.leaves), *world.blobs[:-1]):
         partial.put(data)
     assert not Materials(partial, tmp_path / "home").data_here(world.terms)
     partial.put(world.blobs[-1])
     assert Materials(partial, tmp_path / "home").data_here(world.terms)
+
+
+@pytest.mark.parametrize("missing", [TRAIN, b"graph"])
+def test_a_bid_needs_the_tasks_files_and_graph_to_be_in_the_stores(
+    world: World, tmp_path: Path, missing: bytes
+) -> None:
+    """Threat 49."""
+    partial = DiskStore(tmp_path / "partial")
+    everything = (world.task.encode(), TRAIN, b"graph", encode_leaves(world.leaves), *world.blobs)
+    for data in everything:
+        if data != missing:
+            partial.put(data)
+    assert not Materials(partial, tmp_path / "home").data_here(world.terms)
+    partial.put(missing)
+    assert Materials(partial, tmp_path / "home").data_here(world.terms)
+
+
+@pytest.mark.parametrize("changes", [{"command": ("python", "")}, {"resources": Resources(1, 1, 1, 0, 0)}])
+def test_a_task_that_the_sandbox_would_refuse_to_start_is_no_task(tmp_path: Path, changes: dict[str, object]) -> None:
+    """P10: who is bound and cannot begin loses its collateral to the requester."""
+    assert refusal_of(World(tmp_path, manifest(**changes))) is Rule.BAD_TASK
 
 
 def test_a_finished_jobs_files_are_gone_and_others_stay(world: World) -> None:

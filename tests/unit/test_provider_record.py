@@ -14,6 +14,7 @@ from heldout.market.sandbox.readings import MOST_READINGS, add_readings, parse_r
 from heldout.market.terms import BlockNumber
 from heldout.provider import showing
 from heldout.provider.bidding import Refusal, Rule
+from heldout.provider.owner import Wish
 from heldout.provider.record import PREFIX, Record, Records
 
 SEALED = Sealed(*(digest(name).hex() for name in ("weights", "sealed", "a", "b", "envelope", "seed")))
@@ -27,6 +28,13 @@ RECORD = Record(
     delivered=(1, 2),
     refused=("ab",),
 )
+
+
+def test_the_owners_word_and_whether_the_node_runs_are_shown() -> None:
+    assert showing.node_lines(Wish.WORK, None, True) == ["node     running; takes new work, as [when] allows"]
+    stands, told = showing.node_lines(Wish.PAUSE, 1_800_000_000.0, False)
+    assert "not running" in stands
+    assert told.startswith("owner    pause since 2027-01-15 08:00 UTC: takes no new work") and "resume" in told
 
 
 def test_a_record_comes_back_from_the_journal_as_it_went_in(tmp_path: Path) -> None:

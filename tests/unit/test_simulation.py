@@ -5,7 +5,16 @@ import pytest
 from heldout.market.money import ONE_TOKEN
 from heldout.simulation import chart
 from heldout.simulation.__main__ import CHART, SMALL, check_profits
-from heldout.simulation.adversaries import ALL, Adversary, Garbage, NoShow, Silent, Voider
+from heldout.simulation.adversaries import (
+    ALL,
+    Adversary,
+    FailingProgram,
+    Garbage,
+    NoShow,
+    Silent,
+    UnansweredFailingProgram,
+    Voider,
+)
 from heldout.simulation.chances import majority_chance, mean_over_deals, seats_drawn
 from heldout.simulation.measure import measured, on_bytecode
 from heldout.simulation.page import PAGE, filled, marked
@@ -79,6 +88,13 @@ def test_a_promise_broken_costs_what_the_terms_say() -> None:
     outcome = measured(NoShow(), BASE)
     assert outcome.makes == -BASE.collateral * BASE.value
     assert outcome.requester == pytest.approx(BASE.worth - 93.75 - 3 - 20)
+
+
+def test_a_program_that_fails_on_purpose_earns_its_requester_only_what_a_provider_lets_it() -> None:
+    """P3.3, P10: absent, the provider loses its collateral; with any valid weights n·f, which goes to the seats."""
+    answered, unanswered = measured(FailingProgram(), BASE), measured(UnansweredFailingProgram(), BASE)
+    assert (unanswered.makes, unanswered.provider) == (20, 20)
+    assert (answered.makes, answered.provider) == (0, BASE.committee * BASE.fee)
 
 
 @pytest.mark.parametrize("adversary", (Silent(), Voider()), ids=lambda adversary: adversary.name)

@@ -28,7 +28,7 @@ def test_the_calendar_is_shown_with_votes_that_are_open(tmp_path: Path, capsys: 
     Board(tmp_path, True, CollectorRegistry()).show(HEAD, [VOTED, OPEN])
     assert board.duties(Namespace(home=tmp_path, json=False, network=None)) == 0
     header, voted, revealed, freshness = capsys.readouterr().out.splitlines()
-    assert header.split() == ["JOB", "ROUND", "SEAT", "STATE", "COMMIT", "BY", "REVEAL", "BY", "MY", "VOTE"]
+    assert header.split() == ["job", "round", "seat", "state", "commit", "by", "reveal", "by", "my", "vote"]
     assert voted.endswith("–") and "(in 1 min)" in voted and "(in 2 min)" in voted
     assert revealed.endswith("0.961111")
     assert freshness.startswith("as of block 77")
