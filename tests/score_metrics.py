@@ -1,5 +1,6 @@
 """The metrics of `score-v1` a second time, as docs/score-v1.md states them: Python's integers and fractions alone."""
 
+import struct
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
@@ -19,7 +20,7 @@ def _score(metric: str, outputs: Sequence[Row], labels: Sequence[int]) -> int:
     if metric in ("accuracy", "balanced_accuracy", "f1_macro"):
         return _of_classes(metric, [list(row).index(max(row)) for row in wide], labels)
     if metric == "auc":
-        return _auc([row[1] - row[0] for row in wide], labels)
+        return _auc([_binary32(row[1] - row[0]) for row in wide], labels)
     if metric in ("rmse", "mae"):
         return _of_values(
             metric, [Fraction(round(row[0] * 2**20), 2**20) - y for row, y in zip(outputs, labels, strict=True)]
@@ -48,6 +49,11 @@ def _of_classes(metric: str, found: Sequence[int], labels: Sequence[int]) -> int
         else:
             shares.append(Fraction(2 * right, labels.count(label) + list(found).count(label)))
     return floor(sum(shares, Fraction(0)) / len(shares) * MILLION)
+
+
+def _binary32(value: Fraction) -> Fraction:
+    """Rounded to the nearest; of a sum or difference of two binary32 numbers, by way of binary64 no differently."""
+    return Fraction(struct.unpack("<f", struct.pack("<f", float(value)))[0])
 
 
 def _auc(margins: Sequence[Fraction], labels: Sequence[int]) -> int:

@@ -175,7 +175,7 @@ def test_a_page_says_that_a_model_is_asked_and_by_whom(tmp_path: Path) -> None:
 def test_what_a_model_may_cost_an_operator_is_bounded_for_all_clients_together(tmp_path: Path) -> None:
     """Threat 89."""
     with model({"content": "Yes."}) as (url, asked):
-        said = asked_by_a_page(tmp_path, url, *[f"{QUESTION} {n}" for n in range(4)], hourly=2)
+        said = asked_by_a_page(tmp_path, url, *[QUESTION + "?" * n for n in range(4)], hourly=2)
     assert [each["mode"] for each in said[:2]] == ["small", "small"] and len(asked) == 2
     for each in said[2:]:
         assert each["text"].startswith("The language model is not asked now")

@@ -165,7 +165,8 @@ def test_a_restart_after_the_broadcast_finds_what_was_mined(devnet: Devnet) -> N
     with outbox_of(devnet) as first:
         sent = first.send("hello", "announce", HELLO)
     with outbox_of(devnet) as second:
-        assert second.send("hello", "announce", HELLO, wait=True).hash == sent.hash  # type: ignore[union-attr]
+        hashes = sent.hashes if isinstance(sent, Pending) else (sent.hash,)  # mined at once, or a moment later
+        assert second.send("hello", "announce", HELLO, wait=True).hash in hashes
     assert said(devnet) == 1
 
 
