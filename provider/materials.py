@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from heldout.market.artifacts import ArtifactStore, artifact_id, parse_id
+from heldout.market.artifacts import ArtifactId, ArtifactStore, artifact_id, parse_id
 from heldout.market.durable import write_whole
 from heldout.market.errors import BadEnvelope, BadManifest, StoreProblem
 from heldout.market.manifest import Manifest
@@ -64,20 +64,25 @@ class Materials:
         return manifest
 
     def data_here(self, terms: JobTerms) -> bool:
-        """Whether the stores hold the task's files and graph, the list of leaves and every sealed shard: what is
-        missing now may stay missing, and then the provider would be the one who did not submit (threat 49)."""
+        """Whether the stores hold the task's files and graph, the list of leaves and every sealed shard, none larger
+        than is said: what cannot be fetched later makes the provider the one who did not submit (threat 49)."""
         task = self.manifest(terms)
         if (terms.taskHash, terms.dataRoot) not in self._whole:
             try:
-                needed = [artifact_id(leaf.sealed_hash) for leaf in self._leaves(terms)]
+                sealed_bytes = terms.shardBytes + SEAL_OVERHEAD
+                needed = [(artifact_id(leaf.sealed_hash), sealed_bytes) for leaf in self._leaves(terms)]
                 if isinstance(task, Manifest):
-                    needed += [parse_id(file.sha256) for file in (*task.files, task.graph)]
-                if not all(map(self._stores.has, needed)):
+                    needed += [(parse_id(file.sha256), file.bytes) for file in (*task.files, task.graph)]
+                if not all(self._fits(artifact, most) for artifact, most in needed):
                     return False
             except (StoreProblem, BadEnvelope):
                 return False
             self._whole.add((terms.taskHash, terms.dataRoot))
         return True
+
+    def _fits(self, artifact: ArtifactId, most: int) -> bool:
+        size = self._stores.size(artifact)
+        return size is not None and size <= most
 
     def weights(self, job: JobId) -> Path:
         return self.folder(job) / "weights.safetensors"

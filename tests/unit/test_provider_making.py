@@ -140,6 +140,21 @@ def test_a_bid_needs_the_tasks_files_and_graph_to_be_in_the_stores(
     assert Materials(partial, tmp_path / "home").data_here(world.terms)
 
 
+@pytest.mark.parametrize("what", ["file", "shard"])
+def test_a_bid_needs_nothing_to_be_larger_than_is_said(world: World, tmp_path: Path, what: str) -> None:
+    """Threat 49, P10: what is over its bound is there, and can never be fetched."""
+    store, task, terms = DiskStore(tmp_path / "elsewhere"), world.task, world.terms
+    if what == "file":
+        small = replace(task.files[0], bytes=task.files[0].bytes - 1)
+        task = replace(task, files=(small, *task.files[1:]))
+        terms = replace(terms, taskHash=task.task_hash)
+    else:
+        terms = replace(terms, shardBytes=terms.shardBytes - 1)
+    for data in (task.encode(), TRAIN, b"graph", encode_leaves(world.leaves), *world.blobs):
+        store.put(data)
+    assert not Materials(store, tmp_path / "home").data_here(terms)
+
+
 @pytest.mark.parametrize("changes", [{"command": ("python", "")}, {"resources": Resources(1, 1, 1, 0, 0)}])
 def test_a_task_that_the_sandbox_would_refuse_to_start_is_no_task(tmp_path: Path, changes: dict[str, object]) -> None:
     """P10: who is bound and cannot begin loses its collateral to the requester."""
