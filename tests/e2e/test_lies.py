@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,6 +14,7 @@ import httpx2
 import pytest
 
 from heldout.devnet.anvil import free_port
+from heldout.market.carrier import REST_S
 from heldout.market.lifecycle import Outcome
 from tests.e2e.town import GOOD_ENOUGH, Kept, Town, check_ended
 
@@ -103,6 +105,7 @@ def lying(town: Town) -> Iterator[Liar]:
     )  # fmt: skip
     town.devnet.processes.start("service", moved)
     liar = Liar(listen, f"http://127.0.0.1:{port}")
+    time.sleep(REST_S)  # who asked while nobody listened does not ask again before, and would announce its bid
     try:
         yield liar
     finally:

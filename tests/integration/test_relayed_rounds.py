@@ -256,6 +256,7 @@ def test_who_loses_the_race_to_post_moves_on(court: Court, tmp_path: Path) -> No
     committee, anvil = Committee(court, tmp_path), court.devnet.anvil
     with committee.at_work((1, 2)) as nodes:
         nodes.until_voted()
+        court.devnet.warp(1)  # whoever holds all in the second in which its own went out posts at once
         _offer(committee, 0, court.seats(committee.case)[0], "played")
         nodes.turn()
         nodes.turn()  # both hold all now, and leave the first place its turn
