@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,136 +16,22 @@ from eth_account.signers.local import LocalAccount
 
 from heldout.devnet import Devnet
 from heldout.market.alarm import Alarm
-from heldout.market.calling import is_called
-from heldout.market.chain.deposits import deposit
-from heldout.market.chain.sender import Outbox
 from heldout.market.chain.signatures import sign_digest
 from heldout.market.daemon import Isolation
-from heldout.market.errors import AlreadyRunning, BadInput, Reverted, TimedOut
-from heldout.market.journal import Journal
+from heldout.market.errors import AlreadyRunning, BadInput, TimedOut
 from heldout.market.keys import KeyRing
-from heldout.market.lifecycle import REQUESTER, JobState, Outcome, State
+from heldout.market.lifecycle import REQUESTER, Outcome, State
 from heldout.market.messages import Bid, Kind, Letter, bid_letter, decode_answer
 from heldout.market.money import ONE_TOKEN, Wei
-from heldout.market.sealing import envelope_context, open_envelope, shard_key
-from heldout.market.split import SEED_DELAY, draw_split
+from heldout.market.split import SEED_DELAY
 from heldout.market.terms import JobId, job_id, keccak256
 from heldout.requester_cli.bids import valid_offers
 from heldout.requester_cli.client import Client
-from heldout.requester_cli.duties import Policy
-from heldout.requester_cli.keeper import Keeper
+from tests.requester_steps import NOW, Provider, accepted, announced, post, step, training_keys
 from tests.rpc_proxy import Refuse, RpcProxy
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
-NOW = Policy(accept_after=0)
-
-
-@dataclass
-class Provider:
-    """Bids and opens what it is sent, by hand."""
-
-    devnet: Devnet
-    keys: KeyRing
-    outbox: Outbox
-
-    def bid(self, client: Client, job: JobId, price: int = 50) -> None:
-        head = client.chain.head()
-        bid = Bid(
-            bytes.fromhex(job[2:]),
-            self.keys.address,
-            Wei(price * ONE_TOKEN),
-            self.keys.wrap_public,
-            head.timestamp + 3600,
-            head.number,
-        )
-        network = client.network
-        signature = sign_digest(self.keys.account, bid.digest(network.chain_id, network.market))
-        letter = bid_letter(bid, signature)
-        self.outbox.send(f"announce:{job}:{price}", "announce", letter.encode(), wait=True)
-
-    def opened(self, letter: Letter) -> bytes:
-        context = envelope_context(bytes.fromhex(letter.job[2:]), letter.kind, letter.sender, letter.receiver)
-        return open_envelope(self.keys.wrap_private, letter.bytes_of("envelope"), context)
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """Chain, store and 24 seats of stake. No service, no nodes."""
-    with Devnet.up(tmp_path_factory.mktemp("keeper") / "devnet", service=False) as running:
-        for number in range(8):
-            running.stake(number)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def provider(town: Devnet) -> Iterator[Provider]:
-    keys, chain = town.keys("provider-0"), town.chain()
-    with Journal(town.home("provider-0") / "journal") as journal:
-        outbox = Outbox(chain, keys.account, journal)
-        deposit(chain, outbox, keys.account, Wei(1000 * ONE_TOKEN))
-        yield Provider(town, keys, outbox)
-    chain.close()
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("template") / "digits"
-    subprocess.run([sys.executable, "-m", "heldout", "init", "digits", str(folder)], check=True, capture_output=True)
-    for script in ("make_data.py", "make_graph.py"):
-        subprocess.run([sys.executable, str(folder / script)], check=True, capture_output=True)
-    path = folder / "job.toml"
-    path.write_text(path.read_text().replace('graph = "', f'image = "sha256:{"00" * 32}"\ngraph = "'))
-    return folder
-
-
-@pytest.fixture
-def client(town: Devnet) -> Iterator[Client]:
-    with Client(town.network, town.keys("requester"), home=town.home("requester"), journal="keeper") as opened:
-        yield opened
-        for called, _ in opened._calls:
-            opened._calls.forget(called.job)
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "digits"))
-
-
-def post(client: Client, folder: Path) -> JobId:
-    client.seal(folder, again=True)
-    return client.post(client.draft(folder))
-
-
-def step(client: Client, keeper: Keeper) -> None:
-    """One cycle, and what it sent is mined."""
-    keeper.step(client.chain.head())
-    for pending in client.outbox.pending:
-        client.outbox.wait(pending.intent)
-
-
-def accepted(town: Devnet, client: Client, keeper: Keeper, provider: Provider, job: JobId) -> JobState:
-    """Running, with the split's block deep enough for keys to leave."""
-    provider.bid(client, job)
-    step(client, keeper)
-    assert client.job(job).state is State.RUNNING
-    step(client, keeper)
-    assert announced(client, job, Kind.TRAINING_KEYS) == [], "no key leaves before the split's block is deep"
-    town.mine(5)
-    return client.job(job)
-
-
-def announced(client: Client, job: JobId, kind: Kind) -> list[Letter]:
-    events = client.chain.events(client.network.deploy_block, client.chain.head().number, names=["Announced"])
-    letters = [Letter.decode(event.args["message"]) for event in events]
-    return [letter for letter in letters if letter.job == job and letter.kind is kind]
-
-
-def training_keys(client: Client, job: JobState) -> bytes:
-    assert job.accept_block is not None
-    seed = bytes.fromhex(client.chain.block(job.accept_block + 2).hash[2:])
-    split = draw_split(seed, bytes.fromhex(job.id[2:]), job.terms.shards, job.terms.heldOut)
-    return b"".join(shard_key(client.keys.data_secret, job.terms.salt, shard) for shard in split.training)
 
 
 @pytest.mark.parametrize("bids_first", [False, True], ids=["posted", "called for"])
@@ -448,184 +332,3 @@ def test_a_second_watch_looks_on_and_does_all_duties_once_the_first_is_gone(
                 assert two.wait(60) == TimedOut.exit_code, second.read_text()
         ended = [client.job(job) for job in jobs]
     assert [(job.outcome, job.sums) for job in ended] == [(Outcome.EXPIRED, True)] * 2
-
-
-# -------------------------------------------------------------------------------------------- calls for bids
-
-
-def call(client: Client, folder: Path) -> JobId:
-    """Told on chain, since no service answers."""
-    client.seal(folder, again=True)
-    job = client.call(client.draft(folder)).job
-    for pending in client.outbox.pending:
-        client.outbox.wait(pending.intent)
-    return job
-
-
-def names_by_tx(client: Client, job: JobId) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for event in client.events(client.job(job)):
-        found.setdefault(event.tx, []).append(event.name)
-    return found
-
-
-def test_nothing_is_locked_until_one_transaction_posts_the_job_and_accepts_its_bids(
-    town: Devnet, client: Client, provider: Provider, folder: Path
-) -> None:
-    locked = client.chain.free(client.address)
-    job = call(client, folder)
-    assert len(announced(client, job, Kind.CALL)) == 1, "with no service the chain carries it"
-    assert client.chain.job(job).state is State.NONE
-    free = client.chain.free(client.address)
-    assert free >= locked and free >= client.job(job).terms.escrow, "deposited, and still free"
-    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
-    step(client, keeper)
-    assert is_called(client.job(job)) and not keeper.is_done(job)
-    provider.bid(client, job, price=60)
-    provider.bid(client, job)
-    step(client, keeper)
-    state = client.job(job)
-    assert (state.state, [lane.price for lane in state.lanes]) == (State.RUNNING, [50 * ONE_TOKEN])
-    (together,) = [names for names in names_by_tx(client, job).values() if "Posted" in names]
-    assert "Accepted" in together
-    assert client.chain.free(client.address) == free - state.terms.escrow + 50 * ONE_TOKEN, "what the cap was above"
-    town.mine(client.network.confirmations)
-    step(client, keeper)
-    assert [*client._calls] == [], "what is on chain is called for no more"
-    assert len(announced(client, job, Kind.CALL)) == 1, "announcing costs gas: once is enough"
-
-
-def test_a_call_that_was_kept_and_not_told_is_told_by_the_next_cycle(
-    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The process that called was killed in between (P11)."""
-
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(client.mail, "send", killed)
-        call(client, folder)
-    ((standing, _),) = client._calls
-    assert announced(client, standing.job, Kind.CALL) == []
-    step(client, client.keeper(Alarm(), policy=NOW, only=[standing.job]))
-    assert len(announced(client, standing.job, Kind.CALL)) == 1
-
-
-def test_a_call_that_nobody_bids_for_passes_and_the_money_was_never_locked(
-    town: Devnet, client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("heldout.requester_cli.client._LAG_S", 0.5)
-    job, alarm = call(client, folder), Alarm()
-    free = client.chain.free(client.address)
-    keeper = client.keeper(alarm, policy=NOW, only=[job])
-    step(client, keeper)
-    called = client.job(job)
-    town.warp(called.deadline - client.chain.head().timestamp - 5)
-    step(client, keeper)
-    assert ("no_bids", job) in alarm.active
-    town.warp(6)
-    step(client, keeper)
-    step(client, keeper)
-    assert keeper.is_done(job) and client.is_past(called) and client.called() == []
-    assert client.chain.free(client.address) == free
-    assert ("no_bids", job) not in alarm.active, "nobody rings for what is over"
-    with pytest.raises(TimedOut, match="nothing was locked"):
-        client.keep(job, policy=NOW, period_s=0.1)
-
-
-def test_a_call_that_passed_can_be_made_again_for_the_same_job(
-    town: Devnet, client: Client, provider: Provider, folder: Path
-) -> None:
-    job = call(client, folder)
-    first = client.job(job).deadline
-    assert client.call(client.draft(folder)).until == first, "a call that stands is sent again as it is"
-    town.warp(first - client.chain.head().timestamp + 1)
-    assert client.called() == []
-    again = client.call(client.draft(folder))
-    assert (again.job, again.until > first) == (job, True)
-    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
-    provider.bid(client, job)
-    step(client, keeper)
-    assert client.job(job).state is State.RUNNING
-
-
-def test_a_call_taken_back_is_opened_by_nobody(town: Devnet, client: Client, provider: Provider, folder: Path) -> None:
-    job = call(client, folder)
-    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
-    step(client, keeper)
-    provider.bid(client, job)
-    command = town.command("job", "cancel", job, "-y", "--json", home="requester")
-    said = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert json.loads(said.stdout.splitlines()[-1]) == {"forgotten": job}
-    step(client, keeper)
-    assert client.chain.job(job).state is State.NONE
-    assert keeper.is_done(job)
-
-
-def test_a_call_taken_back_while_its_bids_are_being_taken_is_looked_after_to_the_end(
-    town: Devnet, client: Client, provider: Provider, folder: Path
-) -> None:
-    """The transaction may be mined whatever is decided now, and then keys are due."""
-    job = call(client, folder)
-    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
-    provider.bid(client, job)
-    town.anvil.call("evm_setAutomine", False)
-    keeper.step(client.chain.head())
-    assert "open" in {pending.intent.split(":")[0] for pending in client.outbox.pending}
-    client.forget(client.job(job))
-    keeper.step(client.chain.head())
-    assert not keeper.is_done(job)
-    town.anvil.call("evm_setAutomine", True)
-    town.mine(1)
-    step(client, keeper)
-    assert client.job(job).state is State.RUNNING and job in keeper.active
-
-
-def test_bids_for_a_call_can_be_taken_by_hand(client: Client, provider: Provider, folder: Path) -> None:
-    job = call(client, folder)
-    provider.bid(client, job)
-    called = client.job(job)
-    client.accept(called, client.offers(called)[:1])
-    assert client.job(job).state is State.RUNNING
-    with pytest.raises(BadInput, match="posted already"):
-        client.call(client.draft(folder))
-
-
-def test_an_open_that_a_reorg_took_back_is_made_again(
-    town: Devnet, client: Client, provider: Provider, folder: Path
-) -> None:
-    """Threats 26 and 27: the call stands until the job on chain is deep."""
-    job = call(client, folder)
-    keeper = client.keeper(Alarm(), policy=NOW, only=[job])
-    provider.bid(client, job)
-    step(client, keeper)
-    assert client.job(job).state is State.RUNNING
-    town.anvil.take_back(client.job(job).posted.block)
-    town.mine(1)
-    assert client.chain.job(job).state is State.NONE
-    for _ in range(3):
-        step(client, keeper)
-    assert client.job(job).state is State.RUNNING
-    town.mine(client.network.confirmations + 1)
-    step(client, keeper)
-    assert [*client._calls] == []
-
-
-def test_a_call_whose_money_is_gone_is_not_opened_and_costs_no_gas(
-    town: Devnet, client: Client, provider: Provider, folder: Path
-) -> None:
-    """The deposit stays withdrawable: what bidders rely on is that a job without money is no job."""
-    job = call(client, folder)
-    provider.bid(client, job)
-    free, eth = client.chain.free(client.address), client.chain.eth(client.address)
-    client.withdraw(free)
-    spent = eth - client.chain.eth(client.address)
-    alarm = Alarm()
-    keeper = client.keeper(alarm, policy=NOW, only=[job])
-    step(client, keeper)
-    assert client.chain.job(job).state is State.NONE
-    assert eth - client.chain.eth(client.address) == spent, "refused before it is sent"
-    assert ("unfunded_call", job) in alarm.active
-    with pytest.raises(Reverted):
-        client.chain.try_post(client.job(job).terms)
